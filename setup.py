@@ -1,0 +1,33 @@
+"""Installs the package. yolox itself is not among the requirements: its registry release pins onnx and onnxruntime
+versions that no longer exist. `make install` or README.md tell how to get it."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="yolox-gssam",
+    version="0.1.0",
+    description="YOLOX with global-sampling spatial attention, for small drones in images and video",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=find_packages(include=["yolox_gssam", "yolox_gssam.*"]),
+    install_requires=[
+        "torch>=2.6",
+        "torchvision>=0.21",
+        "numpy>=1.26",
+        "opencv-python>=4.9",
+        "pycocotools>=2.0.8",
+        "loguru>=0.7",
+        "thop>=0.1.1",
+        "tqdm>=4.66",
+        "tabulate>=0.9",
+        "tensorboard>=2.16",
+        "matplotlib>=3.8",
+        "Pillow>=10.0",
+        "PyYAML>=6.0",
+        "defusedxml>=0.7",
+        "mat-io>=1.0",
+    ],
+    extras_require={
+        "dev": ["mypy>=1.10", "pytest>=8.0", "ruff>=0.6", "types-tabulate", "types-PyYAML", "types-defusedxml"]
+    },
+)

@@ -1,0 +1,62 @@
+"""What several tests share: a tiny data set, and tools run as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RunTool = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noisy grey images of 96 x 128 with bright squares (class "drone", id 7) and dark ones ("bird", id 3)."""
+    root = tmp_path_factory.mktemp("tiny")
+    (root / "images").mkdir()
+    (root / "annotations").mkdir()
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 12), ("val", 4), ("test", 4)):
+        images, annotations = [], []
+        for i in range(count):
+            name = f"{part}_{i}.jpg"
+            image = rng.integers(110, 140, (96, 128, 3), dtype=np.uint8)
+            for _ in range(i % 3):
+                side = int(rng.integers(10, 24))
+                x, y = (int(v) for v in rng.integers(0, (128 - side, 96 - side)))
+                bright = bool(rng.random() < 0.5)
+                image[y : y + side, x : x + side] = 250 if bright else 5
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": i + 1,
+                        "category_id": 7 if bright else 3,
+                        "bbox": [x, y, side, side],
+                        "area": side * side,
+                        "iscrowd": 0,
+                    }
+                )
+            cv2.imwrite(str(root / "images" / name), image)
+            images.append({"id": i + 1, "file_name": name, "width": 128, "height": 96})
+        categories = [{"id": 7, "name": "drone"}, {"id": 3, "name": "bird"}]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (root / "annotations" / f"{part}.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.fixture(scope="session")
+def run_tool() -> RunTool:
+    """Runs tools/<name>.py with the given arguments in a process of its own; returns what it printed and its status."""
+
+    def run(name: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+
+    return run

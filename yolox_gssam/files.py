@@ -1,0 +1,67 @@
+"""Files that are whole or not there: written beside the target, flushed, then renamed."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from yolox_gssam.errors import UserError
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Gives a temporary path beside `path`, with its suffix; renames it to `path` when the block ends well.
+
+    Where the block raises, the temporary file is removed and `path` is left as it was.
+
+    Raises:
+        UserError: the file could not be written (full disk, no permission).
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=target.suffix, dir=target.parent)
+        os.close(handle)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}; choose another place") from error
+    part = Path(name)
+    try:
+        yield part
+        with part.open("rb") as stream:
+            os.fsync(stream.fileno())
+        part.chmod(0o666 & ~_umask())
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written: {error.strerror}; free space or choose another place") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Writes `value` as UTF-8 JSON, whole or not at all. NaN is refused: other readers of JSON reject it.
+
+    Raises:
+        UserError: the file could not be written.
+        ValueError: `value` holds a NaN or an infinity.
+    """
+    write_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes `text` as UTF-8, whole or not at all.
+
+    Raises:
+        UserError: the file could not be written.
+    """
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def _umask() -> int:
+    """The process's file mode mask; the system only tells it by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
