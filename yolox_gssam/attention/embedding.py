@@ -1,0 +1,71 @@
+"""The map to be compared: one value a pixel from C channels (Eq. 2 of the GSSAM paper, see gssam.py)."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from yolox_gssam.errors import UserError
+
+
+class Embedding(nn.Sequential):
+    """Convolutions that bring C channels to one, (B, C, H, W) -> (B, 1, H, W), and widen what each value has seen.
+
+    - `pointwise`, the paper's text: a 1x1 convolution, then `num_convs` 3x3 ones of one channel, with BatchNorm
+      and ReLU before each.
+    - `dual`, the reading that the parameter counts of the paper's Table 1 show: 10 C + 3 + 9 `num_convs`. A 1x1 and
+      a 3x3 convolution of the C channels, summed, and one BatchNorm in all. How the authors join the two, and where
+      their ReLU stands, is not known. Ours is the usual convolution, BatchNorm, ReLU; the later 3x3 convolutions follow
+      without another ReLU, which could silence the only channel for good with no BatchNorm before it.
+      With `dual_kernel` 1 the second convolution is 1x1 as well: 2 C + 3 + 9 `num_convs`, as at the fifth point.
+
+    The last convolution has no bias: a contrast does not see an offset.
+
+    Attributes:
+        receptive_field: the side, in pixels, of the square that a value depends on.
+
+    Raises:
+        UserError: an unknown `kind`, or numbers below 1 (`channels`) or 0 (`num_convs`).
+    """
+
+    def __init__(self, channels: int, num_convs: int, kind: str = "pointwise", dual_kernel: int = 3) -> None:
+        check_choice("embedding", kind, ("pointwise", "dual"))
+        if channels < 1 or num_convs < 0:
+            raise UserError(f"channels must be at least 1 and num_convs at least 0, not {channels} and {num_convs}")
+        if kind == "dual":
+            layers = [_TwoConvolutions(channels, dual_kernel), _BatchNorm(1)]
+            layers += [nn.ReLU(inplace=True)] if num_convs else []
+            layers += [_spatial_convolution() for _ in range(num_convs)]
+        else:
+            layers = [nn.Conv2d(channels, 1, 1, bias=False)]
+            for _ in range(num_convs):
+                layers += [_BatchNorm(1), nn.ReLU(inplace=True), _spatial_convolution()]
+        super().__init__(*layers)
+        self.receptive_field = (dual_kernel if kind == "dual" else 1) + 2 * num_convs
+
+
+class _TwoConvolutions(nn.Module):
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.pointwise = nn.Conv2d(channels, 1, 1)
+        self.spatial = nn.Conv2d(channels, 1, kernel_size, padding=kernel_size // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(x) + self.spatial(x)
+
+
+class _BatchNorm(nn.BatchNorm2d):
+    """For a single value, which has no variance and where torch raises in training, uses the running statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.numel() > 1:
+            return super().forward(x)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+
+def _spatial_convolution() -> nn.Conv2d:
+    return nn.Conv2d(1, 1, 3, padding=1, bias=False)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises UserError where option `name` has a `value` that is none of its `choices`."""
+    if value not in choices:
+        raise UserError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

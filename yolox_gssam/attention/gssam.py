@@ -1,0 +1,98 @@
+"""GSSAM, the Global-Sampling Spatial-Attention Module.
+
+Lu Jingyu, Zhang Haiyang, Wang Wenxin, Zhao Changming, "Global-Sampling Spatial-Attention Module and its Application in
+Image Classification and Small Object Detection and Recognition", Laser & Optoelectronics Progress, 2024 (10), 396-407,
+doi 10.3788/LOP231933. For a feature map F:
+
+    c = embedding(F)                    one value a pixel                     (Eq. 2)
+    s = the maxima of the r x r blocks of c: N base points
+    A = norm(sum_j |c_i - s_j|)         how much pixel i stands out globally  (Eq. 3)
+    output = F * A, or F + F * A with the residual                            (Eq. 1, Fig. 17)
+
+Differs from the paper: the contrast is computed without broadcasting (contrast.py), and it is the mean over the base
+points unless asked otherwise, since the sum saturates the sigmoid: hundreds at the first stages, where the sigmoid
+is exactly 1 and passes no gradient.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from yolox_gssam.attention.contrast import global_contrast
+from yolox_gssam.attention.embedding import Embedding, check_choice
+from yolox_gssam.attention.registry import register_attention
+from yolox_gssam.errors import UserError
+
+# A map with less between its ends counts as constant: dividing by it would let the gradient overflow.
+_FLAT = 1e-12
+
+
+@register_attention("gssam")
+class GSSAM(nn.Module):
+    """Weighs every pixel by how far it stands out from the base points of its image.
+
+    (B, C, H, W) -> same shape and dtype, for any H and W: blocks at the border are cut off, and a map smaller than the
+    pool has one base point, its maximum.
+
+    Args:
+        channels: C of the input.
+        pool_size: r, the side of a block in pixels of the feature map.
+        num_convs: 3x3 convolutions of the embedding.
+        norm: "sigmoid", or "standardize": each image's map brought linearly to [0, 1]; all 0 where it is constant.
+        residual: adds the input to the output.
+        embedding: "pointwise" or "dual", see `Embedding`.
+        contrast: "mean" or "sum" over the base points.
+
+    Raises:
+        UserError: a receptive field smaller than the block, whose winner must have seen its block; a bad option.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        pool_size: int,
+        num_convs: int,
+        norm: str = "sigmoid",
+        residual: bool = False,
+        embedding: str = "pointwise",
+        contrast: str = "mean",
+    ) -> None:
+        super().__init__()
+        check_choice("norm", norm, ("sigmoid", "standardize"))
+        check_choice("contrast", contrast, ("mean", "sum"))
+        if pool_size < 1:
+            raise UserError(f"pool_size must be at least 1 pixel, not {pool_size}")
+        self.embedding = Embedding(channels, num_convs, embedding, dual_kernel=1 if pool_size == 1 else 3)
+        self.pool_size = pool_size
+        self.norm = norm
+        self.residual = residual
+        self.contrast = contrast
+        receptive_field = self.embedding.receptive_field
+        if receptive_field < pool_size:
+            raise UserError(
+                f"pool_size {pool_size} is larger than the receptive field {receptive_field} of num_convs {num_convs}"
+                f" ({embedding}); set num_convs to at least {num_convs + (pool_size - receptive_field + 1) // 2}"
+                f" or pool_size to at most {receptive_field}"
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        attention = self.attention_map(x)
+        # x + x * attention with one product and one pass over x.
+        return x * (1 + attention) if self.residual else x * attention
+
+    def attention_map(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, 1, H, W) in [0, 1], in the dtype of `x`; float32 inside where that is a half type."""
+        compared = self.embedding(x)  # (B, 1, H, W)
+        base_points = F.max_pool2d(compared, self.pool_size, ceil_mode=True).flatten(1)  # (B, N)
+        contrast = global_contrast(compared.flatten(1), base_points).view(compared.shape)
+        if self.contrast == "mean":
+            contrast = contrast / base_points.shape[1]
+        attention = contrast.sigmoid() if self.norm == "sigmoid" else standardize(contrast)
+        return attention.to(x.dtype)
+
+
+def standardize(maps: Tensor) -> Tensor:
+    """(B, 1, H, W) -> same shape: each image's map linearly from [min, max] to [0, 1]; 0 where it is constant."""
+    low = maps.amin(dim=(1, 2, 3), keepdim=True)
+    span = maps.amax(dim=(1, 2, 3), keepdim=True) - low
+    return (maps - low) / torch.where(span > _FLAT, span, 1)
