@@ -15,6 +15,9 @@ from torch.autograd.function import once_differentiable
 def global_contrast(values: Tensor, samples: Tensor) -> Tensor:
     """Sums |values_i - samples_j| over j, in O((M + N) log N) time and O(M + N) memory.
 
+    In float32 the peak, results and gradients included, is 24 bytes a value where M is far above N, 40 an element at
+    M = N, 68 a sample where N is far above M.
+
     How: f(v) = sum_j |v - s_j| is a chain of straight lines with a bend at each sample. One binary search gives the
     line that a value lies on; then f(v) = f(s) + slope * (v - s), where s is the sample at that line's end on the
     median's side and slope = #(samples below v) - #(samples above v).
