@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.formats.coco import read_coco_set
+from yolox_gssam.errors import UserError
+
+
+def write(path: Path, names: list[str], **changes: Any) -> Path:
+    """An annotation file with category ids 5, 2, 9, one object of class 9 on the first image, none on the others."""
+    content = {
+        "images": [{"id": i, "file_name": n, "width": 40, "height": 20, "clip": i // 2} for i, n in enumerate(names)],
+        "annotations": [{"image_id": 0, "category_id": 9, "bbox": [1, 2, 3, 4]}],  # some tools write no ids
+        "categories": [{"id": 5, "name": "b"}, {"id": 2, "name": "a"}, {"id": 9, "name": "c"}],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**content, **changes}))
+    return path
+
+
+def test_labels_are_ranks_and_images_without_objects_stay(tmp_path: Path) -> None:
+    labelled = read_coco_set([write(tmp_path / "all.json", ["x.jpg", "sub/y.jpg"])], report=raise_fatal)
+    assert labelled.classes == ("a", "b", "c")
+    first, second = labelled.samples
+    assert (first.file_name, second.file_name) == ("x.jpg", "sub/y.jpg")
+    assert first.labels == [2]
+    np.testing.assert_array_equal(first.boxes_xywh, [[1, 2, 3, 4]])
+    assert len(second.labels) == len(second.boxes_xywh) == 0
+    assert first.path == tmp_path / "x.jpg"
+    assert first.group is None
+
+
+def test_several_files_with_their_own_folders(tmp_path: Path) -> None:
+    faults: list[Fault] = []
+    paths = [write(tmp_path / part / "_annotations.coco.json", ["x.jpg"]) for part in ("train", "valid", "test")]
+    labelled = read_coco_set(paths, report=faults.append)
+    assert [sample.file_name for sample in labelled.samples] == ["train/x.jpg", "valid/x.jpg", "test/x.jpg"]
+    assert [sample.part for sample in labelled.samples] == [None] * 3
+    assert ["split anew" in str(fault) for fault in faults] == [True]
+    kept = read_coco_set(paths, report=raise_fatal, keep_split=True)
+    assert [sample.part for sample in kept.samples] == ["train", "val", "test"]
+
+
+def test_one_image_folder_for_all_files(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "annotations" / f"instances_{n}2017.json", [f"{n}.jpg"]) for n in ("train", "val")]
+    labelled = read_coco_set(paths, [tmp_path / "pictures"], report=raise_fatal, keep_split=True)
+    assert [(s.file_name, s.part) for s in labelled.samples] == [("train.jpg", "train"), ("val.jpg", "val")]
+    assert labelled.samples[0].path == tmp_path / "pictures" / "train.jpg"
+
+
+def test_groups_from_a_field(tmp_path: Path) -> None:
+    path = write(tmp_path / "all.json", ["x.jpg", "y.jpg", "z.jpg"])
+    labelled = read_coco_set([path], report=raise_fatal, group_field="clip")
+    assert [sample.group for sample in labelled.samples] == ["0", "0", "1"]
+    with pytest.raises(UserError, match="image 0: has no field 'video'"):
+        read_coco_set([path], report=raise_fatal, group_field="video")
+
+
+def test_crowd_regions_stay_crowd_regions(tmp_path: Path) -> None:
+    annotations = [
+        {"image_id": 0, "category_id": 2, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        {"image_id": 0, "category_id": 5, "bbox": [1, 1, 2, 2]},
+    ]
+    path = write(tmp_path / "all.json", ["x.jpg"], annotations=annotations)
+    (sample,) = read_coco_set([path], report=raise_fatal).samples
+    assert (sample.labels, sample.crowd) == ([1, 0], [False, True])
+
+
+def test_what_does_not_go_together(tmp_path: Path) -> None:
+    first = write(tmp_path / "set" / "one.json", ["x.jpg"])
+    other = write(tmp_path / "set" / "two.json", ["y.jpg"], categories=[{"id": 9, "name": "c"}])
+    with pytest.raises(UserError, match=r"two\.json: its categories differ"):
+        read_coco_set([first, other], report=raise_fatal)
+    with pytest.raises(UserError, match="one --images folder"):
+        read_coco_set([first], [tmp_path, tmp_path], report=raise_fatal)
+    with pytest.raises(UserError, match=r"one\.json: --keep-split cannot tell the part"):
+        read_coco_set([first], report=raise_fatal, keep_split=True)
+
+
+def test_paths_that_leave_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="leaves the image folder"):
+        read_coco_set([write(tmp_path / "all.json", ["../x.jpg"])], report=raise_fatal)
+    (tmp_path / "link.jpg").symlink_to("/etc/hostname")
+    with pytest.raises(UserError, match="leads out of"):
+        read_coco_set([write(tmp_path / "all.json", ["link.jpg"])], report=raise_fatal)

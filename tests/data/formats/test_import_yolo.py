@@ -1,0 +1,215 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.formats.yolo import label_path, read_label_file, read_yolo_set
+from yolox_gssam.errors import UserError
+
+
+def write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+PLAIN = {
+    "images/a.jpg": "",
+    "labels/a.txt": "2 0.5 0.5 0.2 0.4\n\n0 0.1 0.1 0.2 0.2\n",
+    "images/sub/b.jpg": "",
+    "labels/sub/b.txt": "",
+    "images/c.jpg": "",
+    "classes.txt": "zebra\nbird\ndrone\n",
+}
+WITH_YAML = {
+    "data.yaml": "train: train/images\nval: valid/images\nnames: [zebra, bird]\n",
+    "train/images/a.jpg": "",
+    "train/labels/a.txt": "1 0.5 0.5 0.2 0.4",
+    "valid/images/a.jpg": "",
+    "valid/labels/a.txt": "0 0.5 0.5 0.2 0.4",
+}
+
+
+def test_plain_folders_keep_class_order_and_images_without_objects(tmp_path: Path) -> None:
+    faults: list[Fault] = []
+    labelled = read_yolo_set(write(tmp_path, PLAIN), report=faults.append)
+    assert labelled.classes == ("zebra", "bird", "drone")  # by label, not by alphabet
+    assert [sample.file_name for sample in labelled.samples] == ["a.jpg", "c.jpg", "sub/b.jpg"]
+    first, without_file, with_empty_file = labelled.samples
+    assert first.labels == [2, 0]
+    assert first.fractions
+    np.testing.assert_allclose(first.boxes_xywh, [[0.4, 0.3, 0.2, 0.4], [0, 0, 0.2, 0.2]], atol=1e-12)
+    assert len(without_file.labels) == len(with_empty_file.labels) == 0
+    assert ["1 images have no label file" in str(fault) for fault in faults] == [True]
+
+
+def test_everything_in_one_folder_and_classes_by_hand(tmp_path: Path) -> None:
+    root = write(tmp_path / "images" / "set", {"a.jpg": "", "a.txt": "1 0.5 0.5 0.2 0.4"})
+    labelled = read_yolo_set(root, report=raise_fatal, classes=("bird", "drone"))
+    assert labelled.classes == ("bird", "drone")
+    assert labelled.samples[0].labels == [1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("names: [zebra, bird]", id="list"),
+        pytest.param("names: {1: bird, 0: zebra}", id="mapping out of order"),
+        pytest.param("nc: 2\nnames:\n  0: zebra\n  1: bird\nroboflow: {workspace: x}", id="with other keys"),
+        pytest.param("path: .\nnames: [zebra, bird]", id="path"),
+    ],
+)
+def test_names_of_a_data_yaml(tmp_path: Path, text: str) -> None:
+    files = {**WITH_YAML, "data.yaml": f"train: train/images\nval: valid/images\n{text}\n"}
+    labelled = read_yolo_set(write(tmp_path, files), report=raise_fatal, keep_split=True)
+    assert labelled.classes == ("zebra", "bird")
+    assert [(s.file_name, s.labels, s.part) for s in labelled.samples] == [
+        ("train/images/a.jpg", [1], "train"),
+        ("valid/images/a.jpg", [0], "val"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        pytest.param("../train/images", id="one level too high, as some exporters write"),
+        pytest.param("[train/images]", id="list of folders"),
+        pytest.param("train.txt", id="text file of images"),
+        pytest.param("dotted.txt", id="text file of images from its own place"),
+    ],
+)
+def test_entries_of_a_data_yaml(tmp_path: Path, train: str) -> None:
+    files = {
+        **WITH_YAML,
+        "data.yaml": f"train: {train}\nval: valid/images\nnames: [zebra, bird]\n",
+        "train.txt": "train/images/a.jpg\n",
+        "dotted.txt": "./train/images/a.jpg\n",
+    }
+    root = write(tmp_path / "set", files)
+    for source in (root, root / "data.yaml"):
+        labelled = read_yolo_set(source, report=lambda fault: None)
+        assert [sample.file_name for sample in labelled.samples] == ["train/images/a.jpg", "valid/images/a.jpg"]
+        assert [sample.labels for sample in labelled.samples] == [[1], [0]]
+
+
+def test_data_yaml_apart_from_the_set(tmp_path: Path) -> None:
+    write(tmp_path / "set", WITH_YAML)
+    yaml_path = tmp_path / "config.yaml"
+    yaml_path.write_text("path: /somewhere/else\ntrain: train/images\nnames: [zebra, bird]\n")
+    with pytest.raises(UserError, match=r"config\.yaml: path '/somewhere/else' leaves the folder of the file"):
+        read_yolo_set(yaml_path, report=raise_fatal)
+    labelled = read_yolo_set(yaml_path, report=raise_fatal, root=tmp_path / "set")
+    assert [sample.file_name for sample in labelled.samples] == ["train/images/a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("train: train/images", "names must list the class names, not None", id="no names"),
+        pytest.param("train: train/images\nnames: {0: a, 2: b}", "the keys of names must be", id="gap in names"),
+        pytest.param("train: train/images\nnames: drone", "names must list", id="names is text"),
+        pytest.param("names: [a]", "names no images", id="no parts"),
+        pytest.param("train: nowhere\nnames: [a]", "'nowhere' is not there", id="no such folder"),
+        pytest.param("train: ../..\nnames: [a]", "is not there or leaves", id="leaves"),
+        pytest.param("train: /etc\nnames: [a]", "is not there or leaves", id="absolute"),
+        pytest.param("train: {a: b}\nnames: [a]", "must be a path", id="entry no path"),
+        pytest.param("train: bad.txt\nnames: [a]", r"bad\.txt: line 2: '../../x.jpg' leaves", id="list leaves"),
+        pytest.param("path: 3\ntrain: train/images\nnames: [a]", "path must be text", id="path no text"),
+        pytest.param("[1, 2]", "must hold names", id="a list"),
+        pytest.param("a: [", "not YAML", id="no YAML"),
+        pytest.param("!!python/object/apply:os.system ['true']", "not YAML", id="YAML that runs a program"),
+        pytest.param("names: &a [*a]\ntrain: train/images", "names must list", id="YAML that holds itself"),
+        pytest.param("x: " + "[" * 100_000, "not YAML", id="deeply nested"),
+    ],
+)
+def test_faulty_data_yaml(tmp_path: Path, text: str, message: str) -> None:
+    root = write(tmp_path / "a" / "b", {**WITH_YAML, "data.yaml": text, "bad.txt": "train/images/a.jpg\n../../x.jpg"})
+    with pytest.raises(UserError, match=message) as caught:
+        read_yolo_set(root, report=raise_fatal)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        pytest.param("0 0.5 0.5 0.1", "must hold a class and x y width height", id="three numbers"),
+        pytest.param("0 0.5 0.5 0.1 0.1 0.9", "must hold a class and x y", id="with a score"),
+        pytest.param("drone 0.5 0.5 0.1 0.1", "must hold numbers only", id="name for a class"),
+        pytest.param("3 0.5 0.5 0.1 0.1", "class '3' is not one of 0 to 2", id="unknown class"),
+        pytest.param("-1 0.5 0.5 0.1 0.1", "class '-1' is not one of", id="negative class"),
+        pytest.param("0.5 0.5 0.5 0.1 0.1", "class '0.5' is not one of", id="fractional class"),
+        pytest.param("nan 0.5 0.5 0.1 0.1", "class 'nan' is not one of", id="class NaN"),
+        pytest.param("0 nan 0.5 0.1 0.1", "must hold fractions", id="NaN"),
+        pytest.param("0 0.5 inf 0.1 0.1", "must hold fractions", id="infinite"),
+        pytest.param("0 0.5 1e308 0.1 0.1", "must hold fractions", id="1e308"),
+        pytest.param("0 320 240 40 30", "must hold fractions", id="pixels"),
+        pytest.param("0 0.5 0.5 -0.1 0.1", "must hold fractions", id="negative width"),
+        pytest.param("0 0.5 0.5 0 0.1", "the box has no area", id="no area"),
+    ],
+)
+def test_faulty_lines_are_told_with_their_number(tmp_path: Path, line: str, message: str) -> None:
+    faults: list[Fault] = []
+    path = tmp_path / "a.txt"
+    path.write_text(f"1 0.5 0.5 0.2 0.4\n{line}\n2 0.5 0.5 0.2 0.4\n")
+    _, labels = read_label_file(path, 3, faults.append)
+    assert labels == [1, 2]
+    assert [str(fault).startswith(f"{path}: line 2: {message}") for fault in faults] == [True]
+
+
+def test_polygon_counts_as_its_outer_box(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("1 0.2 0.3 0.6 0.25 0.5 0.75\n")
+    boxes, labels = read_label_file(path, 2, raise_fatal)
+    np.testing.assert_allclose(boxes, [[0.2, 0.25, 0.4, 0.5]])
+    assert labels == [1]
+
+
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ("images/a.jpg", "labels/a.txt"),
+        ("train/images/a.b.png", "train/labels/a.b.txt"),
+        ("images/images/x/a.jpg", "images/labels/x/a.txt"),
+        ("a.jpg", "a.txt"),
+        ("images.jpg", "images.txt"),
+    ],
+)
+def test_label_path(image: str, label: str) -> None:
+    root = Path("/data/images/set")
+    assert label_path(root / image, root) == root / label
+
+
+def test_a_set_without_any_labels_is_refused(tmp_path: Path) -> None:
+    """Otherwise it would train on nothing but background, and end at mAP 0 without a word."""
+    files = {name: text for name, text in PLAIN.items() if not name.startswith("labels")}
+    with pytest.raises(UserError, match=r"no image has a label file; looked for .*labels/a\.txt"):
+        read_yolo_set(write(tmp_path, files), report=raise_fatal)
+
+
+def test_label_file_without_an_image_is_told(tmp_path: Path) -> None:
+    faults: list[Fault] = []
+    read_yolo_set(write(tmp_path, {**PLAIN, "labels/lost.txt": "", "labels/c.txt": ""}), report=faults.append)
+    assert [str(fault) for fault in faults] == [f"{tmp_path}/labels/lost.txt: label file without an image; left out"]
+
+
+def test_links_out_of_the_set(tmp_path: Path) -> None:
+    root = write(tmp_path / "set", PLAIN)
+    (tmp_path / "secret.txt").write_text("0 0.5 0.5 0.2 0.4")
+    (root / "labels" / "c.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(UserError, match=r"c\.txt: leads out of"):
+        read_yolo_set(root, report=raise_fatal)
+
+
+def test_sources_that_are_no_use(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder"):
+        read_yolo_set(tmp_path / "missing", report=raise_fatal)
+    with pytest.raises(UserError, match=r"no data\.yaml and no classes\.txt"):
+        read_yolo_set(write(tmp_path / "a", {"images/a.jpg": ""}), report=raise_fatal)
+    with pytest.raises(UserError, match="leave out --classes"):
+        read_yolo_set(write(tmp_path / "b", WITH_YAML), report=raise_fatal, classes=("x",))
+    with pytest.raises(UserError, match=r"--keep-split needs a data\.yaml"):
+        read_yolo_set(write(tmp_path / "c", PLAIN), report=raise_fatal, keep_split=True)
+    with pytest.raises(UserError, match="several YAML files"):
+        read_yolo_set(write(tmp_path / "d", {"a.yaml": "", "b.yaml": ""}), report=raise_fatal)

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolox_gssam.data.formats.samples import (
+    LabelledSet,
+    Sample,
+    find_images,
+    group_by_name,
+    part_named,
+    read_text,
+)
+from yolox_gssam.data.images import encode_jpeg
+from yolox_gssam.errors import UserError
+
+
+def sample(path: Path, **changes: object) -> Sample:
+    fields = {"path": path, "file_name": path.name, "boxes_xywh": np.array([[0.25, 0.5, 0.5, 0.25]]), "labels": [0]}
+    return Sample(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "clip1_0007.jpg"
+    path.write_bytes(encode_jpeg(np.zeros((20, 40, 3), np.uint8), 90))
+    return path
+
+
+def test_fractions_become_pixels(image: Path) -> None:
+    (record,) = LabelledSet(("drone",), [sample(image, fractions=True)]).records()
+    np.testing.assert_array_equal(record.boxes_xywh, [[10, 10, 20, 5]])
+    assert (record.width, record.height, record.group) == (40, 20, "clip1_0007.jpg")
+    assert record.image == image.read_bytes()
+
+
+def test_wrong_size_and_missing_image(image: Path) -> None:
+    with pytest.raises(UserError, match=r"clip1_0007\.jpg: is 40 x 20, its labels say \(41, 20\)"):
+        list(LabelledSet(("drone",), [sample(image, size_wh=(41, 20))]).records())
+    with pytest.raises(UserError, match=r"b\.jpg: no such image file"):
+        list(LabelledSet(("drone",), [sample(image.with_name("b.jpg"))]).records())
+
+
+def test_groups_from_names(image: Path) -> None:
+    (grouped,) = group_by_name([sample(image)], r"^(clip\d+)_")
+    assert grouped.group == "clip1"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("(", "not a regular expression"),
+        ("clip", "one pair of brackets"),
+        ("(a)(b)", "one pair"),
+        ("(x+)", "not match"),
+    ],
+)
+def test_patterns_that_are_no_use(image: Path, pattern: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        group_by_name([sample(image)], pattern)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        *(("train", "train"), ("instances_train2017", "train"), ("valid", "val"), ("val2017", "val"), ("Test", "test")),
+        *(("constraint", None), ("annotations", None), ("my-validation", "val"), ("latest", None)),
+    ],
+)
+def test_part_named(name: str, part: str | None) -> None:
+    assert part_named(name) == part
+
+
+def test_find_images_does_not_enter_links(tmp_path: Path) -> None:
+    (tmp_path / "set" / "sub").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    for name in ("set/b.JPG", "set/sub/a.png", "set/notes.txt", "other/c.jpg"):
+        (tmp_path / name).touch()
+    (tmp_path / "set" / "link").symlink_to(tmp_path / "other")
+    assert [path.name for path in find_images(tmp_path / "set")] == ["b.JPG", "a.png"]
+
+
+def test_read_text(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbf0 1")
+    assert read_text(path) == "0 1"
+    path.write_bytes(b"\xff\xfe0")
+    with pytest.raises(UserError, match="not a text file in UTF-8"):
+        read_text(path)
+    with pytest.raises(UserError, match="larger than"):
+        read_text(path, max_bytes=2)
+    with pytest.raises(UserError, match="no such file"):
+        read_text(tmp_path)

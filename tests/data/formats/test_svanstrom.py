@@ -1,0 +1,182 @@
+import json
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matio
+import numpy as np
+import pytest
+
+from yolox_gssam.data.formats.svanstrom import (
+    SVANSTROM_CLASSES,
+    ClipLabels,
+    Sampling,
+    find_clips,
+    known_classes,
+    label_path,
+    read_labels,
+    svanstrom_records,
+)
+from yolox_gssam.errors import UserError
+
+ROOT = Path(__file__).parents[4] / "shared" / "data" / "svanstrom"
+needs_clips = pytest.mark.skipif(not ROOT.is_dir(), reason="../shared/data/svanstrom is not there")
+
+
+def make_clip(folder: Path, name: str, frames: int) -> Path:
+    """A clip whose frame k is a grey picture of brightness 20 k."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
+    for number in range(frames):
+        writer.write(np.full((48, 64, 3), 20 * number, np.uint8))
+    writer.release()
+    label_path(path).touch()
+    return path
+
+
+def labels_of(frames: int) -> ClipLabels:
+    """A drone and a bird in frame 4, a drone in frame 6."""
+    boxes = np.array([[10, 5, 8, 6], [1, 2, 3, 4], [20, 5, 8, 6]], float)
+    return ClipLabels(frames, boxes, np.array([4, 4, 6]), np.array([2, 1, 2]))
+
+
+@needs_clips
+def test_boxes_of_every_clip_equal_the_published_ones() -> None:
+    truth = json.loads((ROOT / "labels.json").read_text())
+    clips = find_clips(ROOT)
+    assert sorted(clip.stem for clip in clips) == sorted(truth)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:  # the parser takes a tenth of a second a clip
+        labels_of_clips = pool.map(read_labels, map(label_path, clips))
+    for clip, labels in zip(clips, labels_of_clips, strict=True):
+        expected = truth[clip.stem]
+        boxes = np.array(expected["boxes"], float).reshape(-1, 5)
+        assert labels.frames == expected["frames"], clip.stem
+        np.testing.assert_array_equal(labels.frame, boxes[:, 0], clip.stem)
+        np.testing.assert_allclose(labels.boxes_xywh, boxes[:, 1:] - [1, 1, 0, 0], atol=6e-4, err_msg=clip.stem)
+        assert {SVANSTROM_CLASSES[label].upper() for label in labels.labels} <= {expected["class"]}, clip.stem
+
+
+@needs_clips
+def test_frames_of_a_real_clip_are_those_that_the_labels_speak_of() -> None:
+    """Decoded in a row, a frame is the same as when it is sought out by its number."""
+    clip = ROOT / "Data" / "Video_V" / "V_DRONE_001.mp4"
+    records = list(svanstrom_records({clip: read_labels(label_path(clip))}, Sampling(100), ("drone",)))
+    assert [record.file_name for record in records] == [f"V_DRONE_001_000{n}00.jpg" for n in range(len(records))]
+    capture = cv2.VideoCapture(str(clip))
+    for record in records:
+        capture.set(cv2.CAP_PROP_POS_FRAMES, int(record.file_name[-10:-4]))
+        done, frame = capture.read()
+        stored = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+        assert done
+        assert np.abs(frame.astype(float) - stored).mean() < 2
+        assert (record.width, record.height, record.group) == (640, 512, "V_DRONE_001")
+
+
+def test_every_nth_frame_with_its_boxes(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path, "V_DRONE_009", 9)
+    records = list(svanstrom_records({clip: labels_of(9)}, Sampling(2), ("drone", "bird")))
+    assert [record.file_name for record in records] == [f"V_DRONE_009_00000{n}.jpg" for n in (0, 2, 4, 6, 8)]
+    assert [list(record.labels) for record in records] == [[], [], [0, 1], [0], []]
+    np.testing.assert_array_equal(records[2].boxes_xywh, [[10, 5, 8, 6], [1, 2, 3, 4]])
+    for number, record in zip((0, 2, 4, 6, 8), records, strict=True):
+        image = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+        assert abs(image.mean() - 20 * number) < 4
+    drones = list(svanstrom_records({clip: labels_of(9)}, Sampling(3, offset=1, jpeg_quality=50), ("drone",)))
+    assert [(record.file_name[-8:-4], list(record.labels)) for record in drones] == [
+        *(("0001", []), ("0004", [0]), ("0007", [])),
+    ]
+
+
+def test_which_classes_a_clip_shows() -> None:
+    assert labels_of(9).shows(("airplane", "bird"))
+    assert not labels_of(9).shows(("airplane", "helicopter"))
+
+
+def test_clip_that_ends_before_its_labels(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path, "V_DRONE_009", 9)
+    with pytest.raises(UserError, match=r"V_DRONE_009\.mp4: ends at frame 9 of 20 labelled ones"):
+        list(svanstrom_records({clip: labels_of(20)}, Sampling(6), ("drone",)))
+
+
+def test_clip_that_is_none(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path, "V_DRONE_009", 9)
+    clip.write_bytes(clip.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"V_DRONE_009\.mp4: (the clip cannot be opened|ends at frame 0)"):
+        list(svanstrom_records({clip: labels_of(9)}, Sampling(1), ("drone",)))
+
+
+@pytest.mark.parametrize("below", ["", "Video_V", "Data/Video_V"])
+def test_find_clips(tmp_path: Path, below: str) -> None:
+    for name in ("V_DRONE_002", "V_BIRD_001"):
+        make_clip(tmp_path / below, name, 1)
+    assert [clip.name for clip in find_clips(tmp_path)] == ["V_BIRD_001.mp4", "V_DRONE_002.mp4"]
+    label_path(tmp_path / below / "V_BIRD_001.mp4").unlink()
+    with pytest.raises(UserError, match=r"V_BIRD_001_LABELS\.mat: no such label file"):
+        find_clips(tmp_path)
+
+
+def test_no_clips(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UserError, match="no clips"):
+            find_clips(root)
+
+
+@pytest.mark.parametrize("data", [b"", b"MATLAB 5.0 MAT-file, damaged", b"\x00" * 1000])
+def test_label_file_that_is_none(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a_LABELS.mat"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"a_LABELS\.mat: not a MATLAB groundTruth file"):
+        read_labels(path)
+
+
+@needs_clips
+@pytest.mark.parametrize("size", [100, 5_000, -100])
+def test_broken_off_label_file(tmp_path: Path, size: int) -> None:
+    source = label_path(find_clips(ROOT)[0])
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes()[:size])
+    with pytest.raises(UserError, match="not a MATLAB groundTruth file"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        pytest.param(np.array([[1.0, 2, 3]]), id="three numbers"),
+        pytest.param(np.array([[1.0, 2, 3, np.nan]]), id="NaN"),
+        pytest.param(np.array([[1.0, 2, -3, 4]]), id="negative width"),
+        pytest.param(np.array([[1.0, 2, 0, 4]]), id="no area"),
+        pytest.param(np.array([[1e308, 2, 3, 4]]), id="1e308"),
+        pytest.param(np.array([["1", "2", "3", "4"]]), id="text"),
+        pytest.param(np.array([1.0, 2, 3, 4]), id="one dimension"),
+    ],
+)
+def test_faulty_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: np.ndarray) -> None:
+    table = np.empty((2, 1), dtype=[("Time", "O"), ("DRONE", "O")])
+    table["DRONE"][0, 0] = np.zeros((0, 0))
+    table["DRONE"][1, 0] = cell
+    monkeypatch.setattr(matio, "load_from_mat", lambda path: {"gTruth": _GroundTruth(table)})
+    path = tmp_path / "a_LABELS.mat"
+    path.touch()
+    with pytest.raises(UserError, match="frame 1: DRONE must hold boxes"):
+        read_labels(path)
+
+
+class _GroundTruth:
+    def __init__(self, table: Any) -> None:
+        self.properties = {"any": np.array([[{"LabelData": table}]], dtype=object)}
+
+
+def test_classes_asked_for() -> None:
+    assert known_classes(["DRONE", "Bird"]) == ("drone", "bird")
+    for names in (["kite"], ["drone", "DRONE"]):
+        with pytest.raises(UserError, match="classes must be different ones of airplane, bird"):
+            known_classes(names)
+
+
+@pytest.mark.parametrize("arguments", [(0,), (5, -1), (5, 0, 0), (5, 0, 101)])
+def test_sampling_that_makes_no_sense(arguments: tuple[int, ...]) -> None:
+    with pytest.raises(UserError, match="stride from 1"):
+        Sampling(*arguments)

@@ -1,0 +1,166 @@
+import errno
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.images import encode_jpeg
+from yolox_gssam.errors import UserError
+
+CLASSES = ("bird", "drone")
+ABOUT: dict[str, Any] = {"source": "a test", "command": "none", "seed": 0}
+
+
+def jpeg(seed: int = 0, width: int = 32, height: int = 24) -> bytes:
+    return encode_jpeg(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8), 90)
+
+
+def record(number: int = 0, **changes: Any) -> Record:
+    fields: dict[str, Any] = {
+        "file_name": f"{number:03d}.jpg",
+        "width": 32,
+        "height": 24,
+        "boxes_xywh": [[1, 2, 10, 5]] * (number % 3),
+        "labels": [number % 2] * (number % 3),
+        "group": f"clip {number // 4}",
+        "image": jpeg(number),
+    }
+    return Record(**{**fields, **changes})
+
+
+def records(count: int = 40) -> Iterator[Record]:
+    return (record(number) for number in range(count))
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_layout_and_contents(tmp_path: Path) -> None:
+    out = tmp_path / "sets" / "mine"
+    summary = build_dataset(out, CLASSES, records(), **ABOUT)
+    assert sorted(path.name for path in out.iterdir()) == ["annotations", "dataset.json", "images"]
+    assert read(out / "dataset.json") == summary
+    assert [path.name for path in (tmp_path / "sets").iterdir()] == ["mine"]
+    names: list[str] = []
+    for part in ("train", "val", "test"):
+        coco = COCO(str(out / "annotations" / f"{part}.json"))
+        assert coco.getCatIds() == [1, 2]
+        assert [category["name"] for category in coco.dataset["categories"]] == list(CLASSES)
+        assert min(coco.getAnnIds()) == 1
+        split = load_split(out / "annotations" / f"{part}.json", out / "images")
+        for image in split.images:
+            number = int(image.file_name[:3])
+            names.append(image.file_name)
+            assert image.group == f"clip {number // 4}"
+            np.testing.assert_array_equal(image.boxes_xyxy, [[1, 2, 11, 7]] * (number % 3) or np.zeros((0, 4)))
+            np.testing.assert_array_equal(image.labels, [number % 2] * (number % 3))
+            assert split.image_path(image).read_bytes() == jpeg(number)
+        for annotation in coco.dataset["annotations"]:
+            assert set(annotation) == {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
+            assert annotation["area"] == 50
+    assert sorted(names) == [f"{number:03d}.jpg" for number in range(40)]
+    assert [summary["parts"][part]["images"] for part in ("train", "val", "test")] == [32, 4, 4]
+    assert sum(part["objects"]["drone"] for part in summary["parts"].values()) == sum(n % 3 for n in range(1, 40, 2))
+
+
+def test_same_seed_same_set_and_hash_as_the_shell_computes_it(tmp_path: Path) -> None:
+    first = build_dataset(tmp_path / "a", CLASSES, records(), **ABOUT)
+    second = build_dataset(tmp_path / "b", CLASSES, records(), **ABOUT)
+    other = build_dataset(tmp_path / "c", CLASSES, records(), **{**ABOUT, "seed": 1})
+    assert first == second
+    assert first["hash"] != other["hash"]
+    files = sorted(str(path.relative_to(tmp_path / "a")) for path in (tmp_path / "a").glob("*/*"))
+    lines = [f"{hashlib.sha256((tmp_path / 'a' / name).read_bytes()).hexdigest()}  {name}\n" for name in files]
+    assert first["hash"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_boxes_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
+    boxes = [[-2, -2, 6, 6], [30, 20, 10, 10], [40, 5, 3, 3], [5, 5, 0, 4], [5, 5, -1, 4], [1, 1, 31.004, 3]]
+    special = record(0, boxes_xywh=boxes, labels=[1] * 6, group="special")
+    summary = build_dataset(tmp_path / "a", CLASSES, [special, *records(20)][:1] + list(records(20))[1:], **ABOUT)
+    assert (summary["boxes_clipped"], summary["boxes_dropped"]) == (2, 3)
+    content = [read(path) for path in (tmp_path / "a" / "annotations").iterdir()]
+    image = next(image for part in content for image in part["images"] if image["group"] == "special")
+    part = next(part for part in content if image in part["images"])
+    assert [a["bbox"] for a in part["annotations"] if a["image_id"] == image["id"]] == [
+        *([0, 0, 4, 4], [30, 20, 2, 4], [1, 1, 31, 3]),
+    ]
+
+
+def test_keeps_given_parts_and_crowds(tmp_path: Path) -> None:
+    given = [record(number, part="val" if number < 5 else "train") for number in range(1, 10)]
+    given.append(record(11, part="train", crowd=[True, False]))
+    summary = build_dataset(tmp_path / "a", CLASSES, given, **ABOUT)
+    assert {path.name for path in (tmp_path / "a" / "annotations").iterdir()} == {"train.json", "val.json"}
+    assert summary["parts"]["val"]["images"] == 4
+    crowds = [a["iscrowd"] for a in read(tmp_path / "a" / "annotations" / "train.json")["annotations"]]
+    assert crowds == [0] * (len(crowds) - 2) + [1, 0]
+    with pytest.raises(UserError, match="train and val at least"):
+        build_dataset(tmp_path / "b", CLASSES, [record(1, part="test")], **ABOUT)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"file_name": "../x.jpg"}, "leaves the image folder", id="name leaves the set"),
+        pytest.param({"file_name": "001.jpg"}, r"001\.jpg: two images have this name", id="name twice"),
+        pytest.param({"width": 33}, r"the image is 32 x 24, its labels say 33 x 24", id="wrong size"),
+        pytest.param({"image": jpeg()[:-50]}, "truncated", id="truncated"),
+        pytest.param({"image": b""}, "not a readable image", id="empty image"),
+        pytest.param({"boxes_xywh": [[1, 2, float("nan"), 4]], "labels": [0]}, "not finite", id="NaN"),
+        pytest.param({"boxes_xywh": [[1, 2, 3, 4]], "labels": [2]}, "not one of the 2 classes", id="unknown label"),
+        pytest.param({"boxes_xywh": [[1, 2, 3, 4]], "labels": [-1]}, "not one of the 2 classes", id="label -1"),
+        pytest.param({"boxes_xywh": [[1, 2, 3, 4]], "labels": []}, "1 boxes but 0 labels", id="no label"),
+    ],
+)
+def test_a_faulty_record_leaves_nothing(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_dataset(tmp_path / "a", CLASSES, [*records(12), record(50, **changes)], **ABOUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), ValueError("bug")]
+)
+def test_nothing_is_left_whatever_happens(tmp_path: Path, error: BaseException) -> None:
+    def broken() -> Iterator[Record]:
+        yield from records(12)
+        raise error
+
+    with pytest.raises(UserError if isinstance(error, OSError) else type(error)) as caught:
+        build_dataset(tmp_path / "a", CLASSES, broken(), **ABOUT)
+    assert not isinstance(error, OSError) or "No space left" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_does_not_touch_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name in ("full", "file", "file/below"):
+        with pytest.raises(UserError, match=r"is there already|cannot be made"):
+            build_dataset(tmp_path / name, CLASSES, records(), **ABOUT)
+    build_dataset(tmp_path / "empty", CLASSES, records(), **ABOUT)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "full"]
+    assert (tmp_path / "empty" / "dataset.json").exists()
+
+
+@pytest.mark.parametrize("classes", [(), ("drone", "drone")])
+def test_class_names_must_be_there_and_differ(tmp_path: Path, classes: tuple[str, ...]) -> None:
+    with pytest.raises(UserError, match="class names must be there and differ"):
+        build_dataset(tmp_path / "a", classes, records(), **ABOUT)
+
+
+def test_no_images(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no images were found"):
+        build_dataset(tmp_path / "a", CLASSES, [], **ABOUT)
+    assert list(tmp_path.iterdir()) == []

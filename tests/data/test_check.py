@@ -1,0 +1,214 @@
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.check import check_dataset, read_splits, shrinkage
+from yolox_gssam.data.faults import raise_fatal
+from yolox_gssam.data.images import encode_jpeg
+from yolox_gssam.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def good_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 images of two classes in groups of two, without a fault."""
+    rng = np.random.default_rng(0)
+    records = [
+        Record(
+            file_name=f"{number:02d}.jpg",
+            width=64,
+            height=48,
+            boxes_xywh=[[5, 6, 20, 10], [30, 30, 4, 3]],
+            labels=[number % 2, 1],
+            group=f"clip {number // 2}",
+            image=encode_jpeg(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), 90),
+        )
+        for number in range(20)
+    ]
+    root = tmp_path_factory.mktemp("check") / "good"
+    build_dataset(root, ("bird", "drone"), records, source="test", command="none", seed=0)
+    return root
+
+
+@pytest.fixture
+def root(good_set: Path, tmp_path: Path) -> Path:
+    """A copy to spoil. Without dataset.json: what it says is tested by itself."""
+    shutil.copytree(good_set, tmp_path / "set")
+    (tmp_path / "set" / "dataset.json").unlink()
+    return tmp_path / "set"
+
+
+def first_image(root: Path, part: str = "train") -> dict[str, Any]:
+    image: dict[str, Any] = json.loads((root / "annotations" / f"{part}.json").read_text())["images"][0]
+    return image
+
+
+def edit(root: Path, change: Callable[[dict[str, Any]], object], part: str = "train") -> None:
+    path = root / "annotations" / f"{part}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_good_set_has_no_faults(good_set: Path) -> None:
+    assert check_dataset(good_set) == []
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def replace_by_link(path: Path) -> None:
+    outside = path.parents[2] / "outside.jpg"
+    path.rename(outside)
+    path.symlink_to(outside)
+
+
+def shrink(path: Path) -> None:
+    cv2.imwrite(str(path), np.zeros((48, 63, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        pytest.param(Path.unlink, "no such image file", id="missing"),
+        pytest.param(truncate, "truncated", id="truncated"),
+        pytest.param(lambda path: path.write_text("no image"), "not a readable image", id="unreadable"),
+        pytest.param(shrink, "is 63 x 48, stated are 64 x 48", id="wrong size"),
+        pytest.param(replace_by_link, "leads out of", id="link out of the set"),
+    ],
+)
+def test_faulty_images(root: Path, spoil: Callable[[Path], object], message: str) -> None:
+    image = first_image(root)
+    spoil(root / "images" / image["file_name"])
+    (fault,) = check_dataset(root)
+    assert (fault.path, fault.where) == (root / "annotations" / "train.json", f"image {image['id']}")
+    assert message in fault.message
+    assert image["file_name"] in fault.message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "where", "message"),
+    [
+        pytest.param("bbox", [60, 1, 10, 10], "annotation 1", "reaches 6 pixels out", id="box partly outside"),
+        pytest.param("bbox", [70, 1, 10, 10], "annotation 1", "lies outside", id="box outside"),
+        pytest.param("bbox", [1, 1, 10, 0], "annotation 1", "has no area", id="box of no area"),
+        pytest.param("bbox", [1, 1, -10, 5], "annotation 1", "negative width", id="negative width"),
+        pytest.param("bbox", [1, 1, float("nan"), 5], "annotation 1", "4 finite numbers", id="NaN"),
+        pytest.param("category_id", 9, "annotation 1", "category_id 9 is not among", id="unknown class"),
+        pytest.param("image_id", 999, "annotation 1", "image_id 999 is not among", id="unknown image"),
+        pytest.param("id", 2, "annotation 2", "duplicate id", id="duplicate id"),
+    ],
+)
+def test_faulty_annotations(root: Path, field: str, value: object, where: str, message: str) -> None:
+    edit(root, lambda content: content["annotations"][0].update({field: value}))
+    (fault,) = check_dataset(root)
+    assert fault.where == where
+    assert message in fault.message
+
+
+def test_path_that_leaves_the_set(root: Path) -> None:
+    edit(root, lambda content: content["images"][0].update({"file_name": "../../etc/passwd"}))
+    faults = check_dataset(root)
+    assert faults[0].where == f"image {first_image(root)['id']}"
+    assert "leaves the image folder" in faults[0].message
+    assert {fault.where for fault in faults[1:]} == {"annotation 1", "annotation 2"}  # their image is not taken
+
+
+def test_image_in_two_parts(root: Path) -> None:
+    image = first_image(root)
+    edit(root, lambda content: content["images"].append({**image, "id": 900, "group": "alone"}), "val")
+    (fault,) = check_dataset(root)
+    assert (
+        str(fault) == f"{root}/annotations/val.json: image 900: the image '{image['file_name']}' is also in train.json"
+    )
+
+
+def test_copy_of_an_image_in_another_part(root: Path) -> None:
+    image = first_image(root)
+    shutil.copy(root / "images" / image["file_name"], root / "images" / "copy.jpg")
+    copy = {**image, "id": 900, "file_name": "copy.jpg", "group": "alone"}
+    edit(root, lambda content: content["images"].append(copy), "test")
+    (fault,) = check_dataset(root)
+    assert fault.message == "an image of the same content as 'copy.jpg' is also in train.json"
+
+
+def test_clip_in_two_parts_is_told_once(root: Path) -> None:
+    group = first_image(root)["group"]
+    edit(root, lambda content: [image.update({"group": group}) for image in content["images"]], "val")
+    (fault,) = check_dataset(root)
+    assert fault.message == f"the group '{group}' is also in train.json"
+
+
+def test_parts_of_different_classes(root: Path) -> None:
+    edit(root, lambda content: content["categories"][0].update({"name": "plane"}), "val")
+    (fault,) = check_dataset(root)
+    assert "the parts differ in their classes" in fault.message
+
+
+def test_every_fault_is_listed(root: Path) -> None:
+    edit(root, lambda content: [entry.update({"bbox": None}) for entry in content["annotations"]])
+    names = [image["file_name"] for image in json.loads((root / "annotations" / "train.json").read_text())["images"]]
+    for name in names[:3]:
+        truncate(root / "images" / name)
+    assert len(check_dataset(root)) == 32 + 3
+
+
+@pytest.mark.parametrize(("name", "count"), [("train.json", 1), ("val.json", 1), ("test.json", 0)])
+def test_missing_part(root: Path, name: str, count: int) -> None:
+    (root / "annotations" / name).unlink()
+    assert [str(fault) for fault in check_dataset(root)] == [f"{root}/annotations/{name}: no such file"] * count
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"images": 3}', ""])
+def test_file_that_is_not_coco(root: Path, text: str) -> None:
+    (root / "annotations" / "val.json").write_text(text)
+    (fault,) = check_dataset(root)
+    assert str(fault).startswith(f"{root}/annotations/val.json: not a ")
+
+
+def test_no_data_set(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UserError, match="no data set"):
+            check_dataset(root)
+
+
+def test_change_since_dataset_json(good_set: Path, root: Path) -> None:
+    shutil.copy(good_set / "dataset.json", root)
+    assert check_dataset(root) == []
+    edit(root, lambda content: content["info"].update({"year": 2000}))
+    (fault,) = check_dataset(root)
+    assert "the hash differs" in fault.message
+    (root / "dataset.json").write_text("{")
+    assert "not a JSON file" in str(check_dataset(root)[0])
+
+
+def test_nothing_is_written(good_set: Path) -> None:
+    before = {path: os.stat(path).st_mtime_ns for path in good_set.rglob("*")}
+    check_dataset(good_set)
+    assert {path: os.stat(path).st_mtime_ns for path in good_set.rglob("*")} == before
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "below", "vanished"),
+    [
+        pytest.param((48, 64), 0, 0, id="as they are: shorter sides 10 and 3"),
+        pytest.param((32, 42), 1, 0, id="at 0.656: 6.6 and 1.97"),
+        pytest.param((15, 64), 1, 1, id="at 0.3125: 3.1 and 0.94, by the height"),
+        pytest.param((48, 6), 2, 2, id="at 0.09, by the width"),
+    ],
+)
+def test_shrinkage(good_set: Path, size_hw: tuple[int, int], below: int, vanished: int) -> None:
+    counts = shrinkage(list(read_splits(good_set, raise_fatal).values()), size_hw)
+    assert (counts.objects, counts.below, counts.vanished) == (40, 20 * below, 20 * vanished)
+
+
+def test_shrinkage_of_nothing() -> None:
+    assert shrinkage([], (640, 640)).objects == 0

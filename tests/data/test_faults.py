@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from yolox_gssam.data.faults import Fault, printable, raise_fatal, shorten
+from yolox_gssam.errors import UserError
+
+
+def test_a_fault_is_one_line() -> None:
+    assert str(Fault(Path("a.json"), "image 3", "is wrong")) == "a.json: image 3: is wrong"
+    assert str(Fault(Path("a.json"), "", "is wrong")) == "a.json: is wrong"
+    assert "\n" not in str(Fault(Path("a\nb.json"), "", "is wrong"))
+
+
+def test_only_fatal_faults_raise() -> None:
+    raise_fatal(Fault(Path("a"), "", "small", fatal=False))
+    with pytest.raises(UserError, match="a: large"):
+        raise_fatal(Fault(Path("a"), "", "large"))
+
+
+def test_shorten_is_bounded_whatever_the_value() -> None:
+    nested: list[object] = ["x"]
+    for _ in range(60):
+        nested = [nested] * 10  # written out it would have 10**60 elements
+    for value in (nested, "x" * 10**6, list(range(10**6)), 1 << 100_000, "a\nb", None):
+        assert len(shorten(value)) <= 80
+        assert "\n" not in shorten(value)
+    assert shorten("drone") == "'drone'"
+
+
+def test_printable() -> None:
+    assert printable("drone 日本.jpg") == "drone 日本.jpg"
+    assert printable("a\nb") == "'a\\nb'"
+    assert printable("\ud800") == "'\\ud800'"

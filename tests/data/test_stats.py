@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.stats import box_sides, size_counts, summary_table, write_contact_sheet, write_histogram
+from yolox_gssam.errors import UserError
+
+
+def split_of(part: str, folder: Path, boxes_of_images: list[list[list[float]]]) -> CocoSplit:
+    images = []
+    for number, boxes in enumerate(boxes_of_images):
+        name = f"{part}_{number}.png"
+        cv2.imwrite(str(folder / name), np.full((100, 200, 3), 128, np.uint8))
+        labels = np.arange(len(boxes)) % 2
+        images.append(
+            CocoImage(number, name, 200, 100, np.array(boxes, float).reshape(-1, 4), labels, f"clip {number}")
+        )
+    return CocoSplit(folder / f"{part}.json", folder, ("bird", "drone"), (1, 2), tuple(images))
+
+
+@pytest.fixture
+def splits(tmp_path: Path) -> dict[str, CocoSplit]:
+    return {
+        "train": split_of("train", tmp_path, [[[0, 0, 7, 7], [10, 10, 26, 26]], [], [[50, 20, 90, 60]]]),
+        "val": split_of("val", tmp_path, [[[0, 0, 200, 100], [3, 3, 10, 13], [5, 5, 9, 6]]]),
+    }
+
+
+def test_sides_are_of_the_square_of_the_same_area(splits: dict[str, CocoSplit]) -> None:
+    np.testing.assert_allclose(box_sides(splits["train"]), [7, 16, 40])
+
+
+def test_size_counts_at_the_bounds() -> None:
+    sides = np.array([7.9, 8, 15.9, 16, 31.9, 32, 95.9, 96, 1000])
+    assert list(size_counts(sides).values()) == [1, 2, 2, 2, 2]  # a bound belongs to the larger size, as in COCO
+    assert list(size_counts(np.zeros(0)).values()) == [0] * 5
+
+
+def test_summary_table(splits: dict[str, CocoSplit]) -> None:
+    rows = {line.rsplit(maxsplit=3)[0].strip(): line.split()[-3:] for line in summary_table(splits).splitlines()}
+    assert rows["images"] == ["3", "1", "4"]
+    assert rows["images without objects"] == ["1", "0", "1"]
+    assert rows["groups"] == ["3", "1", "4"]
+    assert rows["objects"] == ["3", "3", "6"]
+    assert rows["bird"] == ["2", "2", "4"]
+    assert rows["very tiny, < 8 x 8"] == ["1", "1", "2"]
+    assert rows["tiny, < 16 x 16"] == ["0", "1", "1"]
+    assert rows["small, < 32 x 32"] == ["1", "0", "1"]
+    assert rows["large"] == ["0", "1", "1"]
+
+
+def test_pictures(tmp_path: Path, splits: dict[str, CocoSplit]) -> None:
+    write_histogram(tmp_path / "out" / "sizes.png", splits)
+    write_contact_sheet(tmp_path / "out" / "sheet.png", splits, columns=2)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["sheet.png", "sizes.png"]
+    histogram = cv2.imread(str(tmp_path / "out" / "sizes.png"))
+    sheet = cv2.imread(str(tmp_path / "out" / "sheet.png"))
+    assert histogram.shape[0] > 300
+    assert len(np.unique(histogram.reshape(-1, 3), axis=0)) > 10
+    assert sheet.shape == (2 * 288, 2 * 384, 3)
+    colours = {tuple(pixel) for pixel in sheet.reshape(-1, 3).tolist()}
+    assert {(0, 200, 255), (255, 128, 0)} <= colours  # frames of both classes
+
+
+def test_no_objects_at_all(tmp_path: Path) -> None:
+    empty = {"train": split_of("train", tmp_path, [[], []])}
+    write_histogram(tmp_path / "sizes.png", empty)
+    write_contact_sheet(tmp_path / "sheet.png", empty)
+    assert "objects" in summary_table(empty)
+
+
+def test_unreadable_image(tmp_path: Path, splits: dict[str, CocoSplit]) -> None:
+    (tmp_path / "val_0.png").write_text("no image")
+    with pytest.raises(UserError, match=r"val_0\.png"):
+        write_contact_sheet(tmp_path / "sheet.png", splits)
+    assert not (tmp_path / "sheet.png").exists()

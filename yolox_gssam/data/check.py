@@ -1,0 +1,151 @@
+"""Every fault of a data set, and which of its objects are too small for an input size."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.builder import content_hash
+from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
+from yolox_gssam.data.faults import Fault, Report, shorten
+from yolox_gssam.data.images import decode_image, read_image_bytes
+from yolox_gssam.data.split import PARTS
+from yolox_gssam.errors import UserError
+from yolox_gssam.progress import progress_bar
+
+MIN_SIDE = 2.0
+"""Pixels of the network's input: an object with a shorter side below this can hardly be found."""
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """What becomes of the objects when the images are fitted into an input size.
+
+    Attributes:
+        objects: how many there are.
+        below: those whose shorter side is below `MIN_SIDE` there, the vanished among them.
+        vanished: those whose shorter side is below one pixel there.
+    """
+
+    objects: int
+    below: int
+    vanished: int
+
+
+def check_dataset(root: Path) -> list[Fault]:
+    """Every fault in the annotation files and images of a data set; shows a progress bar.
+
+    Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
+    sized images, for links out of the set, for images (by name and by content) and groups in two parts, for classes
+    that differ between parts, and for changes since dataset.json was written.
+
+    Raises:
+        UserError: no data set in there.
+    """
+    faults: list[Fault] = []
+    splits = read_splits(root, faults.append)
+    seen = _Seen(faults.append)
+    digests: dict[str, str] = {}
+    everything = [(part, split, image) for part, split in splits.items() for image in split.images]
+    with progress_bar(everything, description="check", unit="images") as bar:
+        for part, split, image in bar:
+            data = _check_image(split, image, faults.append)
+            digest = hashlib.sha256(data).hexdigest() if data else None
+            seen.add(part, split, image, digest)
+            if digest:
+                digests[f"images/{image.file_name}"] = digest
+    classes = {split.classes for split in splits.values()}
+    if len(classes) > 1:
+        faults.append(Fault(root / "annotations", "", f"the parts differ in their classes: {shorten(sorted(classes))}"))
+    if not faults:
+        faults += _changes(root, digests, list(splits.values()))
+    return faults
+
+
+def shrinkage(splits: list[CocoSplit], size_hw: tuple[int, int]) -> Shrinkage:
+    """Counts the objects that get too small when each image is fitted into `size_hw`, keeping its shape."""
+    sides = np.concatenate([_sides(image, size_hw) for split in splits for image in split.images] or [np.zeros(0)])
+    return Shrinkage(len(sides), int((sides < MIN_SIDE).sum()), int((sides < 1).sum()))
+
+
+def read_splits(root: Path, report: Report) -> dict[str, CocoSplit]:
+    """The parts of a data set that are there; a missing train or val is reported.
+
+    Raises:
+        UserError: no data set in there, or a file that is not COCO at all where `report` raises.
+    """
+    paths = {part: root / "annotations" / f"{part}.json" for part in PARTS}
+    if not any(path.exists() for path in paths.values()):
+        raise UserError(f"{root}: no data set: annotations/train.json, val.json and test.json were expected")
+    splits: dict[str, CocoSplit] = {}
+    for part, path in paths.items():
+        if path.exists():
+            try:
+                splits[part] = parse_coco(read_json(path), path, root / "images", report)
+            except UserError as error:
+                report(Fault(path, "", str(error).removeprefix(f"{path}: ")))
+        elif part != "test":
+            report(Fault(path, "", "no such file"))
+    return splits
+
+
+def _sides(image: CocoImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Shorter side of each object in pixels of the input."""
+    ratio = min(size_hw[0] / image.height, size_hw[1] / image.width)
+    return ratio * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
+
+
+def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | None:
+    """The bytes of an image; None where they cannot be had."""
+    where = f"image {image.image_id}"
+    path = split.image_dir / image.file_name
+    try:
+        data = read_image_bytes(split.image_path(image))
+        height, width = decode_image(data, path).shape[:2]
+    except UserError as error:
+        report(Fault(split.path, where, str(error)))
+        return None
+    if (width, height) != (image.width, image.height):
+        message = f"{path}: is {width} x {height}, stated are {image.width} x {image.height}"
+        report(Fault(split.path, where, message))
+    return data
+
+
+@dataclass
+class _Seen:
+    """Where each group, name and content of an image was met first."""
+
+    report: Report
+    first: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def add(self, part: str, split: CocoSplit, image: CocoImage, digest: str | None) -> None:
+        """Reports what was met in another part before, once a part."""
+        new_name = self.first.get(("name", image.file_name), part) == part
+        keys = [("name", image.file_name, f"the image {shorten(image.file_name)}")]
+        if image.group is not None:
+            keys.append(("group", image.group, f"the group {shorten(image.group)}"))
+        if digest and new_name:
+            keys.append(("content", digest, f"an image of the same content as {shorten(image.file_name)}"))
+        for kind, key, shown in keys:
+            before = self.first.setdefault((kind, key), part)
+            if before != part and self.first.setdefault((f"{kind} in {part}", key), image.file_name) == image.file_name:
+                self.report(Fault(split.path, f"image {image.image_id}", f"{shown} is also in {before}.json"))
+
+
+def _changes(root: Path, digests: dict[str, str], splits: list[CocoSplit]) -> list[Fault]:
+    """Whether the files are still those that dataset.json speaks of."""
+    path = root / "dataset.json"
+    if not path.exists():
+        return []
+    try:
+        stated = read_json(path)
+    except UserError as error:
+        return [Fault(path, "", str(error).removeprefix(f"{path}: "))]
+    for split in splits:
+        digests[f"annotations/{split.path.name}"] = hashlib.sha256(split.path.read_bytes()).hexdigest()
+    if not isinstance(stated, dict) or stated.get("hash") != content_hash(digests):
+        message = "images or annotations have changed since: the hash differs; make the set anew or remove this file"
+        return [Fault(path, "", message)]
+    return []

@@ -1,0 +1,145 @@
+"""What the readers of users' own sets share: labelled images, their groups and parts, and the way into the builder."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.builder import Record
+from yolox_gssam.data.faults import printable, shorten
+from yolox_gssam.data.images import IMAGE_SUFFIXES, image_size, read_image_bytes
+from yolox_gssam.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image file and its objects, as a label file tells them.
+
+    Attributes:
+        path: the image.
+        file_name: its name in the new data set; also its group where nothing else is said.
+        boxes_xywh: (n, 4) COCO pixels, or fractions of the image's width and height.
+        labels: index of each box into the classes.
+        size_wh: the image's size by the labels; None: not told.
+        fractions: the boxes are fractions.
+        crowd: true for each box that is a region of many objects.
+        group, part: as in `Record`.
+    """
+
+    path: Path
+    file_name: str
+    boxes_xywh: NDArray[np.float64]
+    labels: Sequence[int]
+    size_wh: tuple[int, int] | None = None
+    fractions: bool = False
+    crowd: Sequence[bool] | None = None
+    group: str | None = None
+    part: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSet:
+    """A user's own set: class names in label order, and the images."""
+
+    classes: tuple[str, ...]
+    samples: list[Sample] = field(default_factory=list)
+
+    def records(self) -> Iterator[Record]:
+        """One record a sample; each image is read when its turn comes.
+
+        Raises:
+            UserError: an image that is missing, unreadable, truncated or of another size than the labels say.
+        """
+        for sample in self.samples:
+            image = read_image_bytes(sample.path)
+            width, height = image_size(image, sample.path)
+            boxes = sample.boxes_xywh.reshape(-1, 4)
+            if sample.fractions:
+                boxes = boxes * [width, height, width, height]
+            if sample.size_wh not in (None, (width, height)):
+                raise UserError(f"{printable(sample.path)}: is {width} x {height}, its labels say {sample.size_wh}")
+            yield Record(
+                sample.file_name,
+                width,
+                height,
+                boxes,
+                sample.labels,
+                sample.group or sample.file_name,
+                image,
+                sample.part,
+                sample.crowd,
+            )
+
+
+def group_by_name(samples: Iterable[Sample], pattern: str) -> list[Sample]:
+    """The samples with their group taken from the file name: what the pattern's one pair of brackets matches.
+
+    Raises:
+        UserError: no regular expression with one group, or a name that it does not match.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"--group-pattern {shorten(pattern)}: not a regular expression: {error}") from error
+    if expression.groups != 1:
+        raise UserError(f"--group-pattern {shorten(pattern)}: needs one pair of brackets, as in '(.*)_[0-9]+'")
+    grouped = []
+    for sample in samples:
+        match = expression.search(sample.file_name)
+        if match is None or not match[1]:
+            raise UserError(f"--group-pattern {shorten(pattern)}: does not match {shorten(sample.file_name)}")
+        grouped.append(replace(sample, group=match[1]))
+    return grouped
+
+
+def find_images(folder: Path) -> list[Path]:
+    """All image files below a folder, by name; folders that are links are not entered."""
+    found = []
+    for place, _, names in os.walk(folder):
+        found += [Path(place, name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(found)
+
+
+def part_named(name: str) -> str | None:
+    """The part that the name of a file or folder speaks of, as in "instances_train2017" or "valid"; None: of none."""
+    words = set(re.findall("[a-z]+", name.lower()))
+    for part, synonyms in (
+        ("train", {"train", "training"}),
+        ("val", {"val", "valid", "validation"}),
+        ("test", {"test"}),
+    ):
+        if words & synonyms:
+            return part
+    return None
+
+
+def read_small_file(path: Path, max_bytes: int = 2**26) -> bytes:
+    """The content of a label file.
+
+    Raises:
+        UserError: not a regular file, too large, or it cannot be read.
+    """
+    try:
+        if not path.is_file():
+            raise UserError(f"{printable(path)}: no such file")
+        if path.stat().st_size > max_bytes:
+            raise UserError(f"{printable(path)}: larger than {max_bytes >> 20} MiB; not a label file")
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+
+
+def read_text(path: Path, max_bytes: int = 2**26) -> str:
+    """The content of a label file in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UserError: as in `read_small_file`, or not UTF-8.
+    """
+    try:
+        return read_small_file(path, max_bytes).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{printable(path)}: not a text file in UTF-8") from error

@@ -1,0 +1,198 @@
+"""The public drone clips of F. Svanström: videos of visible light with MATLAB labels, every N-th frame an image.
+
+Data: F. Svanström, F. Alonso-Fernandez, C. Englund, "A Dataset for Multi-Sensor Drone Detection", Data in Brief, 2021
+(CC0 1.0), `Data/Video_V/V_<CLASS>_<number>.mp4` with `..._LABELS.mat` beside each.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.builder import Record
+from yolox_gssam.data.images import encode_jpeg
+from yolox_gssam.errors import UserError
+
+SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
+"""In the order of the label files."""
+MAX_LABEL_BYTES = 2**26
+"""The real label files hold less than 100 KB."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames are taken and how they are stored.
+
+    Attributes:
+        stride: every so many frames, from 1.
+        offset: the first frame taken, from 0.
+        jpeg_quality: 1 to 100.
+    """
+
+    stride: int
+    offset: int = 0
+    jpeg_quality: int = 95
+
+    def __post_init__(self) -> None:
+        if self.stride < 1 or self.offset < 0 or not 1 <= self.jpeg_quality <= 100:
+            raise UserError(f"stride from 1, offset from 0 and a JPEG quality from 1 to 100 are needed, not {self}")
+
+    def frames(self, count: int) -> range:
+        """The frames taken of a clip of `count` frames."""
+        return range(self.offset, count, self.stride)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipLabels:
+    """The boxes of one clip.
+
+    Attributes:
+        frames: number of labelled frames.
+        boxes_xywh: (n, 4) float64 pixels, counted from 0 as COCO does; the file counts from 1.
+        frame: (n,) int64 frame of each box, ascending, from 0.
+        labels: (n,) int64 index into `SVANSTROM_CLASSES`.
+    """
+
+    frames: int
+    boxes_xywh: NDArray[np.float64]
+    frame: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    def shows(self, classes: Sequence[str]) -> bool:
+        """Whether an object of one of the classes is in the clip."""
+        return bool(np.isin(self.labels, [SVANSTROM_CLASSES.index(name) for name in classes]).any())
+
+
+def find_clips(root: Path) -> list[Path]:
+    """The clips below `root` (the data set's own root, or its Video_V folder), by name.
+
+    Raises:
+        UserError: there are none, or a clip has no label file.
+    """
+    folder = next((path for path in (root / "Data" / "Video_V", root / "Video_V", root) if path.is_dir()), None)
+    clips = sorted(folder.glob("*.mp4")) if folder else []
+    if not clips:
+        raise UserError(f"{root}: no clips Data/Video_V/V_*.mp4 in there; give the data set's root folder")
+    for clip in clips:
+        if not label_path(clip).is_file():
+            raise UserError(f"{label_path(clip)}: no such label file; fetch it or remove the clip {clip.name}")
+    return clips
+
+
+def label_path(clip: Path) -> Path:
+    """The label file that belongs to a clip."""
+    return clip.with_name(f"{clip.stem}_LABELS.mat")
+
+
+def read_labels(path: Path) -> ClipLabels:
+    """Reads one label file, a MATLAB groundTruth object.
+
+    Raises:
+        UserError: not such a file, or a box that is not four finite numbers with a size.
+    """
+    table = _label_table(path)
+    fields = {name: SVANSTROM_CLASSES.index(name.lower()) for name in table.dtype.names or () if name != "Time"}
+    boxes: list[NDArray[np.float64]] = []
+    frame: list[int] = []
+    labels: list[int] = []
+    for number, row in enumerate(table):
+        for name, label in fields.items():
+            cell = np.asarray(row[name])
+            if cell.size == 0:
+                continue
+            if cell.ndim != 2 or cell.shape[1] != 4 or cell.dtype.kind not in "fiu" or not _are_boxes(cell):
+                raise UserError(f"{path}: frame {number}: {name} must hold boxes [x, y, width, height] above 0")
+            boxes.extend(cell.astype(np.float64))
+            frame.extend([number] * len(cell))
+            labels.extend([label] * len(cell))
+    boxes_xywh = np.array(boxes, np.float64).reshape(-1, 4) - [1, 1, 0, 0]
+    return ClipLabels(len(table), boxes_xywh, np.array(frame, np.int64), np.array(labels, np.int64))
+
+
+def svanstrom_records(
+    labels: Mapping[Path, ClipLabels], sampling: Sampling, classes: Sequence[str]
+) -> Iterator[Record]:
+    """Every N-th frame of each clip, named `<clip>_<frame, six digits>.jpg`; frames without objects too.
+
+    Boxes of other classes than those asked for are left out.
+
+    Args:
+        labels: the clips and what `read_labels` says of each.
+        classes: of `SVANSTROM_CLASSES`, in label order.
+
+    Raises:
+        UserError: a clip that cannot be decoded or ends too early.
+    """
+    label_of = {SVANSTROM_CLASSES.index(name): label for label, name in enumerate(classes)}
+    for clip, truth in labels.items():
+        for number, image in _frames(clip, truth.frames, sampling):
+            here = (truth.frame == number) & np.isin(truth.labels, list(label_of))
+            yield Record(
+                file_name=f"{clip.stem}_{number:06d}.jpg",
+                width=image.shape[1],
+                height=image.shape[0],
+                boxes_xywh=truth.boxes_xywh[here],
+                labels=[label_of[label] for label in truth.labels[here].tolist()],
+                group=clip.stem,
+                image=encode_jpeg(image, sampling.jpeg_quality),
+            )
+
+
+def known_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """The names in lower case.
+
+    Raises:
+        UserError: a name that is not one of the four classes, or one twice.
+    """
+    lower = tuple(name.lower() for name in names)
+    unknown = sorted(set(lower) - set(SVANSTROM_CLASSES))
+    if unknown or len(set(lower)) < len(lower):
+        raise UserError(f"classes must be different ones of {', '.join(SVANSTROM_CLASSES)}, not {' '.join(names)}")
+    return lower
+
+
+def _label_table(path: Path) -> NDArray[Any]:
+    """The structured array of a label file, one row a frame."""
+    from matio import load_from_mat  # half a second that nothing else need wait
+
+    try:
+        if path.stat().st_size > MAX_LABEL_BYTES:
+            raise UserError(f"{path}: too large for a label file")
+        table = load_from_mat(str(path))["gTruth"].properties["any"][0, 0]["LabelData"].reshape(-1)
+        names = set(table.dtype.names) - {"Time"}
+    except UserError:
+        raise
+    except Exception as error:  # the parser of this format answers damage with errors of any kind
+        raise UserError(f"{path}: not a MATLAB groundTruth file with LabelData ({type(error).__name__})") from error
+    unknown = sorted(name for name in names if name.lower() not in SVANSTROM_CLASSES)
+    if unknown:
+        raise UserError(f"{path}: unknown classes {', '.join(unknown)}; known: {', '.join(SVANSTROM_CLASSES)}")
+    return table
+
+
+def _are_boxes(cell: NDArray[Any]) -> bool:
+    """Whether all rows are finite and have a size."""
+    return bool(np.isfinite(cell).all() and (np.abs(cell) < 2**31).all() and (cell[:, 2:] > 0).all())
+
+
+def _frames(clip: Path, count: int, sampling: Sampling) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The sampled frames of a clip, BGR. Frames between are passed over without being converted."""
+    wanted = sampling.frames(count)
+    capture = cv2.VideoCapture(str(clip))
+    try:
+        if not capture.isOpened():
+            raise UserError(f"{clip}: the clip cannot be opened; fetch it again")
+        for number in range(wanted[-1] + 1 if wanted else 0):
+            done, image = capture.grab(), None
+            if done and number in wanted:
+                done, image = capture.retrieve()
+            if not done:
+                raise UserError(f"{clip}: ends at frame {number} of {count} labelled ones; fetch it again")
+            if image is not None:
+                yield number, np.asarray(image, np.uint8)
+    finally:
+        capture.release()

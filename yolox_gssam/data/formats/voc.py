@@ -1,0 +1,187 @@
+"""A user's own set in Pascal VOC's format: an XML file an image.
+
+Format: M. Everingham et al., "The PASCAL Visual Object Classes Challenge", development kit. Pixels are counted
+from 1 and xmax, ymax belong to the box: in COCO's pixels it is [xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1].
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+from numpy.typing import NDArray
+
+from yolox_gssam.data.faults import Fault, Report, shorten
+from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
+from yolox_gssam.data.paths import name_fault, require_inside
+from yolox_gssam.data.split import PARTS
+from yolox_gssam.errors import UserError
+
+MAX_NUMBER = 2**31
+"""Coordinates beyond this are taken for damage."""
+
+
+@dataclass(frozen=True, eq=False)
+class VocFile:
+    """What one XML file says.
+
+    Attributes:
+        path: the XML file.
+        file_name: of the image; empty where the file does not say.
+        size_wh: of the image; None where the file does not say.
+        boxes_xywh: boxes in COCO's pixels.
+        names: class name of each box.
+    """
+
+    path: Path
+    file_name: str
+    size_wh: tuple[int, int] | None
+    boxes_xywh: list[list[float]]
+    names: list[str]
+
+
+def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), keep_split: bool = False) -> LabelledSet:
+    """Reads a set: Annotations/*.xml with JPEGImages/ (or images/), or XML files beside their images.
+
+    Objects marked difficult or truncated count like others: small drones are often marked so. A file without objects
+    is an image without objects. Images without an XML file are left out and reported.
+
+    Args:
+        classes: the class names in label order; none: all names found, by alphabet.
+        keep_split: the parts of ImageSets/Main/{train,val,test}.txt are kept; other images are left out.
+
+    Raises:
+        UserError: no such set, or an image that is missing or leaves the set; and whatever `report` raises.
+    """
+    annotations, images = _folders(root)
+    files = {path.stem: read_voc_file(require_inside(path, root), report) for path in sorted(annotations.glob("*.xml"))}
+    if not files:
+        raise UserError(f"{root}: no XML files in {annotations}")
+    found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
+    image_of = {path.stem: path for path in reversed(find_images(images))}
+    part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
+    if not keep_split and (root / "ImageSets").exists():
+        report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", fatal=False))
+    samples = []
+    for stem, file in files.items():
+        if stem not in part_of:
+            report(Fault(file.path, "", "is in no part of ImageSets/Main; left out", fatal=False))
+            continue
+        image = require_inside(_image_path(file, images, image_of), root)
+        file_name = image.relative_to(images if image.is_relative_to(images) else root).as_posix()
+        boxes_xywh, labels = _objects(file, found, report)
+        samples.append(Sample(image, file_name, boxes_xywh, labels, file.size_wh, part=part_of[stem]))
+    used = {sample.path for sample in samples}
+    for stem, image in sorted(image_of.items()):
+        if stem not in files and image not in used:
+            report(Fault(image, "", "has no XML file; left out", fatal=False))
+    return LabelledSet(found, samples)
+
+
+def read_voc_file(path: Path, report: Report) -> VocFile:
+    """Reads one XML file.
+
+    Raises:
+        UserError: not an XML file, one with a document type or entities, or whatever `report` raises.
+    """
+    try:
+        tree = fromstring(read_small_file(path), forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: not a plain XML file: {str(error) or type(error).__name__}") from error
+    boxes, names = [], []
+    for number, element in enumerate(tree.findall("object"), 1):
+        name, box = (element.findtext("name") or "").strip(), _box(element.find("bndbox"))
+        if not name:
+            report(Fault(path, f"object {number}", "has no name"))
+        elif box is None:
+            report(Fault(path, f"object {number}", "bndbox must hold the finite numbers xmin, ymin, xmax, ymax"))
+        elif box[2] <= 0 or box[3] <= 0:
+            report(Fault(path, f"object {number}", "the box has no area", fatal=False))
+        else:
+            boxes.append(box)
+            names.append(name)
+    return VocFile(path, (tree.findtext("filename") or "").strip(), _size(tree), boxes, names)
+
+
+def _size(tree: Element) -> tuple[int, int] | None:
+    """Width and height; None where they are missing or, as some tools leave them, 0."""
+    width, height = _number(tree.findtext("size/width")), _number(tree.findtext("size/height"))
+    return (int(width), int(height)) if width and height else None
+
+
+def _box(element: Element | None) -> list[float] | None:
+    """The box of an object in COCO's pixels; None where a number is missing."""
+    if element is None:
+        return None
+    xmin, ymin, xmax, ymax = (_number(element.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
+    if xmin is None or ymin is None or xmax is None or ymax is None:
+        return None
+    return [xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number of a sensible size; None for anything else."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if abs(number) < MAX_NUMBER else None
+
+
+def _folders(root: Path) -> tuple[Path, Path]:
+    """Where the XML files and the images lie."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder")
+    annotations = next((path for name in ("Annotations", "annotations") if (path := root / name).is_dir()), root)
+    images = next((path for name in ("JPEGImages", "images") if (path := root / name).is_dir()), root)
+    return annotations, images
+
+
+def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
+    """The part of each file's stem by ImageSets/Main."""
+    part_of: dict[str, str] = {}
+    for part in PARTS:
+        path = root / "ImageSets" / "Main" / f"{part}.txt"
+        if not path.exists():
+            continue
+        for number, line in enumerate(read_text(require_inside(path, root)).splitlines(), 1):
+            if not line.strip():
+                continue
+            stem = line.split()[0]
+            if stem not in files:
+                raise UserError(f"{path}: line {number}: {shorten(stem)} has no XML file")
+            if part_of.setdefault(stem, part) != part:
+                raise UserError(f"{path}: line {number}: {shorten(stem)} is also in {part_of[stem]}.txt")
+    if not part_of:
+        raise UserError(f"{root}: --keep-split needs ImageSets/Main/train.txt, val.txt and test.txt")
+    return part_of
+
+
+def _image_path(file: VocFile, images: Path, image_of: Mapping[str, Path]) -> Path:
+    """The image a file speaks of; by the file's own name where the one inside is no longer right."""
+    problem = name_fault(file.file_name) if file.file_name else None
+    if problem:
+        raise UserError(f"{file.path}: filename: {problem}")
+    for path in (images / file.file_name, file.path.parent / file.file_name):
+        if file.file_name and path.is_file():
+            return path
+    if file.path.stem not in image_of:
+        raise UserError(f"{file.path}: its image {shorten(file.file_name)} is not in {images}")
+    return image_of[file.path.stem]
+
+
+def _objects(file: VocFile, classes: Sequence[str], report: Report) -> tuple[NDArray[np.float64], list[int]]:
+    """Boxes and labels; objects of unknown classes are reported."""
+    known = []
+    for index, name in enumerate(file.names):
+        if name in classes:
+            known.append(index)
+        else:
+            report(Fault(file.path, f"class {shorten(name)}", f"is not one of {', '.join(classes)}"))
+    boxes_xywh = np.array([file.boxes_xywh[index] for index in known], np.float64).reshape(-1, 4)
+    return boxes_xywh, [classes.index(file.names[index]) for index in known]

@@ -1,0 +1,54 @@
+"""Paths that a data set's files name: they must stay inside the set."""
+
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from yolox_gssam.data.faults import printable, shorten
+from yolox_gssam.errors import UserError
+
+MAX_NAME_BYTES = 255
+"""Longest file name that common file systems hold."""
+
+
+def name_fault(name: object) -> str | None:
+    """What is wrong with the name of a file inside a data set; None if nothing is."""
+    if not isinstance(name, str) or not name:
+        return f"the file name must be text, not {shorten(name)}"
+    if not _fits_file_systems(name) or PurePosixPath(name).name in ("", ".."):
+        return f"{shorten(name)} is no file name"
+    if name.startswith(("/", "\\")) or PureWindowsPath(name).drive:
+        return f"the path {shorten(name)} is absolute; it must be relative to the image folder"
+    if ".." in PurePosixPath(name).parts or ".." in PureWindowsPath(name).parts:
+        return f"the path {shorten(name)} leaves the image folder"
+    return None
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether `path`, all links followed, lies in `folder`.
+
+    Raises:
+        UserError: the path cannot be followed.
+    """
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a circle of links; ValueError: a NUL
+        raise UserError(f"{printable(path)}: cannot be read: {error}") from error
+
+
+def require_inside(path: Path, folder: Path) -> Path:
+    """`path` itself.
+
+    Raises:
+        UserError: it leads out of `folder`.
+    """
+    if not is_inside(path, folder):
+        raise UserError(f"{printable(path)}: leads out of {folder}; put the file itself there")
+    return path
+
+
+def _fits_file_systems(name: str) -> bool:
+    """Whether a file can have the name: no NUL, nothing too long, no half of a surrogate pair, as JSON may carry."""
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in name.encode() and max(map(len, parts)) <= MAX_NAME_BYTES and len(name) <= 4 * MAX_NAME_BYTES

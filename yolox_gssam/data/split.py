@@ -1,0 +1,75 @@
+"""Train, val and test: whole groups (clips) in each part, each class spread over all of them."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from yolox_gssam.errors import UserError
+
+PARTS = ("train", "val", "test")
+"""The parts of every data set, in this order."""
+
+
+@dataclass
+class Group:
+    """What the split must know of a group: how many images, and how many objects of each label."""
+
+    images: int = 0
+    labels: Counter[int] = field(default_factory=Counter)
+
+    def add(self, labels: Iterable[int]) -> None:
+        """Counts one more image."""
+        self.images += 1
+        self.labels.update(labels)
+
+
+def split_groups(groups: Mapping[str, Group], shares: Sequence[float], seed: int) -> dict[str, str]:
+    """The part of each group, deterministic from the names, the contents and the seed, whatever their order.
+
+    The groups are laid in a row, class by class (a group belongs to its rarest class) and in random order within a
+    class; each in turn goes to the part that lags furthest behind its share of the images so far. So at every point
+    of the row no part is further from its share than the largest group so far, and no class further than twice that.
+    Only where a part would stay empty does it get a small group of another part.
+
+    Raises:
+        UserError: shares that are no shares, or fewer groups than parts to fill.
+    """
+    total_share = sum(shares)
+    if len(shares) != len(PARTS) or min(shares) < 0 or not 0 < total_share < float("inf"):
+        raise UserError(f"the shares of {', '.join(PARTS)} must be three numbers from 0, not {list(shares)}")
+    wanted = [index for index, share in enumerate(shares) if share > 0]
+    if len(groups) < len(wanted):
+        raise UserError(f"{len(groups)} group(s) cannot fill {len(wanted)} parts; make more groups or set a share to 0")
+    parts: dict[str, int] = {}
+    images = [0] * len(PARTS)
+    seen = 0
+    for name in _in_a_row(groups, seed):
+        seen += groups[name].images
+        lags = [share / total_share * seen - count for share, count in zip(shares, images, strict=True)]
+        parts[name] = max(wanted, key=lags.__getitem__)
+        images[parts[name]] += groups[name].images
+    _fill_empty_parts(parts, wanted, groups)
+    return {name: PARTS[index] for name, index in parts.items()}
+
+
+def _in_a_row(groups: Mapping[str, Group], seed: int) -> list[str]:
+    """Names of the groups, class after class, at random within a class."""
+    objects: Counter[int] = sum((group.labels for group in groups.values()), Counter())
+
+    def place(name: str) -> tuple[int, int, str]:
+        labels = groups[name].labels
+        rarest = min(labels, key=lambda label: (objects[label], label), default=-1)
+        return objects[rarest], rarest, hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+    return sorted(groups, key=place)
+
+
+def _fill_empty_parts(parts: dict[str, int], wanted: Sequence[int], groups: Mapping[str, Group]) -> None:
+    """Gives each empty part the smallest group of the part with the most groups."""
+    for empty in wanted:
+        counts = Counter(parts.values())
+        if counts[empty] == 0:
+            richest = max(wanted, key=counts.__getitem__)
+            smallest = min((groups[name].images, name) for name, part in parts.items() if part == richest)[1]
+            parts[smallest] = empty

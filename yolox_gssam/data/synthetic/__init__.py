@@ -1,0 +1,7 @@
+"""Synthetic pictures of small flying objects: models, backgrounds, camera; as a data set or as a clip."""
+
+from yolox_gssam.data.synthetic.clips import render_clip, write_clip
+from yolox_gssam.data.synthetic.records import synthetic_records
+from yolox_gssam.data.synthetic.scenes import SYNTHETIC_CLASSES, render_scene
+
+__all__ = ["SYNTHETIC_CLASSES", "render_clip", "render_scene", "synthetic_records", "write_clip"]
