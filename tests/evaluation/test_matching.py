@@ -1,0 +1,66 @@
+"""Greedy matching: exact cases."""
+
+import numpy as np
+import pytest
+from evaluation.cases import Box, found
+
+from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.matching import match_greedy
+from yolox_gssam.evaluation.truth import Truth
+
+LEFT, RIGHT, FAR = (0, 0, 10, 10), (4, 0, 10, 10), (100, 100, 10, 10)
+BETWEEN = (1, 0, 10, 10)  # IoU 9/11 with LEFT, 7/13 with RIGHT
+
+
+def truth(*boxes: Box, crowd: tuple[bool, ...] | None = None) -> Truth:
+    flags = crowd or (False,) * len(boxes)
+    return Truth(np.array(boxes, float).reshape(-1, 4), np.zeros(len(boxes), np.int64), np.array(flags, bool))
+
+
+@pytest.mark.parametrize(
+    ("detections", "of_image", "threshold", "index", "repeated", "on_crowd"),
+    [
+        pytest.param([], [], 0.5, [], [], [], id="nothing"),
+        pytest.param([], [LEFT], 0.5, [], [], [], id="no-detections"),
+        pytest.param([(0.9, LEFT)], [], 0.5, [-1], [False], [False], id="no-objects"),
+        pytest.param([(0.9, BETWEEN)], [RIGHT, LEFT], 0.5, [1], [False], [False], id="greatest-iou"),
+        pytest.param([(0.8, BETWEEN), (0.9, LEFT)], [LEFT], 0.5, [-1, 0], [True, False], [False] * 2, id="best-score"),
+        pytest.param(
+            [(0.9, LEFT), (0.8, BETWEEN)], [LEFT, RIGHT], 0.5, [0, 1], [False] * 2, [False] * 2, id="next-best"
+        ),
+        pytest.param(
+            [(0.9, LEFT), (0.8, BETWEEN)], [LEFT, RIGHT], 0.6, [0, -1], [False, True], [False] * 2, id="repeated"
+        ),
+        pytest.param([(0.9, FAR)], [LEFT], 0.5, [-1], [False], [False], id="elsewhere"),
+        pytest.param([(0.5, LEFT), (0.5, LEFT)], [LEFT], 0.5, [0, -1], [False, True], [False] * 2, id="equal-scores"),
+        pytest.param([(0.5, (0, 0, 10, 5))], [LEFT], 0.5, [0], [False], [False], id="iou-at-the-threshold"),
+        pytest.param([(0.5, (0, 0, 0, 0))], [LEFT], 0.5, [-1], [False], [False], id="no-area"),
+    ],
+)
+def test_exact_cases(
+    detections: list[tuple[float, Box]],
+    of_image: list[Box],
+    threshold: float,
+    index: list[int],
+    repeated: list[bool],
+    on_crowd: list[bool],
+) -> None:
+    matches = match_greedy(found(*((0, score, box) for score, box in detections)), truth(*of_image), threshold)
+    assert matches.truth_index.tolist() == index
+    assert matches.repeated.tolist() == repeated
+    assert matches.on_crowd.tolist() == on_crowd
+
+
+def test_a_crowd_takes_any_number_but_is_never_found() -> None:
+    detections = found((0, 0.9, (10, 10, 5, 5)), (0, 0.8, (50, 50, 5, 5)), (0, 0.7, (98, 98, 5, 5)), (0, 0.6, LEFT))
+    matches = match_greedy(detections, truth(LEFT, (0, 0, 100, 100), crowd=(False, True)), 0.5)
+    assert matches.truth_index.tolist() == [-1, -1, -1, 0]
+    # Of the third, 2 x 2 of 5 x 5 pixels lie in the region.
+    assert matches.on_crowd.tolist() == [True, True, False, False]
+
+
+def test_labels_do_not_matter_and_arguments_are_left_alone() -> None:
+    detections = Detections([[0, 0, 10, 10]], [0.5], [2])
+    boxes = detections.boxes_xyxy.copy()
+    assert match_greedy(detections, truth(LEFT), 0.5).truth_index.tolist() == [0]
+    assert (detections.boxes_xyxy == boxes).all()

@@ -1,0 +1,83 @@
+"""The report: everything in the JSON, nothing but text in the table, "-" where there is no number."""
+
+import json
+from pathlib import Path
+
+import pytest
+from evaluation.cases import found, make_split, random_case
+
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.evaluation.confusion import confusion_matrix
+from yolox_gssam.evaluation.false_alarms import recall_at_false_alarms
+from yolox_gssam.evaluation.provenance import Provenance
+from yolox_gssam.evaluation.report import EvalReport
+from yolox_gssam.evaluation.timing import InferenceTime, Milliseconds
+from yolox_gssam.files import write_json
+
+BOX = (100, 100, 12, 12)
+HARDWARE: dict[str, str | int] = {"device": "cpu (2 threads)", "cpu": "Some CPU", "cores": 2, "threads": 2}
+TIME = InferenceTime({name: Milliseconds(1.5, 1.25, 2.0) for name in ("preprocess", "network", "nms", "total")}, 20, 5)
+
+
+def make_report(split: CocoSplit, detections: dict[int, Detections], timing: InferenceTime | None) -> EvalReport:
+    return EvalReport(
+        part="test",
+        images=len(split.images),
+        settings={"experiment": "origin", "score": 0.01},
+        coco=evaluate_coco(split, detections),
+        confusion=confusion_matrix(split, detections),
+        false_alarms=recall_at_false_alarms(split, detections, "drone"),
+        timing=timing,
+        provenance=Provenance("test.json", "ab", None, "best.pth", "cd", "python eval.py", HARDWARE, {"torch": "2"}),
+    )
+
+
+def rows(table: str) -> dict[str, list[str]]:
+    """First cell -> the other cells; cells are at least two blanks apart."""
+    lines = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in table.splitlines()]
+    return {cells[0]: cells[1:] for cells in lines if cells}
+
+
+def test_json_holds_everything_and_survives_a_file(tmp_path: Path) -> None:
+    report = make_report(*random_case(tmp_path, 0), TIME)
+    write_json(tmp_path / "eval.json", report.to_json())
+    content = json.loads((tmp_path / "eval.json").read_text())
+    assert content == report.to_json()
+    assert content["coco"] == report.coco.twelve()
+    assert content["overall"]["ap50"] == report.coco.overall.ap50
+    assert content["by_size"]["tiny"]["objects"] == report.coco.by_size["tiny"].objects
+    assert content["by_size"]["tiny"]["area_to"] == pytest.approx(256)
+    assert set(content["by_class"]) == {"bird", "drone", "plane"}
+    assert len(content["precision_recall_iou_50"]["precision"]["drone"]) == 101
+    assert content["confusion"]["counts"] == report.confusion.counts.tolist()
+    assert [point["images_per_alarm"] for point in content["false_alarms"]] == [10, 100]
+    assert content["milliseconds"]["steps"]["nms"] == {"mean": 1.5, "median": 1.25, "p95": 2.0}
+    assert content["provenance"]["checkpoint_sha256"] == "cd"
+
+
+def test_table(tmp_path: Path) -> None:
+    split = make_split(tmp_path, [[(7, BOX)], [(7, BOX), (3, (300, 300, 40, 40))], *[[]] * 8])
+    detections = {1: found((1, 0.9, BOX)), 2: found((1, 0.8, (300, 300, 40, 40)))}
+    table = rows(make_report(split, detections, TIME).table())
+    assert table["tiny, < 16 x 16 px"] == ["2", "50.5", "50.5", "50.5", "50.0"]
+    assert table["very tiny, < 8 x 8 px"] == ["0", "-", "-", "-", "-"]
+    assert table["plane"][0] == "0"
+    # Half of the drones are found before the bird that is taken for one, and no more after it.
+    assert table["all"] == ["3", "25.2", "25.2", "25.2", "25.0"]
+    assert table["pre-processing"] == ["1.50", "1.25", "2.00"]
+    text = make_report(split, detections, TIME).table()
+    assert "10 images      50.0" in text
+    assert "only 10 images" in text
+    assert "Some CPU" in text
+    assert max(map(len, text.splitlines())) < 140
+
+
+def test_table_without_time_objects_or_detections(tmp_path: Path) -> None:
+    report = make_report(make_split(tmp_path, [[], []]), {}, None)
+    assert rows(report.table())["all"] == ["0", "-", "-", "-", "-"]
+    assert "no objects" in report.table()
+    assert "ms per image" not in report.table()
+    assert report.to_json()["milliseconds"] is None
+    write_json(tmp_path / "eval.json", report.to_json())

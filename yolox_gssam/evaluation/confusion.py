@@ -1,0 +1,71 @@
+"""The confusion matrix of a detector: is a bird taken for a drone?"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.matching import match_greedy
+from yolox_gssam.evaluation.truth import Truth, truth_by_image
+
+
+@dataclass(frozen=True, eq=False)
+class ConfusionMatrix:
+    """How often each class was taken for each other.
+
+    Attributes:
+        counts: (C + 1, C + 1) int64. Rows are the truth, the last one background; columns are the prediction, the last
+            one missed. The corner, background that was missed, is always 0.
+        classes: the C class names, in the order of rows and columns.
+        score_threshold: detections with a lower score were left out.
+        iou_threshold: the least IoU of a detection and the true object it stands for.
+    """
+
+    counts: NDArray[np.int64]
+    classes: tuple[str, ...]
+    score_threshold: float
+    iou_threshold: float
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """The names of the rows."""
+        return (*self.classes, "background")
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return (*self.classes, "missed")
+
+
+def confusion_matrix(
+    split: CocoSplit, detections: Mapping[int, Detections], score_threshold: float = 0.3, iou_threshold: float = 0.5
+) -> ConfusionMatrix:
+    """Counts what each true object was taken for.
+
+    Each detection, best score first, takes the free true object of greatest IoU, of whatever class. One that finds
+    none free is counted as background, a second hit on the same object too. Detections in crowd regions do not count.
+
+    Args:
+        detections: image id -> what was found there; images that are missing count as images without detections.
+        iou_threshold: 0.5 is strict for a box of a few pixels, where one pixel of shift halves the IoU.
+    """
+    size = len(split.classes) + 1
+    counts = np.zeros((size, size), dtype=np.int64)
+    for image_id, truth in truth_by_image(split).items():
+        found = detections.get(image_id, Detections.empty()).above(score_threshold)
+        _add_image(counts, found, truth, iou_threshold)
+    return ConfusionMatrix(counts, split.classes, score_threshold, iou_threshold)
+
+
+def _add_image(counts: NDArray[np.int64], found: Detections, truth: Truth, iou_threshold: float) -> None:
+    """Adds one image to `counts`."""
+    matches = match_greedy(found, truth, iou_threshold)
+    hits = matches.truth_index >= 0
+    np.add.at(counts, (truth.labels[matches.truth_index[hits]], found.labels[hits]), 1)
+    np.add.at(counts[-1], found.labels[~hits & ~matches.on_crowd], 1)
+    missed = ~truth.crowd
+    missed[matches.truth_index[hits]] = False
+    np.add.at(counts[:, -1], truth.labels[missed], 1)

@@ -1,0 +1,110 @@
+"""Where numbers come from: the data, the weights, the command, the machine and the versions."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import yolox_gssam
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.errors import UserError
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a result was made from.
+
+    Attributes:
+        annotations: path of the annotation file.
+        annotations_sha256: its hash.
+        dataset_hash: the hash of the whole data set, as its dataset.json has it; None without one.
+        checkpoint: path of the weights.
+        checkpoint_sha256: their hash.
+        command: the command line.
+        hardware: "device" as given, "cpu", "cores" the process may use, "threads" of torch.
+        versions: of Python and of the packages that make the numbers.
+    """
+
+    annotations: str
+    annotations_sha256: str
+    dataset_hash: str | None
+    checkpoint: str
+    checkpoint_sha256: str
+    command: str
+    hardware: dict[str, str | int]
+    versions: dict[str, str]
+
+
+def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenance:
+    """Gathers it for the running process; `device` is the name of the device that computes.
+
+    Raises:
+        UserError: the checkpoint or the annotation file cannot be read.
+    """
+    packages = ("torch", "torchvision", "yolox", "pycocotools", "numpy", "opencv-python")
+    return Provenance(
+        annotations=str(split.path),
+        annotations_sha256=_sha256(split.path),
+        dataset_hash=_dataset_hash(split.path.parent.parent / "dataset.json"),
+        checkpoint=str(checkpoint),
+        checkpoint_sha256=_sha256(checkpoint),
+        command=shlex.join([Path(sys.executable).name, *sys.argv]),
+        hardware={"device": device, "cpu": _cpu_name(), "cores": _cores(), "threads": torch.get_num_threads()},
+        versions={
+            "python": platform.python_version(),
+            "yolox_gssam": yolox_gssam.__version__,
+            **{name: _version(name) for name in packages},
+            "system": platform.platform(),
+        },
+    )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _dataset_hash(path: Path) -> str | None:
+    """Sets of other makers have no dataset.json, or one of another meaning."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    found = content.get("hash") if isinstance(content, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed under this name"
+
+
+def _cpu_name() -> str:
+    """The model's name; Linux tells it only in /proc/cpuinfo."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,136 @@
+"""All numbers of one evaluation, as a table for people and as JSON for programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tabulate import tabulate
+
+from yolox_gssam.evaluation.coco import AREAS, RECALLS, Accuracy, CocoMetrics, percent
+from yolox_gssam.evaluation.confusion import ConfusionMatrix
+from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint
+from yolox_gssam.evaluation.provenance import Provenance
+from yolox_gssam.evaluation.timing import InferenceTime
+
+MOST_COLUMNS = 15
+"""Up to so many classes the confusion matrix is printed."""
+
+_SIZE_LIMITS = {
+    "very tiny": "< 8 x 8",
+    "tiny": "< 16 x 16",
+    "small": "< 32 x 32",
+    "medium": "to 96 x 96",
+    "large": "> 96 x 96",
+}
+_STEP_NAMES = {"preprocess": "pre-processing", "network": "network", "nms": "NMS", "total": "together"}
+
+
+@dataclass(frozen=True, eq=False)
+class EvalReport:
+    """One evaluation of one network on one part of a data set.
+
+    Attributes:
+        part: "train", "val" or "test".
+        images: how many the part has.
+        settings: what the network ran with: experiment, input size, thresholds, precision; plain values.
+        timing: None where time was not taken.
+    """
+
+    part: str
+    images: int
+    settings: Mapping[str, Any]
+    coco: CocoMetrics
+    confusion: ConfusionMatrix
+    false_alarms: Sequence[FalseAlarmPoint]
+    timing: InferenceTime | None
+    provenance: Provenance
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: fractions in [0, 1], times in milliseconds, None for what cannot be measured."""
+        return {
+            "part": self.part,
+            "images": self.images,
+            "settings": dict(self.settings),
+            "coco": self.coco.twelve(),
+            "overall": asdict(self.coco.overall),
+            "by_size": {
+                name: {"area_from": AREAS[name][0], "area_to": AREAS[name][1], **asdict(accuracy)}
+                for name, accuracy in self.coco.by_size.items()
+            },
+            "by_class": {name: asdict(accuracy) for name, accuracy in self.coco.by_class.items()},
+            "precision_recall_iou_50": {
+                "recall": list(RECALLS),
+                "precision": {name: curve and list(curve) for name, curve in self.coco.precision_50.items()},
+            },
+            "evaluator": self.coco.evaluator,
+            "confusion": {
+                "rows_truth": list(self.confusion.row_names),
+                "columns_prediction": list(self.confusion.column_names),
+                "counts": self.confusion.counts.tolist(),
+                "score_threshold": self.confusion.score_threshold,
+                "iou_threshold": self.confusion.iou_threshold,
+            },
+            "false_alarms": [asdict(point) for point in self.false_alarms],
+            "milliseconds": None if self.timing is None else asdict(self.timing),
+            "provenance": asdict(self.provenance),
+        }
+
+    def table(self) -> str:
+        """Text of several short tables, in percent and milliseconds; "-" for what cannot be measured."""
+        sections = (self._accuracy(), self._confusion(), self._false_alarms(), self._time())
+        settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items())
+        head = f"{self.provenance.annotations} ({self.part}): {self.images} images\n{settings}"
+        return "\n\n".join((head, *(section for section in sections if section)))
+
+    def _accuracy(self) -> str:
+        by_size = [(f"{name}, {_SIZE_LIMITS[name]} px", group) for name, group in self.coco.by_size.items()]
+        groups = [("all", self.coco.overall), *by_size, *self.coco.by_class.items()]
+        rows = [(name, *_accuracy_cells(group)) for name, group in groups]
+        table = _tabulate(rows, ("percent", "objects", "AP", "AP50", "AP75", "AR"))
+        few = f"AR with 1 detection an image {percent(self.coco.ar_1)}, with 10 {percent(self.coco.ar_10)}"
+        return f"{table}\nAP and AR: mean over IoU 0.50 to 0.95, at most 100 detections an image; {few}"
+
+    def _confusion(self) -> str:
+        matrix = self.confusion
+        if len(matrix.classes) > MOST_COLUMNS:
+            return ""
+        rows = [
+            (name, *map(str, counts)) for name, counts in zip(matrix.row_names, matrix.counts.tolist(), strict=True)
+        ]
+        thresholds = f"score at least {matrix.score_threshold:g}, IoU at least {matrix.iou_threshold:g}"
+        return f"{_tabulate(rows, ('truth / taken for', *matrix.column_names))}\n{thresholds}"
+
+    def _false_alarms(self) -> str:
+        rows = [_false_alarm_cells(point) for point in self.false_alarms]
+        headers = ("class", "one false alarm in", "recall", "score at least", "false alarms")
+        return _tabulate(rows, headers)
+
+    def _time(self) -> str:
+        if self.timing is None:
+            return ""
+        rows = [
+            (_STEP_NAMES[name], f"{step.mean:.2f}", f"{step.median:.2f}", f"{step.p95:.2f}")
+            for name, step in self.timing.steps.items()
+        ]
+        hardware = self.provenance.hardware
+        how = f"batch 1, {self.timing.repeats} inferences after {self.timing.warmup} to warm up"
+        table = _tabulate(rows, ("ms per image", "mean", "median", "95 % below"))
+        return f"{table}\n{how}; {hardware['device']}, {hardware['cpu']}"
+
+
+def _accuracy_cells(group: Accuracy) -> tuple[str, ...]:
+    return str(group.objects), *map(percent, (group.ap, group.ap50, group.ap75, group.ar))
+
+
+def _false_alarm_cells(point: FalseAlarmPoint) -> tuple[str, ...]:
+    name = (point.class_name, f"{point.images_per_alarm} images")
+    if point.recall is None:
+        return (*name, "-", "no objects" if point.objects == 0 else f"only {point.images} images", "-")
+    threshold = "-" if point.score_threshold is None else f"{point.score_threshold:.3f}"
+    return (*name, percent(point.recall), threshold, str(point.false_alarms))
+
+
+def _tabulate(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
+    """First column to the left, the others to the right, every cell as it is written."""
+    align = ("left", *("right",) * (len(headers) - 1))
+    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)
