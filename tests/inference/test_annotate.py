@@ -1,0 +1,210 @@
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from yolox.models import YOLOX
+
+from yolox_gssam.errors import UserError
+from yolox_gssam.inference import annotate
+from yolox_gssam.inference.annotate import Outputs, annotate_images, annotate_video
+from yolox_gssam.inference.frames import Frame
+from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.video import VideoReader
+
+
+@pytest.fixture
+def predictor(nano: YOLOX) -> Predictor:
+    return Predictor(nano, ("airplane", "bird", "drone", "helicopter"), (96, 96), 0.3, 0.45, "cpu")
+
+
+def cloudy(seed: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:
+    noise = np.random.default_rng(seed).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for number, name in enumerate(("a.jpg", "b.png", "sub/a.jpg")):
+        cv2.imwrite(str(folder / name), cloudy(number))
+    return folder
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.5, (96, 64))
+    for number in range(10):
+        writer.write(cloudy(number))
+    writer.release()
+    return path
+
+
+def two_maps(batch: Tensor) -> dict[str, Tensor]:
+    assert batch.shape == (1, 3, 96, 96)
+    return {"stem": torch.rand(1, 1, 48, 48), "dark2": torch.rand(1, 1, 24, 24)}
+
+
+def video_facts(path: Path) -> tuple[int, float, tuple[int, ...]]:
+    """Frames that can be decoded, frame rate and shape."""
+    capture = cv2.VideoCapture(str(path))
+    images = []
+    while (read := capture.read())[0]:
+        images.append(read[1])
+    return len(images), capture.get(cv2.CAP_PROP_FPS), images[0].shape
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_folder_keeps_its_names(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = annotate_images(predictor, photos, Outputs(out, attention=two_maps, export="json"))
+    assert files_below(out) == [
+        "a.jpg",
+        "a_attention.jpg",
+        "b.png",
+        "b_attention.png",
+        "photos_detections.json",
+        "sub/a.jpg",
+        "sub/a_attention.jpg",
+    ]
+    document = json.loads((out / "photos_detections.json").read_text())
+    assert [frame["source"] for frame in document["frames"]] == ["a.jpg", "b.png", "sub/a.jpg"]
+    objects = [len(frame["detections"]) for frame in document["frames"]]
+    assert objects == [
+        len(predictor.predict([cv2.imread(str(photos / name))])[0]) for name in ("a.jpg", "b.png", "sub/a.jpg")
+    ]
+    assert summary.objects == sum(objects) > 0
+    assert (summary.frames, summary.failures) == (3, [])
+    assert 0 < summary.detection_seconds < summary.seconds
+    annotated = cv2.imread(str(out / "b.png"))
+    assert annotated.shape == (64, 96, 3)
+    assert (annotated != cloudy(1)).any()
+
+
+def test_results_inside_the_folder_are_not_annotated_again(predictor: Predictor, photos: Path) -> None:
+    for _ in range(2):
+        assert annotate_images(predictor, photos, Outputs(photos / "out")).frames == 3
+    assert files_below(photos / "out") == ["a.jpg", "b.png", "sub/a.jpg"]
+
+
+@pytest.mark.parametrize("output", [".", "..", "sub/.."])
+def test_images_are_never_overwritten(predictor: Predictor, photos: Path, output: str) -> None:
+    if output == "..":
+        (photos / "photos").mkdir()
+        cv2.imwrite(str(photos / "photos" / "a.jpg"), cloudy(9))
+    before = (photos / "a.jpg").read_bytes()
+    with pytest.raises(UserError, match="overwrite"):
+        annotate_images(predictor, photos, Outputs(photos / output))
+    assert (photos / "a.jpg").read_bytes() == before
+
+
+def test_one_broken_image_among_others(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"no image")
+    summary = annotate_images(predictor, photos, Outputs(tmp_path / "out"))
+    assert summary.frames == 3
+    assert len(summary.failures) == 1
+    assert "broken.jpg" in summary.failures[0]
+
+
+@pytest.mark.parametrize("name", ["broken.jpg", "."], ids=["file", "folder"])
+def test_only_broken_images(predictor: Predictor, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "broken.jpg").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"broken\.jpg"):
+        annotate_images(predictor, folder / name, Outputs(tmp_path / "out", export="csv"))
+    assert not files_below(tmp_path / "out")
+
+
+def test_a_video(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = annotate_video(predictor, str(clip), Outputs(out, attention=two_maps, export="csv"))
+    assert video_facts(out / "clip.mp4") == (10, 12.5, (64, 96, 3))
+    count, fps, (height, width, _) = video_facts(out / "clip_attention.mp4")
+    assert (count, fps, width) == (10, 12.5, 3 * 96)
+    assert height > 64
+    rows = (out / "clip_detections.csv").read_text().splitlines()
+    assert len(rows) == 1 + summary.objects > 1
+    assert summary.frames == 10
+    assert summary.notes == []
+    assert files_below(out) == ["clip.mp4", "clip_attention.mp4", "clip_detections.csv"]
+
+
+def test_a_truncated_video_keeps_what_was_decoded(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) // 2])
+    summary = annotate_video(predictor, str(clip), Outputs(tmp_path / "out"))
+    assert 3 <= summary.frames < 10
+    assert video_facts(tmp_path / "out" / "clip.mp4")[0] == summary.frames
+    assert len(summary.notes) == 1
+    assert f"{summary.frames} of 10 frames could be decoded" in summary.notes[0]
+
+
+def test_a_video_without_a_frame_leaves_nothing(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
+    data = clip.read_bytes()
+    clip.write_bytes(data[: data.find(b"movi") + 4])
+    with pytest.raises(UserError, match=r"no frame could be decoded|not a video"):
+        annotate_video(predictor, str(clip), Outputs(tmp_path / "out", export="json"))
+    assert not (tmp_path / "out").exists() or not files_below(tmp_path / "out")
+
+
+def test_the_video_is_never_overwritten(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
+    annotate_video(predictor, str(clip), Outputs(tmp_path / "out"))
+    first = (tmp_path / "out" / "clip.mp4").read_bytes()
+    with pytest.raises(UserError, match="overwrite"):
+        annotate_video(predictor, str(tmp_path / "out" / "clip.mp4"), Outputs(tmp_path / "out"))
+    assert (tmp_path / "out" / "clip.mp4").read_bytes() == first
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_file_that_plays(
+    predictor: Predictor, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real_frames = VideoReader.frames
+
+    def frames(reader: VideoReader) -> Iterator[Frame]:
+        for frame in real_frames(reader):
+            yield frame
+            if frame.index == 3:
+                os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(VideoReader, "frames", frames)
+    summary = annotate_video(predictor, str(clip), Outputs(tmp_path / "out", export="json"))
+    assert (summary.frames, summary.signal_number) == (4, number)
+    assert video_facts(tmp_path / "out" / "clip.mp4")[0] == 4
+    assert len(json.loads((tmp_path / "out" / "clip_detections.json").read_text())["frames"]) == 4
+    assert not any("could be decoded" in note for note in summary.notes)
+
+
+def test_a_network_without_attention(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no attention maps"):
+        annotate_video(predictor, str(clip), Outputs(tmp_path / "out", attention=lambda batch: {}))
+    assert not files_below(tmp_path / "out")
+
+
+def test_closing_the_window_ends_it(
+    predictor: Predictor, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[NDArray[np.uint8]] = []
+
+    def show(image: NDArray[np.uint8], wait_ms: int) -> bool:
+        shown.append(image)
+        return len(shown) < 3
+
+    monkeypatch.setattr(annotate, "show", show)
+    summary = annotate_video(predictor, str(clip), Outputs(tmp_path / "out", show=True))
+    assert summary.frames == len(shown) == 3
+    assert summary.seconds > 0
+    assert video_facts(tmp_path / "out" / "clip.mp4")[0] == 3

@@ -1,0 +1,182 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from yolox.models import YOLOX
+from yolox.tools.demo import Predictor as StockPredictor
+
+from yolox_gssam.data.coco import load_split
+from yolox_gssam.detections import Detections
+from yolox_gssam.errors import UserError
+from yolox_gssam.inference.predictor import Predictor, letterbox_ratio, predict_split
+
+CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
+
+
+def make_predictor(model: YOLOX, test_size: tuple[int, int] = (160, 160), **options: object) -> Predictor:
+    settings = {"score_threshold": 0.5, "nms_threshold": 0.45, "device": "cpu", **options}
+    return Predictor(model, CLASS_NAMES, test_size, **settings)  # type: ignore[arg-type]
+
+
+def make_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Clouds: noise blown up, as smooth as a photograph of the sky."""
+    noise = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def outputs_for(boxes_cxcywh: list[list[float]], class_scores: list[list[float]]) -> torch.Tensor:
+    """Decoded outputs of one image: objectness 1, and an anchor that saw nothing."""
+    rows = [[*box, 1.0, *scores] for box, scores in zip(boxes_cxcywh, class_scores, strict=True)]
+    return torch.tensor([[*rows, [0.0] * 9]])
+
+
+def assert_same(found: Detections, expected: Detections, pixels: float = 1e-4) -> None:
+    assert len(found) == len(expected)
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=pixels)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "test_size"),
+    [
+        pytest.param(640, 512, (160, 160), id="shrunk"),
+        pytest.param(97, 61, (160, 160), id="enlarged-odd-size"),
+        pytest.param(200, 301, (96, 160), id="wide-input"),
+    ],
+)
+def test_finds_the_boxes_of_yolox_own_demo(nano: YOLOX, width: int, height: int, test_size: tuple[int, int]) -> None:
+    image = make_image(width, height)
+    exp = SimpleNamespace(num_classes=4, test_conf=0.5, nmsthre=0.45, test_size=test_size)
+    (rows,), info = StockPredictor(nano, exp, CLASS_NAMES).inference(image)
+    stock = Detections(
+        (rows[:, :4] / info["ratio"]).numpy(), (rows[:, 4] * rows[:, 5]).numpy(), rows[:, 6].numpy().astype(np.int64)
+    )
+
+    (found,) = make_predictor(nano, test_size, class_agnostic=True).predict([image])
+
+    assert len(found) > 5
+    assert len(set(found.labels)) > 1
+    assert_same(found, stock)
+
+
+def test_a_batch_of_several_sizes_equals_its_images_alone(nano: YOLOX) -> None:
+    predictor = make_predictor(nano)
+    images = [make_image(640, 512, 1), make_image(120, 300, 2), make_image(333, 77, 3)]
+    together = predictor.predict(images)
+    assert sum(len(found) for found in together) > 10
+    for found, image in zip(together, images, strict=True):
+        assert_same(found, predictor.predict([image])[0], pixels=1e-2)
+
+
+def test_no_images_give_no_detections(nano: YOLOX) -> None:
+    assert make_predictor(nano).predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "size_hw", [(512, 640), (97, 61), (1080, 1920), (160, 160)], ids=["svanstrom", "odd", "full-hd", "same"]
+)
+def test_boxes_come_back_to_the_original_pixels(nano: YOLOX, size_hw: tuple[int, int]) -> None:
+    predictor = make_predictor(nano)
+    box = np.array([0.31 * size_hw[1], 0.42 * size_hw[0], 0.31 * size_hw[1] + 12, 0.42 * size_hw[0] + 9])
+    left, top, right, bottom = box * min(160 / size_hw[0], 160 / size_hw[1])
+    outputs = outputs_for([[(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]], [[0, 0, 0.9, 0]])
+    before = outputs.clone()
+
+    (found,) = predictor.postprocess(outputs, [size_hw])
+
+    np.testing.assert_allclose(found.boxes_xyxy, [box], atol=1e-3)
+    assert found.labels.tolist() == [2]
+    assert found.scores == pytest.approx([0.9])
+    assert torch.equal(outputs, before)
+
+
+@pytest.mark.parametrize(("class_agnostic", "count"), [(False, 2), (True, 1)], ids=["per-class", "agnostic"])
+def test_nms_within_or_across_classes(nano: YOLOX, class_agnostic: bool, count: int) -> None:
+    outputs = outputs_for([[50, 50, 20, 20], [51, 50, 20, 20]], [[0.6, 0, 0, 0], [0, 0, 0.9, 0]])
+    (found,) = make_predictor(nano, class_agnostic=class_agnostic).postprocess(outputs, [(160, 160)])
+    assert len(found) == count
+    assert found.labels[0] == 2
+
+
+def test_nothing_above_the_threshold(nano: YOLOX) -> None:
+    outputs = outputs_for([[50, 50, 20, 20]], [[0.4, 0, 0, 0]])
+    (found,) = make_predictor(nano).postprocess(outputs, [(160, 160)])
+    assert len(found) == 0
+
+
+def test_boxes_without_a_finite_size_are_dropped(nano: YOLOX) -> None:
+    outputs = outputs_for([[50, 50, float("inf"), 20], [50, 50, 20, 20]], [[0.9, 0, 0, 0], [0.8, 0, 0, 0]])
+    (found,) = make_predictor(nano).postprocess(outputs, [(160, 160)])
+    assert found.scores == pytest.approx([0.8])
+
+
+def test_mixed_precision_stays_close(nano: YOLOX) -> None:
+    predictor = make_predictor(nano)
+    batch = predictor.preprocess([make_image(640, 512)])
+    full, mixed = predictor.network(batch), make_predictor(nano, half=True).network(batch)
+    assert mixed.dtype == torch.float32
+    assert not torch.equal(full, mixed)
+    # bfloat16 has 8 bits, and random weights amplify what is lost.
+    assert (full - mixed)[..., :2].abs().median() < 1
+    assert (full - mixed)[..., 4:].abs().median() < 0.02
+
+
+def test_the_model_is_left_as_it_was(nano: YOLOX) -> None:
+    predictor = make_predictor(nano)
+    predictor.predict([make_image(64, 64)])
+    assert nano.head.decode_in_inference
+    with pytest.raises(RuntimeError):
+        predictor.network(torch.zeros(1, 5, 160, 160))
+    assert nano.head.decode_in_inference
+
+
+def test_letterbox_ratio() -> None:
+    assert letterbox_ratio((512, 640), (416, 416)) == 0.65
+    assert letterbox_ratio((100, 50), (416, 832)) == 4.16
+
+
+def test_an_image_that_would_vanish(nano: YOLOX) -> None:
+    with pytest.raises(UserError, match="2000 x 3 pixels is too narrow"):
+        make_predictor(nano).predict([make_image(2000, 3)])
+
+
+def test_names_must_fit_the_model(nano: YOLOX) -> None:
+    with pytest.raises(ValueError, match="4 classes, but 1 names"):
+        Predictor(nano, ["drone"], (160, 160), 0.5, 0.45, "cpu")
+
+
+@pytest.fixture
+def coco_set(tmp_path: Path) -> Path:
+    """Five images with ids that are no row of numbers; the annotation file is returned."""
+    images = []
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), make_image(120 + 10 * number, 90, number))
+        images.append({"id": 100 - 7 * number, "file_name": f"{number}.png", "width": 120 + 10 * number, "height": 90})
+    categories = [{"id": number + 1, "name": name} for number, name in enumerate(CLASS_NAMES)]
+    path = tmp_path / "test.json"
+    path.write_text(json.dumps({"images": images, "annotations": [], "categories": categories}))
+    return path
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_predict_split_gives_each_image_its_own_boxes(nano: YOLOX, coco_set: Path, workers: int) -> None:
+    predictor = make_predictor(nano)
+    found = predict_split(predictor, load_split(coco_set, coco_set.parent), batch_size=2, workers=workers)
+    assert sorted(found) == [72, 79, 86, 93, 100]
+    for number in range(5):
+        image = cv2.imread(str(coco_set.parent / f"{number}.png"))
+        (expected,) = predictor.predict([np.asarray(image, np.uint8)])
+        assert len(expected) > 0
+        assert_same(found[100 - 7 * number], expected, pixels=1e-2)
+
+
+def test_predict_split_names_an_image_that_cannot_be_read(nano: YOLOX, coco_set: Path) -> None:
+    (coco_set.parent / "3.png").write_bytes(b"not an image")
+    with pytest.raises(UserError, match=r"3\.png"):
+        predict_split(make_predictor(nano), load_split(coco_set, coco_set.parent), batch_size=2, workers=2)

@@ -1,0 +1,313 @@
+import http.server
+import json
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from yolox_gssam.errors import UserError
+from yolox_gssam.inference.video import DEFAULT_FPS, VideoReader, open_video_writer, source_name
+
+SVANSTROM = Path("../shared/data/svanstrom")
+
+
+def grey_frame(number: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:
+    """A frame that tells its own number by its brightness."""
+    return np.full((height, width, 3), 6 * number, np.uint8)
+
+
+def numbers_of(images: list[NDArray[np.uint8]]) -> list[int]:
+    # MPEG-4 darkens flat frames by up to three steps of brightness.
+    return [round((float(image.mean()) + 1.5) / 6) for image in images]
+
+
+def make_video(path: Path, codec: str, fps: float, frames: int = 40) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (96, 64))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(grey_frame(number))
+    writer.release()
+    return path
+
+
+def decode(path: Path) -> tuple[list[NDArray[np.uint8]], float]:
+    """All frames and the frame rate, by OpenCV alone."""
+    capture = cv2.VideoCapture(str(path))
+    images = []
+    while (read := capture.read())[0]:
+        images.append(np.asarray(read[1], np.uint8))
+    return images, capture.get(cv2.CAP_PROP_FPS)
+
+
+def index_first(data: bytes) -> bytes:
+    """An mp4 with its index (moov) moved before the frames (mdat), as for streaming."""
+    boxes, position = {}, 0
+    while position < len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        boxes[kind] = data[position : position + length]
+        position += length
+    moov = bytearray(boxes[b"moov"])
+    start = moov.find(b"stco") + 8
+    (count,) = struct.unpack(">I", moov[start : start + 4])
+    for entry in range(start + 4, start + 4 + 4 * count, 4):
+        (offset,) = struct.unpack(">I", moov[entry : entry + 4])
+        moov[entry : entry + 4] = struct.pack(">I", offset + len(moov))
+    return boxes[b"ftyp"] + bytes(moov) + boxes[b"free"] + boxes[b"mdat"]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "fps"),
+    [
+        pytest.param("a.mp4", "mp4v", 30.0, id="mp4"),
+        pytest.param("a.avi", "MJPG", 12.5, id="avi"),
+        pytest.param("a.mkv", "MJPG", 25.0, id="mkv"),
+    ],
+)
+def test_reads_every_frame_in_order(tmp_path: Path, name: str, codec: str, fps: float) -> None:
+    with VideoReader(str(make_video(tmp_path / name, codec, fps))) as reader:
+        assert (reader.fps, reader.fps_known, reader.claimed_frames, reader.live) == (fps, True, 40, False)
+        frames = list(reader.frames())
+    assert numbers_of([frame.image for frame in frames]) == list(range(40))
+    assert [frame.index for frame in frames] == list(range(40))
+    assert [frame.time_s for frame in frames] == pytest.approx([number / fps for number in range(40)], abs=1e-3)
+    assert reader.decoded == 40
+    assert frames[0].source == str(tmp_path / name)
+
+
+def test_a_real_clip() -> None:
+    if not SVANSTROM.exists():
+        pytest.skip("the Svanström clips are not here")
+    truth = json.loads((SVANSTROM / "labels.json").read_text())["V_DRONE_001"]
+    with VideoReader(str(SVANSTROM / "Data/Video_V/V_DRONE_001.mp4")) as reader:
+        assert reader.fps == 30
+        count = 0
+        for frame in reader.frames():
+            assert frame.image.shape == (512, 640, 3)
+            count += 1
+    assert count == truth["frames"] == reader.claimed_frames
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "share"),
+    [
+        pytest.param("a.avi", "MJPG", 0.5, id="avi"),
+        pytest.param("a.mkv", "MJPG", 0.5, id="mkv"),
+        pytest.param("a.mp4", "mp4v", 0.7, id="mp4-index-first"),
+    ],
+)
+def test_a_truncated_file_gives_what_is_left(tmp_path: Path, name: str, codec: str, share: float) -> None:
+    data = make_video(tmp_path / name, codec, 25).read_bytes()
+    data = index_first(data) if name.endswith("mp4") else data
+    (tmp_path / name).write_bytes(data[: int(len(data) * share)])
+    with VideoReader(str(tmp_path / name)) as reader:
+        frames = list(reader.frames())
+    assert 10 <= len(frames) < 40
+    assert reader.claimed_frames == 40
+    assert reader.decoded == len(frames)
+    # The last one may be half a frame.
+    assert numbers_of([frame.image for frame in frames])[:-1] == list(range(len(frames) - 1))
+
+
+def test_frames_behind_a_damaged_stretch_still_come(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 25, (96, 64))
+    for _ in range(40):
+        writer.write(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = bytes(third)
+    path.write_bytes(data)
+    with VideoReader(str(path)) as reader:
+        indices = [frame.index for frame in reader.frames()]
+    assert indices[0] == 0
+    assert indices[-1] > 35
+    assert 15 < len(indices) < 40
+
+
+def test_a_turned_video_comes_upright(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", "mp4v", 25, frames=3)
+    data = bytearray(path.read_bytes())
+    matrix = data.find(b"tkhd") + 4 + 4 + 20 + 16
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    with VideoReader(str(path)) as reader:
+        assert [frame.image.shape for frame in reader.frames()] == [(96, 64, 3)] * 3
+
+
+@pytest.mark.parametrize("fps", [0.0, float("nan"), 90000.0, -1.0])
+def test_a_container_without_a_frame_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fps: float) -> None:
+    path = make_video(tmp_path / "a.avi", "MJPG", 10, frames=4)
+    real_capture = cv2.VideoCapture
+
+    class Capture:
+        def __init__(self, source: str) -> None:
+            self.inner = real_capture(source)
+
+        def get(self, key: int) -> float:
+            said = {cv2.CAP_PROP_FPS: fps, cv2.CAP_PROP_POS_MSEC: 0.0}
+            return said[key] if key in said else self.inner.get(key)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.inner, name)
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    with VideoReader(str(path)) as reader:
+        assert (reader.fps, reader.fps_known) == (DEFAULT_FPS, False)
+        times = [frame.time_s for frame in reader.frames()]
+    assert len(times) == 4
+    assert np.diff(times).min() > 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "no such video"), (b"", "not a video"), (b"text " * 99, "not a video")]
+)
+def test_no_video(tmp_path: Path, content: bytes | None, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        VideoReader(str(path))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_mp4_cut_off_before_its_index_says_so(tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", "mp4v", 25)
+    path.write_bytes(path.read_bytes()[:-900])
+    with pytest.raises(UserError, match="index at the end is missing"):
+        VideoReader(str(path))
+
+
+def test_no_camera() -> None:
+    with pytest.raises(UserError, match="camera 99: cannot be opened"):
+        VideoReader(99)
+
+
+class _Stream(http.server.BaseHTTPRequestHandler):
+    """A camera that sends 12 JPEG frames and then drops the connection."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(12):
+            jpeg = cv2.imencode(".jpg", grey_frame(number))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps quiet."""
+
+
+@pytest.fixture
+def stream_url() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stream)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/camera.mjpg?key=secret"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_stream_that_drops_ends_with_what_came(stream_url: str) -> None:
+    with VideoReader(stream_url) as reader:
+        assert reader.live
+        frames = list(reader.frames())
+    assert len(frames) >= 11
+    assert numbers_of([frame.image for frame in frames]) == list(range(len(frames)))
+    assert "secret" not in frames[0].source
+    times = [frame.time_s or 0.0 for frame in frames]
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (0, "camera 0"),
+        ("clips/a.mp4", "clips/a.mp4"),
+        ("rtsp://me:pass@host:554/live/1?token=x", "rtsp://host:554/live/1"),
+        ("https://host/a.m3u8", "https://host/a.m3u8"),
+    ],
+)
+def test_names_hold_no_password(source: str | int, name: str) -> None:
+    assert source_name(source) == name
+
+
+@pytest.mark.parametrize("fps", [25.0, 30.0, 30000 / 1001, 23.976, 12.5, 7.3])
+@pytest.mark.parametrize(("width", "height"), [(96, 64), (97, 63)], ids=["even", "odd"])
+def test_the_written_file_plays(tmp_path: Path, fps: float, width: int, height: int) -> None:
+    with open_video_writer(tmp_path / "out.mp4", fps) as writer:
+        for number in range(30):
+            writer.write(grey_frame(number, width, height))
+    images, found_fps = decode(tmp_path / "out.mp4")
+    assert numbers_of(images) == list(range(30))
+    assert found_fps == pytest.approx(fps, rel=1e-3)
+    assert images[0].shape == (height + height % 2, width + width % 2, 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_odd_sizes_lose_no_pixels(tmp_path: Path) -> None:
+    image = np.zeros((63, 97, 3), np.uint8)
+    image[:, 90:] = 200
+    with open_video_writer(tmp_path / "out.mp4", 25) as writer:
+        writer.write(image)
+    (decoded,), _ = decode(tmp_path / "out.mp4")
+    assert decoded[:, 92:].mean() > 180
+    assert decoded[:, :80].mean() < 20
+
+
+def test_frames_of_another_size_are_fitted(tmp_path: Path) -> None:
+    with open_video_writer(tmp_path / "out.mp4", 25) as writer:
+        for size in ((96, 64), (192, 128), (64, 96), (30, 20), (97, 65)):
+            writer.write(grey_frame(40, *size))
+    images, _ = decode(tmp_path / "out.mp4")
+    assert [image.shape for image in images] == [(64, 96, 3)] * 5
+    assert images[1].mean() > 190
+    # A tall frame keeps its proportions: picture on the left, black on the right.
+    assert images[2][:, :36].mean() > 180
+    assert images[2][:, 60:].mean() < 20
+
+
+def test_live_frames_are_repeated_and_left_out_to_keep_time(tmp_path: Path) -> None:
+    with open_video_writer(tmp_path / "out.mp4", 10) as writer:
+        for number, time_s in ((0, 0.0), (1, 0.31), (2, 0.32), (3, 0.4), (4, 1.0)):
+            writer.write(grey_frame(10 * number), time_s)
+    images, _ = decode(tmp_path / "out.mp4")
+    # At 0.1 s a frame: number 1 fills 0.1 to 0.3 s, number 2 comes too soon after it, number 4 fills 0.5 to 1.0 s.
+    assert [number // 10 for number in numbers_of(images)] == [0, 1, 1, 1, 3, 4, 4, 4, 4, 4, 4]
+
+
+def test_an_error_leaves_no_file(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), open_video_writer(tmp_path / "out.mp4", 25) as writer:
+        writer.write(grey_frame(0))
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_lost_its_end_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolox_gssam.inference.video.VideoWriter.is_whole", lambda self: False)
+    with pytest.raises(UserError, match="is the disk full"), open_video_writer(tmp_path / "out.mp4", 25) as writer:
+        writer.write(grey_frame(0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_whole(tmp_path: Path) -> None:
+    with open_video_writer(tmp_path / "out.mp4", 25) as writer:
+        for number in range(5):
+            writer.write(grey_frame(number))
+        writer.close()
+        assert writer.is_whole()
+        writer.written = 9
+        assert not writer.is_whole()
+        writer.written = 5
+
+
+def test_the_probe_rejects_sizes_no_codec_takes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no mp4 video"), open_video_writer(tmp_path / "out.mp4", 25) as writer:
+        writer.write(np.zeros((2, 70000, 3), np.uint8))

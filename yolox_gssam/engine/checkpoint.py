@@ -1,0 +1,100 @@
+"""Checkpoints in YOLOX's format, read without running anything that stands in them.
+
+A checkpoint is a dict: "model" (weights to use: the averaged ones), "optimizer", "start_epoch" and "best_ap" as in
+YOLOX; "class_names" and "exp" (the experiment's fields) so that evaluation and demo need no guess; and what
+`--resume` needs. It holds tensors and plain numbers, text, lists and dicts only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from yolox_gssam.errors import UserError
+from yolox_gssam.files import atomic_path
+
+CONVERT = "torch.save({'model': torch.load(IN, weights_only=False)['model']}, OUT)"
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """What `load_weights` did, as parameter names.
+
+    Attributes:
+        new: of the model, not in the checkpoint: left as they were.
+        reshaped: in both, with another shape: left as they were.
+        unused: of the checkpoint, not in the model.
+    """
+
+    new: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every weight of the model came from the checkpoint and none was left over."""
+        return not (self.new or self.reshaped or self.unused)
+
+    def __str__(self) -> str:
+        parts = {"new (not in the checkpoint)": self.new, "of another shape": self.reshaped, "not used": self.unused}
+        return "; ".join(f"{len(names)} {what}: {_modules(names)}" for what, names in parts.items() if names)
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Writes a checkpoint, whole or not at all.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    with atomic_path(path) as part:
+        torch.save(dict(state), part)
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Reads a checkpoint to the CPU, without pickle.
+
+    Returns a dict with at least "model", a dict of name -> tensor.
+
+    Raises:
+        UserError: no such file, not a checkpoint, truncated, or one that holds more than tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise UserError(
+            f"{path}: not a checkpoint, or one that needs pickle, which can run code of whoever made it; if you trust "
+            f"it, convert it in Python: {CONVERT}"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0] or "the file is empty"
+        raise UserError(f"{path}: not a whole checkpoint: {reason}") from error
+    weights = state.get("model") if isinstance(state, dict) else None
+    if not (isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values())):
+        raise UserError(f"{path}: not a YOLOX checkpoint: it has no 'model' that maps names to tensors")
+    return state
+
+
+def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeights:
+    """Copies into `model` every weight that fits by name and shape, and says what did not."""
+    own = model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    model.load_state_dict(fitting, strict=False)
+    return LoadedWeights(
+        new=tuple(name for name in own if name not in weights),
+        reshaped=tuple(name for name in own if name in weights and name not in fitting),
+        unused=tuple(name for name in weights if name not in own),
+    )
+
+
+def _modules(names: tuple[str, ...]) -> str:
+    """The modules that hold the names, four levels deep, each once and at most six of them."""
+    modules = list(dict.fromkeys(".".join(name.split(".")[:4]) for name in names))
+    more = f" and {len(modules) - 6} more" if len(modules) > 6 else ""
+    return ", ".join(modules[:6]) + more

@@ -1,0 +1,195 @@
+"""Images and videos in, annotated images and videos out: what the demo tool does."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.images import IMAGE_SUFFIXES
+from yolox_gssam.errors import UserError
+from yolox_gssam.files import atomic_path
+from yolox_gssam.inference.export import open_export
+from yolox_gssam.inference.frames import Frame, find_images, image_frames
+from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frames, until
+from yolox_gssam.inference.stop import StopRequest
+from yolox_gssam.inference.video import VideoReader, open_video_writer
+from yolox_gssam.inference.window import show
+from yolox_gssam.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to make besides the annotated pictures, and where.
+
+    Attributes:
+        folder: where all files go.
+        attention: makes the attention maps; None: none are saved.
+        export: "json" or "csv" for a file of the detections; None: no such file.
+        show: also in a window.
+    """
+
+    folder: Path
+    attention: AttentionMaps | None = None
+    export: str | None = None
+    show: bool = False
+
+
+@dataclass
+class Summary:
+    """What was done.
+
+    Attributes:
+        frames, objects: how many went through, how many were detected.
+        seconds: the whole time, from reading to writing.
+        detection_seconds: the detector's part in it.
+        files: what they hold -> where they lie.
+        notes: what the user should know, a line each.
+        failures: inputs that could not be used, a line each.
+        signal_number: the signal that ended it early, if one did.
+    """
+
+    frames: int = 0
+    objects: int = 0
+    seconds: float = 0.0
+    detection_seconds: float = 0.0
+    files: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    signal_number: int | None = None
+
+
+def annotate_images(predictor: Predictor, path: Path, outputs: Outputs) -> Summary:
+    """Annotates an image, or all images in a folder and its subfolders, under their own names in `outputs.folder`.
+
+    An image that cannot be read is one of the summary's failures; the others go on.
+
+    Raises:
+        UserError: no image there, none that can be read, or results that would overwrite the images.
+    """
+    images = find_images(path, leave_out=outputs.folder)
+    root = path if path.is_dir() else path.parent
+    inputs = {image.resolve() for image in images}
+    if any((outputs.folder / image.relative_to(root)).resolve() in inputs for image in images):
+        raise UserError(f"{outputs.folder}: the results would overwrite the images; choose another --output")
+    summary = Summary(files={"annotated images": outputs.folder})
+    with _export(outputs, path.resolve().stem, predictor, summary) as write_export:
+        frames = image_frames(images, root, summary.failures.append)
+        for drawn in _drawn(predictor, frames, outputs, len(images), summary):
+            write_export(drawn)
+            target = _output_path(outputs.folder / drawn.detected.frame.source)
+            _write_image(target, drawn.image)
+            if drawn.panels is not None:
+                _write_image(target.with_name(f"{target.stem}_attention{target.suffix}"), drawn.panels)
+            if outputs.show and not show(drawn.image, 0):
+                break
+        if summary.frames == 0:
+            none_read = f"{path}: none of its {len(images)} images can be read, beginning with "
+            raise _nothing_done(summary, (none_read if len(images) > 1 else "") + "".join(summary.failures[:1]))
+    return summary
+
+
+def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) -> Summary:
+    """Annotates a video file, a stream or a camera into `<name>.mp4` in `outputs.folder`.
+
+    A video that breaks off keeps all that was decoded; so does one ended by Ctrl-C or SIGTERM.
+
+    Raises:
+        UserError: no such video, nothing in it that can be decoded, or a result that would overwrite it.
+    """
+    with VideoReader(source) as reader:
+        stem = (Path(reader.name).stem or "stream") if isinstance(source, str) else "camera"
+        target = outputs.folder / f"{stem}.mp4"
+        if isinstance(source, str) and Path(source).resolve() == target.resolve():
+            raise UserError(f"{target}: the result would overwrite the video; choose another --output")
+        summary = Summary(files={"annotated video": target})
+        with ExitStack() as stack:
+            video = stack.enter_context(open_video_writer(target, reader.fps))
+            panels_video = None
+            if outputs.attention is not None:
+                summary.files["attention maps"] = outputs.folder / f"{stem}_attention.mp4"
+                panels_video = stack.enter_context(open_video_writer(summary.files["attention maps"], reader.fps))
+            write_export = stack.enter_context(_export(outputs, stem, predictor, summary))
+            for drawn in _drawn(predictor, reader.frames(), outputs, reader.claimed_frames, summary):
+                write_export(drawn)
+                time_s = drawn.detected.frame.time_s if reader.live else None
+                video.write(drawn.image, time_s)
+                if panels_video is not None and drawn.panels is not None:
+                    panels_video.write(drawn.panels, time_s)
+                if outputs.show and not show(drawn.image, 1):
+                    break
+            if summary.frames == 0:
+                raise _nothing_done(summary, f"{reader.name}: no frame could be decoded")
+        summary.notes += _video_notes(reader, summary)
+    return summary
+
+
+def _drawn(
+    predictor: Predictor, frames: Iterable[Frame], outputs: Outputs, total: int, summary: Summary
+) -> Iterator[DrawnFrame]:
+    """The three stages one after the other, under a progress bar, counted in `summary`."""
+    start = time.perf_counter()
+    with StopRequest() as stop, progress_bar(description="detect", unit="frames", total=total or None) as bar:
+        detected = detect_frames(predictor, until(stop, frames), outputs.attention)
+        for drawn in draw_frames(detected, predictor.class_names, predictor.test_size):
+            summary.frames += 1
+            summary.objects += len(drawn.detected.detections)
+            summary.detection_seconds += drawn.detected.seconds
+            summary.seconds = time.perf_counter() - start
+            yield drawn
+            bar.update()
+        summary.seconds = time.perf_counter() - start
+        summary.signal_number = stop.signal_number
+
+
+def _nothing_done(summary: Summary, reason: str) -> BaseException:
+    """The error that says why there is no result at all."""
+    return UserError(reason) if summary.signal_number is None else KeyboardInterrupt()
+
+
+@contextmanager
+def _export(
+    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary
+) -> Iterator[Callable[[DrawnFrame], None]]:
+    """Gives a function that adds a frame's detections to the file asked for, or to none."""
+    if outputs.export is None:
+        yield lambda drawn: None
+        return
+    path = outputs.folder / f"{stem}_detections.{outputs.export}"
+    summary.files["detections"] = path
+    with open_export(path, predictor.class_names) as write:
+        yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
+
+
+def _video_notes(reader: VideoReader, summary: Summary) -> list[str]:
+    """What the user should know about a video that was read to its end."""
+    notes = []
+    if not reader.fps_known:
+        notes.append(f"{reader.name}: says no frame rate; {reader.fps:g} frames/s were assumed")
+    read_to_end = summary.frames == reader.decoded and summary.signal_number is None
+    if read_to_end and reader.decoded < reader.claimed_frames:
+        notes.append(
+            f"{reader.name}: {reader.decoded} of {reader.claimed_frames} frames could be decoded, the file is cut off "
+            "or damaged; all of these were kept"
+        )
+    if read_to_end and reader.live:
+        notes.append(f"{reader.name}: gave no more frames after {reader.decoded}")
+    return notes
+
+
+def _output_path(path: Path) -> Path:
+    """`path`, with .png in place of a suffix that names no image format."""
+    return path if path.suffix.lower() in IMAGE_SUFFIXES else path.with_suffix(".png")
+
+
+def _write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    done, data = cv2.imencode(path.suffix.lower(), image)
+    if not done:
+        raise UserError(f"{path}: an image of {image.shape[1]} x {image.shape[0]} cannot be written in this format")
+    with atomic_path(path) as part:
+        part.write_bytes(data.tobytes())

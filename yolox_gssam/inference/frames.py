@@ -1,0 +1,66 @@
+"""Frames: images with the place they come from, and the frames of a file or a folder of images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image
+from yolox_gssam.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image on its way through inference and drawing.
+
+    Attributes:
+        image: BGR (H, W, 3).
+        source: the image's name below its folder, or the video's name.
+        index: number of the frame in its video, from 0, those that could not be decoded counted; 0 for an image.
+        time_s: seconds from the start of the video; None for an image.
+    """
+
+    image: NDArray[np.uint8]
+    source: str
+    index: int = 0
+    time_s: float | None = None
+
+
+def find_images(path: Path, leave_out: Path) -> list[Path]:
+    """The image file `path`, or all images in the folder `path` and the folders in it, sorted.
+
+    Images in `leave_out`, a folder inside `path` where results go, are not taken for input.
+
+    Raises:
+        UserError: no such file or folder, or a folder without images.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise UserError(f"{path}: no such image or folder")
+        return [path]
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    results = leave_out.resolve()
+    if path.resolve() in results.parents:
+        found = [file for file in found if results not in file.resolve().parents]
+    if not found:
+        raise UserError(f"{path}: no images in this folder; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return found
+
+
+def image_frames(paths: Sequence[Path], root: Path, on_failure: Callable[[str], None]) -> Iterator[Frame]:
+    """Reads images one by one; one that cannot be read is told to `on_failure`, and the rest go on.
+
+    Args:
+        paths: image files.
+        root: the folder that the frames' `source` names start from.
+        on_failure: takes one line with the file and what is wrong.
+    """
+    for path in paths:
+        try:
+            image = read_image(path)
+        except UserError as error:
+            on_failure(str(error))
+            continue
+        yield Frame(image, path.relative_to(root).as_posix())

@@ -1,0 +1,89 @@
+"""The stages of a demo as plain generators: frames -> detected -> drawn. Each could run in a thread of its own."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from yolox_gssam.detections import Detections
+from yolox_gssam.errors import UserError
+from yolox_gssam.inference.drawing import draw_detections
+from yolox_gssam.inference.frames import Frame
+from yolox_gssam.inference.overlay import attention_panels
+from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.stop import StopRequest
+
+AttentionMaps = Callable[[Tensor], dict[str, Tensor]]
+"""Takes a letterboxed batch (1, 3, h, w), returns stage name -> (1, 1, h', w') in [0, 1]."""
+
+
+@dataclass(frozen=True, eq=False)
+class DetectedFrame:
+    """A frame with its detections.
+
+    Attributes:
+        maps: stage name -> (h', w') attention over the letterboxed input; empty where not asked for.
+        seconds: what detection took, from image to boxes, without the maps.
+    """
+
+    frame: Frame
+    detections: Detections
+    maps: dict[str, NDArray[np.float32]]
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnFrame:
+    """A frame with its pictures.
+
+    Attributes:
+        image: the frame with its detections drawn, BGR.
+        panels: the frame and its attention maps side by side, BGR; None where there are no maps.
+    """
+
+    detected: DetectedFrame
+    image: NDArray[np.uint8]
+    panels: NDArray[np.uint8] | None
+
+
+def until(stop: StopRequest, frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames up to the moment when a stop is asked for."""
+    for frame in frames:
+        if stop:
+            return
+        yield frame
+
+
+def detect_frames(
+    predictor: Predictor, frames: Iterable[Frame], attention: AttentionMaps | None
+) -> Iterator[DetectedFrame]:
+    """Runs the detector on each frame, and `attention` where given.
+
+    Raises:
+        UserError: `attention` was given and the network has none.
+    """
+    for frame in frames:
+        start = time.perf_counter()
+        (detections,) = predictor.predict([frame.image])
+        predictor.synchronize()
+        seconds = time.perf_counter() - start
+        maps: dict[str, NDArray[np.float32]] = {}
+        if attention is not None:
+            stages = attention(predictor.preprocess([frame.image]))
+            maps = {stage: values[0, 0].float().cpu().numpy() for stage, values in stages.items()}
+            if not maps:
+                raise UserError("this network has no attention maps to save; leave out --save-attention")
+        yield DetectedFrame(frame, detections, maps, seconds)
+
+
+def draw_frames(
+    detected_frames: Iterable[DetectedFrame], class_names: Sequence[str], test_size: tuple[int, int]
+) -> Iterator[DrawnFrame]:
+    """Draws the detections and, where there are maps, the attention panels."""
+    for detected in detected_frames:
+        image = draw_detections(detected.frame.image, detected.detections, class_names)
+        panels = attention_panels(image, detected.maps, test_size) if detected.maps else None
+        yield DrawnFrame(detected, image, panels)

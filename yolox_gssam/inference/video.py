@@ -1,0 +1,231 @@
+"""Frames out of video files, cameras and streams, and annotated frames into a video file that plays."""
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.errors import UserError
+from yolox_gssam.files import atomic_path
+from yolox_gssam.inference.frames import Frame
+
+# FFmpeg inside OpenCV prints what goes wrong; the messages here say it once and clearly. Read at its first use.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+DEFAULT_FPS = 25.0
+# H.264 plays everywhere, but OpenCV's own wheels for Linux cannot write it; MPEG-4 plays in most players.
+_FOURCCS = ("avc1", "mp4v")
+_MAX_FPS = 1000.0
+_MAX_LOST = 1000  # frames in a row that cannot be decoded, before the rest of the file is given up
+
+
+class VideoReader:
+    """A video file, a stream (URL) or a camera (its number), opened. Turned upright as its metadata say.
+
+    Attributes:
+        name: how messages and results call it, without a password that the URL may hold.
+        live: a camera, or a stream without an end: frames come in real time.
+        claimed_frames: as many frames as the container claims; 0 where it does not say.
+        fps: frames a second, `DEFAULT_FPS` where the container does not say.
+        fps_known: whether it does.
+        decoded: frames decoded so far.
+
+    Raises:
+        UserError: no such file or camera, or nothing that can be opened as a video.
+    """
+
+    def __init__(self, source: str | int) -> None:
+        self.name = source_name(source)
+        is_url = isinstance(source, str) and "://" in source
+        if isinstance(source, str) and not is_url and not Path(source).is_file():
+            raise UserError(f"{source}: no such video file")
+        with _quiet_opencv():
+            self._capture = cv2.VideoCapture(source)
+        if not self._capture.isOpened():
+            raise UserError(f"{self.name}: {_why_not_opened(source, is_url)}")
+        claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.claimed_frames = int(claimed) if 0 < claimed < 2**31 else 0
+        self.live = not isinstance(source, str) or (is_url and self.claimed_frames == 0)
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps_known = math.isfinite(fps) and 0 < fps <= _MAX_FPS
+        self.fps = fps if self.fps_known else DEFAULT_FPS
+        self.decoded = 0
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._capture.release()
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames in order, up to the end of the file, or until the camera or the stream gives no more.
+
+        Where a stretch in the middle of a file is damaged, the frames behind it still come.
+        """
+        start = time.monotonic()
+        index = lost = 0
+        time_s = 0.0
+        while True:
+            with _quiet_opencv():
+                done, image = self._capture.read()
+            if done:
+                lost = 0
+                time_s = time.monotonic() - start if self.live else self._time_of(index, time_s)
+                self.decoded += 1
+                yield Frame(np.asarray(image, np.uint8), self.name, index, time_s)
+            else:
+                lost += 1
+                if self.live or index + 1 >= self.claimed_frames or lost > _MAX_LOST:
+                    return
+            index += 1
+
+    def _time_of(self, index: int, previous_s: float) -> float:
+        """The container's time of the frame just read; reckoned from the frame rate where that does not go forward."""
+        time_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
+        if index == 0:
+            return max(0.0, time_s) if math.isfinite(time_s) else 0.0
+        return time_s if math.isfinite(time_s) and time_s > previous_s else previous_s + 1 / self.fps
+
+
+class VideoWriter:
+    """Writes frames into an mp4 file of constant frame rate; see `open_video_writer`.
+
+    The first frame sets the size, rounded up to even numbers by repeating the last row or column; frames of another
+    size are fitted into it, with black beside them.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._path = path
+        self._fps = fps
+        self._size_wh = (0, 0)
+        self._writer: cv2.VideoWriter | None = None
+        self.written = 0
+
+    def write(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
+        """Adds a frame (BGR).
+
+        With `time_s`, the second at which a camera saw it, the frame is repeated or left out so that the file plays in
+        real time: a camera's frames come when they come, and inference may be slower than the camera.
+        """
+        if self._writer is None:
+            self._size_wh = (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2)
+            self._writer = self._open()
+        copies = 1 if time_s is None else round(time_s * self._fps) + 1 - self.written
+        fitted = _fit(image, self._size_wh)
+        for _ in range(copies):
+            self._writer.write(fitted)
+            self.written += 1
+
+    def close(self) -> None:
+        """Ends the file, so that it plays."""
+        if self._writer is not None:
+            self._writer.release()
+
+    def is_whole(self) -> bool:
+        """Whether the closed file holds what was written: OpenCV itself does not say when the disk is full."""
+        with _quiet_opencv():
+            found = cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)
+        return found >= max(1, self.written - 1)  # some systems reckon the count from the duration
+
+    def _open(self) -> "cv2.VideoWriter":
+        fourcc = _working_fourcc(self._size_wh, self._fps)
+        with _quiet_opencv():
+            return cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*fourcc), self._fps, self._size_wh)
+
+
+@contextmanager
+def open_video_writer(path: Path, fps: float) -> Iterator[VideoWriter]:
+    """Gives a `VideoWriter` for `path` (.mp4); the file appears, whole, when the block ends well.
+
+    Raises:
+        UserError: the file could not be written, or nothing was written into it.
+    """
+    with atomic_path(path) as part:
+        writer = VideoWriter(part, fps)
+        try:
+            yield writer
+        finally:
+            writer.close()
+        if not writer.is_whole():
+            raise UserError(f"{path}: could not be written whole; is the disk full?")
+
+
+def source_name(source: str | int) -> str:
+    """A name for messages and results: "camera 0", the file's path, or the URL without user, password and query."""
+    if not isinstance(source, str):
+        return f"camera {source}"
+    if "://" not in source:
+        return source
+    parts = urlsplit(source)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@lru_cache(maxsize=8)
+def _working_fourcc(size_wh: tuple[int, int], fps: float) -> str:
+    """The first codec that this OpenCV writes and reads back at this size and rate; some only say that they can."""
+    frame = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder, _quiet_opencv():
+        for fourcc in _FOURCCS:
+            path = str(Path(folder) / f"{fourcc}.mp4")
+            writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*fourcc), fps, size_wh)
+            if not writer.isOpened():
+                continue
+            for _ in range(3):
+                writer.write(frame)
+            writer.release()
+            capture = cv2.VideoCapture(path)
+            decoded = sum(capture.read()[0] for _ in range(4))
+            capture.release()
+            if decoded == 3:
+                return fourcc
+    width, height = size_wh
+    raise UserError(
+        f"this OpenCV can write no mp4 video of {width} x {height} at {fps:g} frames/s; install opencv-python"
+    )
+
+
+def _fit(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
+    """The image at exactly this size."""
+    missing_width, missing_height = size_wh[0] - image.shape[1], size_wh[1] - image.shape[0]
+    if missing_width == missing_height == 0:
+        return image
+    if missing_width in (0, 1) and missing_height in (0, 1):
+        return _padded(image, missing_width, missing_height, cv2.BORDER_REPLICATE)
+    ratio = min(size_wh[0] / image.shape[1], size_wh[1] / image.shape[0])
+    width, height = max(1, int(image.shape[1] * ratio)), max(1, int(image.shape[0] * ratio))
+    resized = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return _padded(resized, size_wh[0] - width, size_wh[1] - height, cv2.BORDER_CONSTANT)
+
+
+def _padded(image: NDArray[np.uint8], right: int, bottom: int, border: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, border), np.uint8)
+
+
+def _why_not_opened(source: str | int, is_url: bool) -> str:
+    if not isinstance(source, str):
+        return "cannot be opened; is it plugged in, free and permitted? --camid chooses another"
+    if is_url:
+        return "the stream cannot be opened; check the address and the network"
+    return "not a video that can be opened; if it is an .mp4 that was cut off, its index at the end is missing"
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keeps OpenCV's own log lines out of the progress bar."""
+    logging: Any = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)

@@ -1,0 +1,6 @@
+"""YOLOX with attention between the stages of its backbone."""
+
+from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
+from yolox_gssam.models.yolox import add_attention, attention_maps, build_yolox
+
+__all__ = ["STAGES", "AttentionCSPDarknet", "add_attention", "attention_maps", "build_yolox", "stage_channels"]
