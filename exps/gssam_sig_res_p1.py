@@ -1,0 +1,11 @@
+"""GSSAM, sigmoid, residual, position 1: the paper's best (Tables 2 and 3)."""
+
+from yolox_gssam.experiment import GSSAM_STAGES, DroneExp
+
+
+class Exp(DroneExp):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = "gssam"
+        self.attention_position = 1
+        self.attention_options = {**GSSAM_STAGES, "norm": "sigmoid", "residual": True}

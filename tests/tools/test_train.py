@@ -1,0 +1,185 @@
+"""tools/train.py, run as a user runs it."""
+
+import csv
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, RunTool
+
+EPOCHS = 3
+
+
+def fields(data: Path, output: Path, **more: object) -> list[str]:
+    """A network and a run small enough for seconds."""
+    values = {
+        "data_dir": data,
+        "output_dir": output,
+        "depth": 0.33,
+        "width": 0.125,
+        "depthwise": True,
+        "input_size": "(64,96)",
+        "multiscale_range": 1,
+        "max_epoch": EPOCHS,
+        "warmup_epochs": 1,
+        "no_aug_epochs": 1,
+        "data_num_workers": 0,
+        "print_interval": 1,
+        **more,
+    }
+    return [str(item) for pair in values.items() for item in pair]
+
+
+def read_history(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "history.csv").open()))
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, run_tool: RunTool) -> Path:
+    """The folder of a run of three epochs."""
+    output = tmp_path_factory.mktemp("runs")
+    result = run_tool("train", "-f", "exps/gssam_sig_res_p1.py", "-b", 4, "--seed", 1, *fields(tiny_dataset, output))
+    assert result.returncode == 0, result.stderr
+    assert "img/s" in result.stderr
+    assert "epoch 3/3" in result.stderr
+    return output / "gssam_sig_res_p1"
+
+
+def test_a_run_leaves_its_files(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {"best_ckpt.pth", "latest_ckpt.pth", "history.csv", "curves.png", "train_log.txt", "tensorboard"} == names
+    assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert any((finished / "tensorboard").iterdir())
+    rows = read_history(finished)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    # The L1 loss is on in the epoch without mosaic only.
+    assert [float(row["l1_loss"]) > 0 for row in rows] == [False, False, True]
+
+
+def test_checkpoints_are_plain_and_say_what_they_hold(finished: Path) -> None:
+    for name in ("latest_ckpt.pth", "best_ckpt.pth"):
+        state = torch.load(finished / name, weights_only=True)
+        assert {"model", "optimizer", "start_epoch", "best_ap", "class_names", "exp"} <= set(state)
+        assert state["class_names"] == ["bird", "drone"]
+        assert (state["exp"]["num_classes"], state["exp"]["width"], state["exp"]["exp_name"]) == (
+            2,
+            0.125,
+            "gssam_sig_res_p1",
+        )
+    assert torch.load(finished / "latest_ckpt.pth", weights_only=True)["start_epoch"] == EPOCHS
+
+
+def test_resumed_run_ends_where_the_whole_run_ends(
+    finished: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    """Stopped after epoch 1 by a field that only says when to stop, then resumed: bit for bit the same weights."""
+    common = ["-f", "exps/gssam_sig_res_p1.py", "-b", 4, "--seed", 1]
+    stopped = tmp_path / "stop.py"
+    stopped.write_text(
+        "import sys\n"
+        "from yolox_gssam.engine.trainer import Trainer\n"
+        "after_epoch = Trainer.after_epoch\n"
+        "def stop(self):\n"
+        "    after_epoch(self)\n"
+        "    sys.exit(9)\n"
+        "Trainer.after_epoch = stop\n"
+        "sys.path.insert(0, 'tools')\n"
+        "import train\n"
+        "train.main(train.make_parser().parse_args())\n"
+    )
+    arguments = [*map(str, common), *fields(tiny_dataset, tmp_path)]
+    first = subprocess.run([sys.executable, str(stopped), *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert first.returncode == 9, first.stderr
+    second = run_tool("train", *common, "--resume", *fields(tiny_dataset, tmp_path))
+    assert second.returncode == 0, second.stderr
+    assert "after epoch 1" in second.stderr
+    resumed = tmp_path / "gssam_sig_res_p1"
+    one, two = (torch.load(run / "latest_ckpt.pth", weights_only=True) for run in (finished, resumed))
+    for name, value in one["model"].items():
+        assert torch.equal(value, two["model"][name]), name
+    whole, parts = read_history(finished), read_history(resumed)
+    for row in (*whole, *parts):
+        row.pop("images_per_second")
+    assert whole == parts
+
+
+def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
+    assert run_tool("train", "-f", "exps/origin.py", "-b", 4, *options).returncode == 0
+    stock = tmp_path / "origin" / "best_ckpt.pth"
+    result = run_tool("train", "-f", "exps/conv_p1.py", "-b", 4, "-c", stock, *options)
+    assert result.returncode == 0, result.stderr
+    assert "new (not in the checkpoint): backbone.backbone.attention.stem" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "flags", [pytest.param(["--fp16"], id="mixed precision"), pytest.param(["--cache"], id="cache")]
+)
+def test_flags(flags: list[str], tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
+    result = run_tool("train", "-f", "exps/gssam_std_p2.py", "-b", 4, *flags, *options)
+    assert result.returncode == 0, result.stderr
+
+
+def test_early_stopping(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """With a learning rate of nothing the AP cannot rise after the first epoch."""
+    options = fields(tiny_dataset, tmp_path, max_epoch=9, patience=2, basic_lr_per_img=0.0)
+    result = run_tool("train", "-f", "exps/origin.py", "-b", 4, *options)
+    assert result.returncode == 0, result.stderr
+    assert "stopping early" in result.stderr
+    assert len(read_history(tmp_path / "origin")) == 3
+
+
+def test_two_processes(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = fields(tiny_dataset, tmp_path, max_epoch=2)
+    result = run_tool("train", "-f", "exps/gssam_sig_p2.py", "-d", 2, "--device", "cpu", "-b", 4, *options)
+    assert result.returncode == 0, result.stderr
+    assert len(read_history(tmp_path / "gssam_sig_p2")) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["-f", "exps/none.py"], "exps/none.py: no such exp file", id="exp file"),
+        pytest.param(["-f", "exps/origin.py", "max_epohc", "3"], "did you mean 'max_epoch'", id="field"),
+        pytest.param(["-f", "exps/origin.py", "ema", "perhaps"], "ema must be True or False", id="truth"),
+        pytest.param(["-f", "exps/origin.py", "data_dir", "none"], "none: no such data set", id="data set"),
+        pytest.param(["-f", "exps/origin.py", "--device", "abacus"], "device 'abacus'", id="device"),
+        pytest.param(["-f", "exps/origin.py", "--device", "cuda:9"], "device 'cuda:9': this machine has", id="no gpu"),
+    ],
+)
+def test_bad_input_is_one_line(arguments: list[str], message: str, run_tool: RunTool, tmp_path: Path) -> None:
+    result = run_tool("train", *arguments, *([] if "data_dir" in arguments else ["output_dir", tmp_path]))
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_resume_without_a_run_is_one_line(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    result = run_tool("train", "-f", "exps/origin.py", "-b", 4, "--resume", *fields(tiny_dataset, tmp_path))
+    assert result.returncode == 1
+    assert "latest_ckpt.pth: no such checkpoint" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_yolox_own_tool_trains_the_exp_file(tiny_dataset: Path, tmp_path: Path) -> None:
+    options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
+    command = [sys.executable, "-m", "yolox.tools.train", "-f", "exps/gssam_sig_res_p1.py", "-b", "4", *options]
+    result = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(read_history(tmp_path / "gssam_sig_res_p1")) == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
+    result = run_tool("train", "-f", "exps/gssam_sig_res_p1.py", "-b", 4, "--device", "cuda", "--fp16", *options)
+    assert result.returncode == 0, result.stderr
+    assert "cuda" in result.stderr

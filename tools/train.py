@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Trains an experiment: python tools/train.py -f exps/gssam_sig_res_p1.py"""
+
+import argparse
+
+from yolox_gssam.cli import run_tool
+from yolox_gssam.engine.launch import launch
+from yolox_gssam.experiment import load_exp
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("-f", "--exp_file", required=True, metavar="EXP", help="exp file, one of exps/ or your own")
+    parser.add_argument(
+        "-expn", "--experiment-name", metavar="NAME", help="name of the output folder; the exp's by default"
+    )
+    parser.add_argument(
+        "-b", "--batch-size", type=int, default=16, metavar="N", help="images a step, over all processes"
+    )
+    parser.add_argument(
+        "-d", "--devices", type=int, default=1, metavar="N", help="processes on this machine, one a GPU"
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
+    parser.add_argument(
+        "--fp16", action="store_true", help="mixed precision: float16 on CUDA and MPS, bfloat16 on the CPU"
+    )
+    parser.add_argument("--cache", action="store_true", help="keep the decoded images in memory")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="seed of weights, order and augmentation; the exp's by default"
+    )
+    start = parser.add_argument_group("where to start")
+    start.add_argument(
+        "-c", "--ckpt", metavar="FILE", help="start from these weights; with --resume, the run to go on with"
+    )
+    start.add_argument("--resume", action="store_true", help="go on with a run, by default from its latest checkpoint")
+    start.add_argument(
+        "-e", "--start_epoch", type=int, metavar="N", help="resume at this epoch instead of the next one"
+    )
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="FIELD VALUE",
+        help="fields of the exp, such as: max_epoch 30 width 0.25",
+    )
+    return parser
+
+
+def train(args: argparse.Namespace) -> None:
+    exp = load_exp(args.exp_file, args.opts)
+    if args.seed is not None:
+        exp.seed = args.seed
+    exp.get_trainer(args).train()
+
+
+def main(args: argparse.Namespace) -> None:
+    launch(train, args, args.devices)
+
+
+if __name__ == "__main__":
+    run_tool(make_parser(), main)

@@ -1,0 +1,65 @@
+"""Average precision of a network on one part of a data set, with the hooks of YOLOX's `COCOEvaluator`."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.inference.predictor import Predictor, predict_split
+
+
+class DroneEvaluator:
+    """Runs a network over a part and measures AP. Works on any device; the results are those of one process.
+
+    Args:
+        split: images and truth.
+        test_size: input size (height, width).
+        score_threshold: detections below it are dropped; keep it low (0.01), AP needs the tail.
+        nms_threshold: IoU above which the lower-scored of two boxes of a class is dropped.
+        batch_size: images a forward pass.
+        workers: threads that read images.
+    """
+
+    def __init__(
+        self,
+        split: CocoSplit,
+        test_size: tuple[int, int],
+        score_threshold: float,
+        nms_threshold: float,
+        batch_size: int,
+        workers: int,
+    ) -> None:
+        self.split = split
+        self.test_size = test_size
+        self.score_threshold = score_threshold
+        self.nms_threshold = nms_threshold
+        self.batch_size = batch_size
+        self.workers = workers
+
+    def evaluate(
+        self,
+        model: nn.Module,
+        distributed: bool = False,
+        half: bool = False,
+        trt_file: None = None,
+        decoder: None = None,
+        test_size: Any = None,
+    ) -> tuple[float, float, str]:
+        """Returns mAP50:95, AP50 (both in [0, 1]) and a line for people. TensorRT is not supported here."""
+        device = next(model.parameters()).device
+        predictor = Predictor(
+            model,
+            self.split.classes,
+            test_size or self.test_size,
+            self.score_threshold,
+            self.nms_threshold,
+            torch.device(device),
+            half=half,
+        )
+        accuracy = evaluate_coco(
+            self.split, predict_split(predictor, self.split, self.batch_size, self.workers)
+        ).overall
+        ap, ap50 = accuracy.ap or 0.0, accuracy.ap50 or 0.0
+        return ap, ap50, f"mAP50:95 {100 * ap:.2f} %, AP50 {100 * ap50:.2f} %"

@@ -1,0 +1,308 @@
+"""DroneExp: the model, data and recipe of one run, as a YOLOX experiment.
+
+An exp file subclasses it and holds only what differs. Everything is built from here: `get_model`, `get_data_loader`,
+`get_trainer`, `get_evaluator` have YOLOX's names and meaning, so YOLOX's own tools take these exp files too.
+"""
+
+import inspect
+import os
+import random
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from yolox.exp import Exp
+from yolox.utils import get_rank, get_world_size
+
+from yolox_gssam.data.augmentation import Augmentation
+from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
+from yolox_gssam.engine.evaluator import DroneEvaluator
+from yolox_gssam.engine.trainer import Trainer
+from yolox_gssam.errors import UserError
+from yolox_gssam.experiment.overrides import parse_overrides
+from yolox_gssam.models import add_attention, build_yolox
+
+# The largest stride of the network: every input side is a multiple of it.
+STRIDE = 32
+# What a field may hold; anything else in an experiment is something it built.
+PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
+
+# One value for each of stem, dark2, dark3, dark4 and dark5 (strides 2 to 32). Blocks of 32 x 32 image pixels give every
+# stage the same number of base points, 20 x 20 at 640 x 640; the convolutions are the fewest whose receptive field,
+# 1 + 2 n, covers a block.
+CONV_STAGES: dict[str, Any] = {"num_convs": (8, 4, 2, 1, 0)}
+GSSAM_STAGES: dict[str, Any] = {"pool_size": (16, 8, 4, 2, 1), **CONV_STAGES}
+
+
+class DroneExp(Exp):
+    """YOLOX-s at 640 x 640 on a drone data set, without attention.
+
+    Fields not explained here have YOLOX's meaning (`yolox/exp/yolox_base.py`).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exp_name = Path(inspect.getfile(type(self))).stem
+
+        # ---------------- data ---------------- #
+        # A data set as tools/prepare_dataset.py makes it: annotations/{train,val,test}.json and images/.
+        self.data_dir = "datasets/svanstrom"
+        self.train_ann = "train.json"
+        self.val_ann = "val.json"
+        self.test_ann = "test.json"
+        # None: the data set's own classes and how many they are.
+        self.num_classes = None
+        # Processes that load images; 0 loads them in the training process.
+        self.data_num_workers = min(4, os.cpu_count() or 1)
+
+        # None: train on whole images of input_size. (height, width): on crops of this size, at the same scale, each
+        # with an object in it. A crop costs less than the sky around it and teaches as much.
+        self.crop_size: tuple[int, int] | None = None
+
+        # ---------------- model ---------------- #
+        self.depth = 0.33
+        self.width = 0.50
+        # True for YOLOX-nano: depthwise separable convolutions.
+        self.depthwise = False
+        # A registered attention ("gssam", "conv", your own) or "none".
+        self.attention = "none"
+        # 1: before a stage's output is extracted (the neck sees it too); 2: after.
+        self.attention_position = 1
+        # Its keyword arguments; a tuple of five holds one value for each of stem, dark2, dark3, dark4, dark5.
+        self.attention_options: dict[str, Any] = {}
+
+        # ---------------- augmentation: see yolox_gssam/data/augmentation.py for why ---------------- #
+        self.mosaic_scale = (0.8, 1.6)
+        self.mixup_prob = 0.3
+        self.mixup_scale = (0.8, 1.25)
+        self.degrees = 5.0
+
+        # ---------------- training ---------------- #
+        self.warmup_lr = 0.0
+        self.max_epoch = 100
+        self.eval_interval = 1
+        # Stop after so many epochs without a better validation AP; 0: never.
+        self.patience = 0
+        self.save_history_ckpt = False
+        # A run writes to output_dir / experiment name.
+        self.output_dir = "runs"
+        # Decay of the averaged weights, reached slowly (YOLOX's ramp over 2,000 steps).
+        self.ema_decay = 0.9998
+
+        # ---------------- testing ---------------- #
+        # None: the input size.
+        self.test_size = None
+
+    # ---------------- fields ---------------- #
+
+    @property
+    def num_classes(self) -> int:
+        """Classes the network tells apart: as set, or as many as the data set has."""
+        return len(self.class_names) if self._num_classes is None else self._num_classes
+
+    @num_classes.setter
+    def num_classes(self, value: int | None) -> None:
+        self._num_classes = value
+
+    @property
+    def test_size(self) -> tuple[int, int]:
+        """Input size (height, width) at test time: as set, or the training one."""
+        return self.input_size if self._test_size is None else self._test_size
+
+    @test_size.setter
+    def test_size(self, value: tuple[int, int] | None) -> None:
+        self._test_size = value
+
+    @property
+    def training_size(self) -> tuple[int, int]:
+        """Size (height, width) of what the network is trained on: crop_size, or else input_size."""
+        return self.input_size if self.crop_size is None else self.crop_size
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, as the training annotations list them."""
+        return self.load_split("train").classes
+
+    def fields(self) -> dict[str, Any]:
+        """Every field that can be set from the command line, with its present value.
+
+        num_classes and test_size stand as they were set: None where they follow the data and the input size.
+        """
+        own = {
+            name: value
+            for name, value in vars(self).items()
+            if not name.startswith("_") and name != "class_names" and isinstance(value, PLAIN)
+        }
+        return {**own, "num_classes": self._num_classes, "test_size": self._test_size}
+
+    def merge(self, cfg_list: Sequence[Any]) -> None:
+        """Sets fields from (name, value, name, value, ...).
+
+        Raises:
+            UserError: an unknown name, or a value of the wrong type.
+        """
+        for name, value in parse_overrides(self.fields(), cfg_list).items():
+            setattr(self, name, value)
+        self.check()
+
+    def check(self) -> None:
+        """Raises UserError where fields cannot be right together."""
+        for name in ("input_size", "test_size", "training_size"):
+            size = getattr(self, name)
+            if not (isinstance(size, tuple) and len(size) == 2 and all(s > 0 and s % STRIDE == 0 for s in size)):
+                raise UserError(
+                    f"{name} must be (height, width), two multiples of {STRIDE} such as (416, 416), not {size!r}"
+                )
+        for name, lowest in (("seed", 0), ("num_classes", 1)):
+            value = self.fields()[name]
+            if value is not None and not (type(value) is int and value >= lowest):
+                raise UserError(f"{name} must be None or a whole number of at least {lowest}, not {value!r}")
+        if self.attention_position not in (1, 2):
+            raise UserError(f"attention_position must be 1 or 2, not {self.attention_position!r}")
+        if self.no_aug_epochs + self.warmup_epochs > self.max_epoch:
+            raise UserError(
+                f"max_epoch {self.max_epoch} must be at least warmup_epochs {self.warmup_epochs} + no_aug_epochs "
+                f"{self.no_aug_epochs}: set these lower, or max_epoch higher"
+            )
+
+    # ---------------- parts ---------------- #
+
+    def load_split(self, part: str) -> CocoSplit:
+        """The "train", "val" or "test" part of the data set.
+
+        Raises:
+            UserError: it is missing or faulty.
+        """
+        root = Path(self.data_dir)
+        if not root.is_dir():
+            raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py or set data_dir")
+        return load_split(root / "annotations" / getattr(self, f"{part}_ann"), root / "images")
+
+    def get_model(self) -> nn.Module:
+        """The network, built once, in training mode."""
+        if "model" not in vars(self):
+            self.check()
+            model = build_yolox(self.num_classes, self.depth, self.width, act=self.act, depthwise=self.depthwise)
+            if self.attention != "none":
+                model = add_attention(model, self.attention, self.attention_position, self.attention_options)
+            self.model = model
+        return self.model.train()
+
+    def get_data_loader(
+        self, batch_size: int, is_distributed: bool, no_aug: bool = False, cache_img: bool = False
+    ) -> DataLoader[Any]:
+        """Batches of the first epoch of the training part, see `get_training_data`."""
+        loader, sampler = self.get_training_data(batch_size, cache_img)
+        sampler.set_epoch(0, mosaic=not no_aug)
+        return loader
+
+    def get_training_data(self, batch_size: int, cache: bool) -> tuple[DataLoader[Any], TrainingSampler]:
+        """Batches of the training part, images (B, 3, H, W) uint8 and targets (B, n, 5), see `collate`; and the sampler
+        that chooses the epoch they come from.
+
+        Args:
+            batch_size: of all processes together; this one gets its share.
+            cache: keep the decoded images in memory.
+
+        Raises:
+            UserError: num_classes is not the data set's.
+        """
+        split = self.load_split("train")
+        if self.num_classes != len(split.classes):
+            raise UserError(
+                f"num_classes is {self.num_classes}, but {split.path} has {len(split.classes)} classes; leave "
+                f"num_classes at None to follow the data set"
+            )
+        sampler = TrainingSampler(len(split.images), batch_size, self.run_seed, get_rank(), get_world_size())
+        loader = DataLoader(
+            TrainingSet(split, self.input_size, self.augmentation(), self.run_seed, self.crop_size, cache),
+            batch_sampler=sampler,
+            num_workers=self.data_num_workers,
+            persistent_workers=self.data_num_workers > 0,
+            worker_init_fn=_one_thread,
+            collate_fn=collate,
+            pin_memory=torch.cuda.is_available(),
+        )
+        return loader, sampler
+
+    def augmentation(self) -> Augmentation:
+        """The augmentation that the fields ask for."""
+        return Augmentation(
+            mosaic_prob=self.mosaic_prob,
+            mixup_prob=self.mixup_prob if self.enable_mixup else 0.0,
+            hsv_prob=self.hsv_prob,
+            flip_prob=self.flip_prob,
+            degrees=self.degrees,
+            shear=self.shear,
+            translate=self.translate,
+            mosaic_scale=self.mosaic_scale,
+            mixup_scale=self.mixup_scale,
+        )
+
+    @property
+    def run_seed(self) -> int:
+        """The seed, 0 where none was set."""
+        return 0 if self.seed is None else self.seed
+
+    def random_resize(self, data_loader: Any, epoch: int, rank: int, is_distributed: bool) -> tuple[int, int]:
+        """A size (height, width) for the next iterations, up to `multiscale_range` times 32 from the training size.
+
+        Drawn from Python's random generator, which the trainer seeds alike in all processes.
+        """
+        size_hw = self.training_size
+        steps = size_hw[0] // STRIDE
+        low, high = getattr(self, "random_size", (steps - self.multiscale_range, steps + self.multiscale_range))
+        height = random.randint(max(low, 1), high)
+        return STRIDE * height, STRIDE * max(int(height * size_hw[1] / size_hw[0]), 1)
+
+    def preprocess(self, inputs: Tensor, targets: Tensor, tsize: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Scales images (B, 3, H, W) and targets (B, n, 5) from the training size to `tsize` (height, width)."""
+        if tsize == self.training_size:
+            return inputs, targets
+        ratio_y, ratio_x = tsize[0] / self.training_size[0], tsize[1] / self.training_size[1]
+        inputs = nn.functional.interpolate(inputs, size=tsize, mode="bilinear", align_corners=False)
+        return inputs, targets * targets.new_tensor([1, ratio_x, ratio_y, ratio_x, ratio_y])
+
+    def get_optimizer(self, batch_size: int) -> torch.optim.Optimizer:
+        """SGD with Nesterov momentum; weight decay on the matrices, none on biases and norms, as in YOLOX.
+
+        Every parameter of the network is in it, whatever its name: YOLOX's own picks `weight` and `bias` by name.
+        """
+        if "optimizer" not in vars(self):
+            lr = self.warmup_lr if self.warmup_epochs > 0 else self.basic_lr_per_img * batch_size
+            parameters = list(self.get_model().parameters())
+            groups = [
+                {"params": [p for p in parameters if p.ndim <= 1]},
+                {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
+            ]
+            self.optimizer = torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=True)
+        return self.optimizer
+
+    def get_evaluator(
+        self, batch_size: int, is_distributed: bool, testdev: bool = False, legacy: bool = False
+    ) -> DroneEvaluator:
+        """Measures AP on the validation part (`testdev`: on the test part)."""
+        return DroneEvaluator(
+            self.load_split("test" if testdev else "val"),
+            test_size=self.test_size,
+            score_threshold=self.test_conf,
+            nms_threshold=self.nmsthre,
+            batch_size=batch_size,
+            workers=self.data_num_workers,
+        )
+
+    def get_trainer(self, args: Any) -> Trainer:
+        """The trainer of this run; `args` as tools/train.py (or YOLOX's) parses them."""
+        return Trainer(self, args)
+
+
+def _one_thread(worker_id: int) -> None:
+    """One thread a loader process: they are as many as the cores already."""
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

@@ -1,0 +1,112 @@
+"""Experiments from exp files, and trained networks from checkpoints."""
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from yolox.data.datasets import COCO_CLASSES
+from yolox.models import YOLOX
+
+from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
+from yolox_gssam.errors import UserError
+from yolox_gssam.experiment.base import DroneExp
+
+# What a checkpoint's weights were made for and from; these fields come from it, not from the exp file.
+MODEL_FIELDS = ("depth", "width", "act", "depthwise", "attention", "attention_position", "attention_options")
+INPUT_FIELDS = ("num_classes", "input_size", "test_size")
+DATA_FIELDS = ("data_dir", "train_ann", "val_ann", "test_ann")
+
+
+def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
+    """The experiment that the exp file's class `Exp` describes, with `options` (name, value, ...) set in it.
+
+    Exp files are Python and run as such.
+
+    Raises:
+        UserError: no such file, an error in it (named with its line), no class `Exp` in it, a wrong option.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such exp file")
+    name = f"exp_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path}: an exp file is a Python file, its name ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    # Known by name while it runs, so that its classes can be found; its folder is importable as with YOLOX.
+    sys.modules[name] = module
+    sys.path.append(str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+        exp = module.Exp() if hasattr(module, "Exp") else None
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{path}: {_where(error, path)}{type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    if not isinstance(exp, DroneExp):
+        raise UserError(f"{path}: an exp file has a class Exp that extends yolox_gssam.experiment.DroneExp")
+    exp.merge(options)
+    return exp
+
+
+def load_trained(
+    exp_file: str | Path | None, checkpoint: str | Path, options: Sequence[str], device: torch.device
+) -> tuple[DroneExp, YOLOX]:
+    """An experiment and its trained network, in evaluation mode on `device`.
+
+    Network, classes, input size and data set are those the checkpoint was trained with, whatever the exp file says,
+    and `options` come last. `exp_file` may be None for a checkpoint of ours whose attention is a registered one.
+
+    Raises:
+        UserError: a checkpoint that does not fit the experiment, or one of stock YOLOX without an exp file.
+    """
+    state = load_checkpoint(checkpoint)
+    trained: dict[str, Any] = state.get("exp", {})
+    if exp_file is None and not trained:
+        raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
+    exp = DroneExp() if exp_file is None else load_exp(exp_file)
+    _check_attention(exp, trained, exp_file, checkpoint)
+    for field in (*MODEL_FIELDS, *INPUT_FIELDS, *DATA_FIELDS):
+        if field in trained:
+            setattr(exp, field, trained[field])
+    exp.exp_name = exp.exp_name if exp_file else trained["exp_name"]
+    exp.merge(options)
+    exp.class_names = _class_names(exp, state.get("class_names"))
+    model = exp.get_model()
+    loaded = load_weights(model, state["model"])
+    if not loaded.complete:
+        raise UserError(f"{checkpoint}: does not fit {exp.exp_name}: {loaded}; use the exp file it was trained with")
+    return exp, model.to(device).eval()
+
+
+def _check_attention(exp: DroneExp, trained: dict[str, Any], exp_file: Any, checkpoint: str | Path) -> None:
+    """Refuses to evaluate one row of the tables under another's name."""
+    if exp_file is None or not trained or exp.exp_name == trained["exp_name"]:
+        return
+    differing = [f for f in ("attention", "attention_position", "attention_options") if getattr(exp, f) != trained[f]]
+    if differing:
+        raise UserError(
+            f"{checkpoint}: was trained by the exp {trained['exp_name']}, and {exp_file} differs from it in "
+            f"{', '.join(differing)}; give that exp file, or none"
+        )
+
+
+def _class_names(exp: DroneExp, saved: Sequence[str] | None) -> tuple[str, ...]:
+    """The names in the checkpoint; for one of stock YOLOX COCO's, or those of the experiment's data set."""
+    if saved is not None:
+        return tuple(saved)
+    return COCO_CLASSES if exp.fields()["num_classes"] == len(COCO_CLASSES) else exp.class_names
+
+
+def _where(error: Exception, path: Path) -> str:
+    """ "line N: " for the last line of the exp file on the error's way."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.lineno:
+        lines.append(error.lineno)
+    return f"line {lines[-1]}: " if lines else ""

@@ -1,0 +1,89 @@
+"""Fields of an experiment set from the command line: `max_epoch 30 depth 0.33 input_size 416,416`.
+
+YOLOX's own `merge` drops a name it does not know without a word and reads "False" as True; here both are errors or
+read right.
+"""
+
+import ast
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from yolox_gssam.errors import UserError
+
+TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def parse_overrides(fields: Mapping[str, Any], options: Sequence[Any]) -> dict[str, Any]:
+    """The values that `options` (name, value, name, value, ...) give to `fields`, in the types the fields have.
+
+    Args:
+        fields: name -> present value; its type says what a new value must be. None takes any Python literal or text.
+        options: names and values; a value that is not a string is taken as it is, if its type fits.
+
+    Raises:
+        UserError: an odd number of options, an unknown name (the nearest is named) or a value of the wrong type.
+
+    >>> parse_overrides({"depth": 1.0, "ema": True}, ["depth", "0.33", "ema", "False"])
+    {'depth': 0.33, 'ema': False}
+    """
+    if len(options) % 2:
+        raise UserError(f"overrides come in pairs of a name and a value; {options[-1]!r} has no value")
+    values = {}
+    for name, text in zip(options[::2], options[1::2], strict=True):
+        if name not in fields:
+            raise UserError(f"the experiment has no field {name!r}{_nearest(str(name), fields)}")
+        values[name] = _parse(name, text, fields[name])
+    return values
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; it has: {', '.join(sorted(known))}"
+
+
+def _parse(name: str, text: Any, present: Any) -> Any:
+    if isinstance(present, bool):
+        if str(text).lower() not in TRUTH:
+            raise UserError(f"{name} must be True or False, not {text!r}")
+        return TRUTH[str(text).lower()]
+    if isinstance(present, str):
+        return str(text)
+    value = _literal(text)
+    if present is None:
+        return value
+    if isinstance(present, float) and type(value) is int:
+        return float(value)
+    if isinstance(present, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not type(present):
+        raise UserError(f"{name} must be {_describe(present)}, not {text!r}")
+    if isinstance(present, tuple) and all(isinstance(item, int | float) for item in present):
+        _check_numbers(name, value, present, text)
+    return value
+
+
+def _check_numbers(name: str, value: tuple[Any, ...], present: tuple[Any, ...], text: Any) -> None:
+    """A tuple of numbers is replaced by as many numbers; whole ones only where the present ones are."""
+    kinds = int if all(isinstance(item, int) for item in present) else (int, float)
+    if len(value) != len(present) or not all(isinstance(item, kinds) for item in value):
+        raise UserError(f"{name} must be {_describe(present)}, not {text!r}")
+
+
+def _literal(text: Any) -> Any:
+    """`text` as a Python literal, or as it is where it is none."""
+    if not isinstance(text, str):
+        return text
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _describe(present: Any) -> str:
+    names = {
+        int: "a whole number",
+        float: "a number",
+        tuple: f"{len(present) if isinstance(present, tuple) else 0} values",
+    }
+    return f"{names.get(type(present), f'a {type(present).__name__}')} like {present!r}"
