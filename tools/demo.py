@@ -1,0 +1,108 @@
+#!/usr/bin/env python
+"""Detects objects on images, videos, a camera or a stream, and writes annotated pictures or videos.
+
+examples:
+  python tools/demo.py image --path photos/ -c best_ckpt.pth
+  python tools/demo.py video --path clip.mp4 -c best_ckpt.pth --save-attention --save-detections csv
+  python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
+  python tools/demo.py webcam --camid 0 -c best_ckpt.pth --show
+"""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from yolox_gssam.cli import run_tool
+from yolox_gssam.device import choose_device
+from yolox_gssam.errors import UserError
+from yolox_gssam.experiment.loading import load_trained
+from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
+from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.window import check_display
+from yolox_gssam.models.yolox import attention_maps
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options; those that YOLOX's demo has too mean the same here."""
+    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__, formatter_class=_HelpFormatter)
+    parser.add_argument("demo", choices=("image", "video", "webcam"), help="what to look at")
+    source = parser.add_argument_group("source")
+    source.add_argument(
+        "--path", metavar="PATH", help="image or folder (image); video file or stream URL (video); none for webcam"
+    )
+    source.add_argument("--camid", type=int, default=0, metavar="N", help="number of the camera (webcam)")
+    model = parser.add_argument_group("model")
+    model.add_argument("-f", "--exp_file", metavar="EXP", help="experiment; by default what the checkpoint says")
+    model.add_argument("-c", "--ckpt", required=True, metavar="CKPT", help="checkpoint, as tools/train.py writes it")
+    model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
+    model.add_argument("--conf", type=_share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
+    model.add_argument("--nms", type=_share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
+    model.add_argument("--tsize", type=int, metavar="N", help="input size N x N pixels; by default the trained one")
+    model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
+    model.add_argument("--fp16", action="store_true", help="mixed precision (float16; bfloat16 on the CPU)")
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", type=Path, metavar="DIR", help="by default vis_res in the experiment's folder")
+    output.add_argument("--save-attention", action="store_true", help="also the attention maps as overlays")
+    output.add_argument("--save-detections", choices=("json", "csv"), help="also the detections as a file")
+    output.add_argument("--save_result", action="store_true", help="accepted as in YOLOX; results are always saved")
+    output.add_argument("--show", action="store_true", help="also in a window; Esc or q ends")
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Runs the demo; 0, 1 where an image could not be read, 128 + the signal's number where one ended it."""
+    if args.demo != "webcam" and not args.path:
+        raise UserError(f"--path is needed: {'an image or a folder' if args.demo == 'image' else 'a video or a URL'}")
+    if args.show:
+        check_display()
+    options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
+    device = choose_device(args.device)
+    exp, model = load_trained(args.exp_file, args.ckpt, options, device)
+    predictor = Predictor(
+        model, exp.class_names, exp.test_size, args.conf, args.nms, device, half=args.fp16, class_agnostic=True
+    )
+    outputs = Outputs(
+        folder=args.output or Path(exp.output_dir) / exp.exp_name / "vis_res",
+        attention=partial(attention_maps, model) if args.save_attention else None,
+        export=args.save_detections,
+        show=args.show,
+    )
+    if args.demo == "image":
+        summary = annotate_images(predictor, Path(args.path), outputs)
+    else:
+        summary = annotate_video(predictor, args.path if args.demo == "video" else args.camid, outputs)
+    return report(summary)
+
+
+def report(summary: Summary) -> int:
+    """Prints what was done, last the files, and returns the exit status."""
+    for line in (*summary.notes, *summary.failures):
+        print(line, file=sys.stderr)
+    if summary.frames:
+        print(
+            f"{summary.objects} objects on {summary.frames} frames, {summary.frames / summary.seconds:.1f} frames/s, "
+            f"{1000 * summary.seconds / summary.frames:.1f} ms per frame, of it detection "
+            f"{1000 * summary.detection_seconds / summary.frames:.1f} ms"
+        )
+    for what, path in summary.files.items():
+        print(f"{what}: {path}")
+    if summary.signal_number is not None:
+        print("ended early; what was done is kept", file=sys.stderr)
+        return 128 + summary.signal_number
+    return 1 if summary.failures else 0
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    run_tool(make_parser(), main)

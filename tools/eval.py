@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""Measures a trained detector: python tools/eval.py -f exps/gssam_sig_res_p1.py -c runs/gssam_sig_res_p1/best_ckpt.pth
+
+Prints average precision by size and class, a confusion matrix, the recall at few false alarms and the time per image.
+Writes them as JSON, precision-recall curves and the confusion matrix as PNG, and the detections in COCO's format.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from yolox_gssam.cli import run_tool
+from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.detections import Detections
+from yolox_gssam.device import choose_device, describe_device
+from yolox_gssam.engine.log import setup_log
+from yolox_gssam.errors import UserError
+from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
+from yolox_gssam.evaluation.confusion import confusion_matrix
+from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint, recall_at_false_alarms
+from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
+from yolox_gssam.evaluation.provenance import find_provenance
+from yolox_gssam.evaluation.report import EvalReport
+from yolox_gssam.evaluation.timing import InferenceTime, time_inference
+from yolox_gssam.experiment.loading import load_trained
+from yolox_gssam.files import write_json
+from yolox_gssam.inference.predictor import Predictor, predict_split
+
+TIMED_IMAGES = 50
+"""Images in memory that the timing goes round, spread over the part."""
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options; those that YOLOX's eval has too mean the same here."""
+    parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=_HelpFormatter)
+    model = parser.add_argument_group("model")
+    model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
+    model.add_argument("-c", "--ckpt", required=True, metavar="FILE", help="checkpoint, as tools/train.py writes it")
+    model.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
+    model.add_argument(
+        "--fp16", action="store_true", help="mixed precision: float16 on CUDA and MPS, bfloat16 on the CPU"
+    )
+    model.add_argument("-b", "--batch-size", type=_count, default=8, metavar="N", help="images a forward pass")
+    model.add_argument("--conf", type=_share, metavar="SCORE", help="least score of a detection; the exp's by default")
+    model.add_argument("--nms", type=_share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
+    model.add_argument("--tsize", type=_count, metavar="N", help="input size N x N pixels; by default the trained one")
+    measures = parser.add_argument_group("what is measured")
+    measures.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
+    measures.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="class that raises alarms; by default drone, or else each"
+    )
+    measures.add_argument(
+        "--confusion-score", type=_share, default=0.3, metavar="SCORE", help="least score in the confusion matrix"
+    )
+    measures.add_argument(
+        "--match-iou",
+        type=_positive_share,
+        default=0.5,
+        metavar="IOU",
+        help="least IoU of detection and object, for the confusion matrix and the false alarms",
+    )
+    measures.add_argument(
+        "--iterations", type=int, default=1000, metavar="N", help="inferences that are timed; 0: no timing"
+    )
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help="by default the checkpoint's folder")
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="FIELD VALUE",
+        help="fields of the exp, such as: data_dir datasets/mine",
+    )
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Evaluates, prints the tables and writes the files."""
+    setup_log()
+    options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
+    device = choose_device(args.device)
+    exp, model = load_trained(args.exp_file, args.ckpt, options, device)
+    split = exp.load_split(args.split)
+    check_classes(split, exp.class_names, args.ckpt)
+    alarm_classes = choose_alarm_classes(split, args.class_name)
+    conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
+    predictor = Predictor(model, exp.class_names, exp.test_size, conf, nms, device, half=args.fp16)
+    detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
+    report = EvalReport(
+        part=args.split,
+        images=len(split.images),
+        settings={
+            "experiment": exp.exp_name,
+            "input_height": exp.test_size[0],
+            "input_width": exp.test_size[1],
+            "score_threshold": conf,
+            "nms_threshold": nms,
+            "precision": "mixed" if args.fp16 else "float32",
+        },
+        coco=evaluate_coco(split, detections),
+        confusion=confusion_matrix(split, detections, args.confusion_score, args.match_iou),
+        false_alarms=false_alarm_points(split, detections, alarm_classes, args.match_iou),
+        timing=time_images(predictor, split, args.iterations),
+        provenance=find_provenance(split, Path(args.ckpt), describe_device(device)),
+    )
+    print(report.table(), flush=True)
+    write_outputs(args.output_dir or Path(args.ckpt).parent, report, split, detections)
+
+
+def check_classes(split: CocoSplit, class_names: tuple[str, ...], checkpoint: str) -> None:
+    """Raises UserError where the data's classes are not the network's: every number would be wrong without a word."""
+    if split.classes != tuple(class_names):
+        raise UserError(
+            f"{split.path}: its classes {list(split.classes)} are not those that {checkpoint} was trained on, "
+            f"{list(class_names)}, in this order; set data_dir to a data set with these classes"
+        )
+
+
+def choose_alarm_classes(split: CocoSplit, wanted: str | None) -> tuple[str, ...]:
+    """The class asked for; by default the drones, whatever the case, or every class where there are none.
+
+    Raises:
+        UserError: the data have no such class.
+    """
+    if wanted is None:
+        return tuple(name for name in split.classes if name.lower() == "drone") or split.classes
+    if wanted not in split.classes:
+        raise UserError(f"--class {wanted}: no such class in {split.path}; it has {', '.join(split.classes)}")
+    return (wanted,)
+
+
+def false_alarm_points(
+    split: CocoSplit, detections: Mapping[int, Detections], class_names: tuple[str, ...], iou_threshold: float
+) -> list[FalseAlarmPoint]:
+    """Recall at one false alarm in 10 and in 100 images, class after class."""
+    of_classes = [recall_at_false_alarms(split, detections, name, iou_threshold=iou_threshold) for name in class_names]
+    return [point for points in of_classes for point in points]
+
+
+def time_images(predictor: Predictor, split: CocoSplit, repeats: int) -> InferenceTime | None:
+    """Times single images from all over the part; None for no repeats."""
+    if repeats <= 0:
+        return None
+    step = -(-len(split.images) // TIMED_IMAGES)
+    images = [read_image(split.image_path(image)) for image in split.images[::step]]
+    return time_inference(predictor, images, repeats)
+
+
+def write_outputs(folder: Path, report: EvalReport, split: CocoSplit, detections: Mapping[int, Detections]) -> None:
+    """Writes the files and prints the main numbers and where the files lie."""
+    metrics = folder / f"eval_{report.part}.json"
+    curves = folder / f"precision_recall_{report.part}.png"
+    confusion = folder / f"confusion_{report.part}.png"
+    found = folder / f"detections_{report.part}.json"
+    write_json(found, coco_results(split, detections))
+    plot_precision_recall(curves, report.coco)
+    plot_confusion(confusion, report.confusion)
+    write_json(metrics, report.to_json())
+    overall = report.coco.overall
+    time = "" if report.timing is None else f", {report.timing.steps['total'].mean:.1f} ms per image"
+    print(f"\nmAP50:95 {percent(overall.ap)} %, AP50 {percent(overall.ap50)} %{time}")
+    for name, path in {"numbers": metrics, "curves": curves, "confusion": confusion, "detections": found}.items():
+        print(f"{name}: {path}")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+    return value
+
+
+def _positive_share(text: str) -> float:
+    value = _share(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    run_tool(make_parser(), main)
