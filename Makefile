@@ -1,0 +1,41 @@
+# The two commands: make demo, make test. Both install into .venv what is missing there, once.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+DEMO_DATA := datasets/synthetic
+DEMO_RUN := runs/demo
+
+.PHONY: install demo test lint clean
+
+install: $(INSTALLED)
+
+# torch and torchvision come first, together: yolox's build imports torch, and yolox needs torchvision's NMS to match it.
+# yolox 0.3.0 goes without its requirements: they pin onnx versions that today's Python no longer has.
+$(INSTALLED): setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --upgrade pip setuptools wheel ninja
+	$(RUN) -m pip install torch torchvision
+	$(RUN) -m pip install --no-deps --no-build-isolation yolox==0.3.0
+	$(RUN) -m pip install --no-build-isolation --editable ".[dev]"
+	touch $@
+
+demo: $(DEMO_DATA)/dataset.json
+	$(RUN) tools/train.py -f exps/demo.py -expn demo -b 16 --cache
+	$(RUN) tools/prepare_dataset.py clip --out $(DEMO_RUN)/clip.mp4
+	$(RUN) tools/demo.py video -c $(DEMO_RUN)/best_ckpt.pth --path $(DEMO_RUN)/clip.mp4 --save-attention --output $(DEMO_RUN)/video
+	$(RUN) tools/eval.py -f exps/demo.py -c $(DEMO_RUN)/best_ckpt.pth --split test
+
+$(DEMO_DATA)/dataset.json: $(INSTALLED)
+	$(RUN) tools/prepare_dataset.py synthetic --out $(DEMO_DATA)
+
+test: $(INSTALLED) lint
+	$(RUN) -m pytest -q
+
+lint: $(INSTALLED)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache *.egg-info
