@@ -25,6 +25,7 @@ demo: $(DEMO_DATA)/dataset.json
 	$(RUN) tools/prepare_dataset.py clip --out $(DEMO_RUN)/clip.mp4
 	$(RUN) tools/demo.py video -c $(DEMO_RUN)/best_ckpt.pth --path $(DEMO_RUN)/clip.mp4 --save-attention --output $(DEMO_RUN)/video
 	$(RUN) tools/eval.py -f exps/demo.py -c $(DEMO_RUN)/best_ckpt.pth --split test
+	@echo "annotated video: $(DEMO_RUN)/video/clip.mp4, attention: $(DEMO_RUN)/video/clip_attention.mp4"
 
 $(DEMO_DATA)/dataset.json: $(INSTALLED)
 	$(RUN) tools/prepare_dataset.py synthetic --out $(DEMO_DATA)

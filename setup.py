@@ -13,19 +13,20 @@ setup(
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
-        "numpy>=1.26",
-        "opencv-python>=4.9",
+        "numpy>=2.0",
+        "opencv-python>=4.10",
         "pycocotools>=2.0.8",
         "loguru>=0.7",
         "thop>=0.1.1",
         "tqdm>=4.66",
         "tabulate>=0.9",
-        "tensorboard>=2.16",
-        "matplotlib>=3.8",
-        "Pillow>=10.0",
+        "tensorboard>=2.17",
+        "matplotlib>=3.9",
+        "Pillow>=10.1",
         "PyYAML>=6.0",
         "defusedxml>=0.7",
-        "mat-io>=1.0",
+        # Reads the labels of the Svanström clips; older releases, the only ones for Python 3.10, cannot.
+        "mat-io>=1.0; python_version >= '3.11'",
     ],
     extras_require={
         "dev": ["mypy>=1.10", "pytest>=8.0", "ruff>=0.6", "types-tabulate", "types-PyYAML", "types-defusedxml"]

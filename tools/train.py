@@ -24,6 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fp16", action="store_true", help="mixed precision: float16 on CUDA and MPS, bfloat16 on the CPU"
     )
+    parser.add_argument("--bf16", action="store_true", help="mixed precision in bfloat16, on any device that has it")
     parser.add_argument("--cache", action="store_true", help="keep the decoded images in memory")
     parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of weights, order and augmentation; the exp's by default"

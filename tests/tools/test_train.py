@@ -118,7 +118,7 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "flags", [pytest.param(["--fp16"], id="mixed precision"), pytest.param(["--cache"], id="cache")]
+    "flags", [pytest.param(["--fp16"], id="fp16"), pytest.param(["--bf16", "--cache"], id="bf16 and cache")]
 )
 def test_flags(flags: list[str], tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
     options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)

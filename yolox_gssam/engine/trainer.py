@@ -44,7 +44,7 @@ class Trainer:
         self.rank = get_rank()
         self.is_distributed = get_world_size() > 1
         self.device = self._choose_device(getattr(args, "device", None))
-        self.amp_dtype = half_dtype(self.device) if args.fp16 else None
+        self.amp_dtype = self._choose_precision()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
         self.max_epoch = exp.max_epoch
         self.input_size = exp.training_size
@@ -274,6 +274,12 @@ class Trainer:
             device = torch.device("cuda", self.rank % torch.cuda.device_count())
             torch.cuda.set_device(device)
         return device
+
+    def _choose_precision(self) -> torch.dtype | None:
+        """The 16-bit type of mixed precision that the flags ask for; None for plain float32."""
+        if getattr(self.args, "bf16", False):
+            return torch.bfloat16
+        return half_dtype(self.device) if self.args.fp16 else None
 
     def _load_weights(self, model: torch.nn.Module) -> None:
         """Resumes, or starts from the weights of `-c`, or leaves the fresh ones."""

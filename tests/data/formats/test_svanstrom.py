@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matio
 import numpy as np
 import pytest
 
@@ -19,6 +18,8 @@ from yolox_gssam.data.formats.svanstrom import (
     svanstrom_records,
 )
 from yolox_gssam.errors import UserError
+
+matio = pytest.importorskip("matio", reason="mat-io reads the labels; it needs Python 3.11")
 
 ROOT = Path(__file__).parents[4] / "shared" / "data" / "svanstrom"
 needs_clips = pytest.mark.skipif(not ROOT.is_dir(), reason="../shared/data/svanstrom is not there")

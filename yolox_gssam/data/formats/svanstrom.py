@@ -157,7 +157,10 @@ def known_classes(names: Sequence[str]) -> tuple[str, ...]:
 
 def _label_table(path: Path) -> NDArray[Any]:
     """The structured array of a label file, one row a frame."""
-    from matio import load_from_mat  # half a second that nothing else need wait
+    try:
+        from matio import load_from_mat  # half a second that nothing else need wait
+    except ImportError as error:
+        raise UserError(f"{path}: needs the package mat-io, for Python 3.11 and newer: pip install mat-io") from error
 
     try:
         if path.stat().st_size > MAX_LABEL_BYTES:
