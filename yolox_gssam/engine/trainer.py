@@ -96,7 +96,7 @@ class Trainer:
         self.train_loader, self.sampler = self.exp.get_training_data(self.args.batch_size, bool(self.args.cache))
         self.max_iter = len(self.train_loader)
         self.lr_scheduler = self.exp.get_lr_scheduler(self.exp.basic_lr_per_img * self.args.batch_size, self.max_iter)
-        self.ema_model = ModelEMA(model, self.exp.ema_decay) if self.exp.ema else None
+        self.ema_model = self._average_weights(model) if self.exp.ema else None
         self._load_weights(model)
         self.model = self._wrap(model)
         self.evaluator = self.exp.get_evaluator(self.args.batch_size, self.is_distributed)
@@ -290,6 +290,12 @@ class Trainer:
             logger.info(f"fine-tuning {self.args.ckpt}: {'every weight loaded' if loaded.complete else loaded}")
             if self.ema_model is not None:
                 self.ema_model.ema.load_state_dict(model.state_dict())
+
+    def _average_weights(self, model: torch.nn.Module) -> ModelEMA:
+        """YOLOX's EMA of weights, with the experiment's ramp in place of its fixed one."""
+        average = ModelEMA(model)
+        average.decay = lambda updates: self.exp.ema_decay * (1 - math.exp(-updates / self.exp.ema_ramp))
+        return average
 
     def _wrap(self, model: torch.nn.Module) -> torch.nn.Module:
         if not self.is_distributed:

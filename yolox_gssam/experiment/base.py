@@ -92,8 +92,10 @@ class DroneExp(Exp):
         self.save_history_ckpt = False
         # A run writes to output_dir / experiment name.
         self.output_dir = "runs"
-        # Decay of the averaged weights, reached slowly (YOLOX's ramp over 2,000 steps).
+        # The averaged weights' decay, and the steps in which it is (all but) reached. YOLOX's values, for long runs: in
+        # one of 2,000 steps next to nothing is averaged.
         self.ema_decay = 0.9998
+        self.ema_ramp = 2000
 
         # ---------------- testing ---------------- #
         # None: the input size.
