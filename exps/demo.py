@@ -20,14 +20,14 @@ class Exp(DroneExp):
         self.crop_size = (160, 160)
         self.multiscale_range = 0
         self.mosaic_prob = 0.0
-        self.max_epoch = 52
+        self.max_epoch = 46
         self.warmup_epochs = 1
         self.no_aug_epochs = 6
-        # 0.01 a step of 16, as high as YOLOX has it for 64: there are only some 2,000 steps.
+        # 0.01 a step of 16, as high as YOLOX has it for 64: there are only some 1,800 steps.
         self.basic_lr_per_img = 0.01 / 16
         # An average over some 200 steps: single steps of so short a run swing by several points of AP.
         self.ema_decay = 0.995
         self.ema_ramp = 100
-        self.eval_interval = 13
+        self.eval_interval = 23
         # Loading in the training process: both cores compute already.
         self.data_num_workers = 0

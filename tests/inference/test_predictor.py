@@ -35,10 +35,10 @@ def outputs_for(boxes_cxcywh: list[list[float]], class_scores: list[list[float]]
     return torch.tensor([[*rows, [0.0] * 9]])
 
 
-def assert_same(found: Detections, expected: Detections, pixels: float = 1e-4) -> None:
+def assert_same(found: Detections, expected: Detections, pixels: float = 1e-4, score: float = 1e-6) -> None:
     assert len(found) == len(expected)
     np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=pixels)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=score)
     np.testing.assert_array_equal(found.labels, expected.labels)
 
 
@@ -71,7 +71,8 @@ def test_a_batch_of_several_sizes_equals_its_images_alone(nano: YOLOX) -> None:
     together = predictor.predict(images)
     assert sum(len(found) for found in together) > 10
     for found, image in zip(together, images, strict=True):
-        assert_same(found, predictor.predict([image])[0], pixels=1e-2)
+        # Another batch size takes another convolution kernel, which rounds differently.
+        assert_same(found, predictor.predict([image])[0], pixels=1e-2, score=1e-4)
 
 
 def test_no_images_give_no_detections(nano: YOLOX) -> None:
@@ -173,7 +174,7 @@ def test_predict_split_gives_each_image_its_own_boxes(nano: YOLOX, coco_set: Pat
         image = cv2.imread(str(coco_set.parent / f"{number}.png"))
         (expected,) = predictor.predict([np.asarray(image, np.uint8)])
         assert len(expected) > 0
-        assert_same(found[100 - 7 * number], expected, pixels=1e-2)
+        assert_same(found[100 - 7 * number], expected, pixels=1e-2, score=1e-4)
 
 
 def test_predict_split_names_an_image_that_cannot_be_read(nano: YOLOX, coco_set: Path) -> None:
