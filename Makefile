@@ -21,7 +21,7 @@ $(INSTALLED): setup.py
 	touch $@
 
 demo: $(DEMO_DATA)/dataset.json
-	$(RUN) tools/train.py -f exps/demo.py -expn demo -b 16 --cache
+	$(RUN) tools/train.py -f exps/demo.py -expn demo -b 32 --cache
 	$(RUN) tools/prepare_dataset.py clip --out $(DEMO_RUN)/clip.mp4 --frames 100
 	$(RUN) tools/demo.py video -c $(DEMO_RUN)/best_ckpt.pth --path $(DEMO_RUN)/clip.mp4 --save-attention --output $(DEMO_RUN)/video
 	$(RUN) tools/eval.py -f exps/demo.py -c $(DEMO_RUN)/best_ckpt.pth --split test --iterations 500
