@@ -133,7 +133,7 @@ def _treeline(rng: Generator, image: Image, horizon: float, air: Image, tint: Im
     for layer in range(layers):
         distance = (layers - 1 - layer) / 3
         top = horizon + layer * rng.uniform(10, 40)
-        image = _trees(rng, image, top, blend(leaf, air, np.float32(0.75 * distance)), 1 - distance)
+        image = _trees(rng, image, top, blend(leaf, air, float(np.float32(0.75 * distance))), 1 - distance)
     return image
 
 
@@ -169,7 +169,7 @@ def _hills(rng: Generator, image: Image, horizon: float, air: Image, tint: Image
         top = horizon + ridge * rng.uniform(8, 35) - 14 * fractal_line(rng, width, rng.uniform(120, 260), 5, 0.45)
         depth = np.arange(height, dtype=np.float32)[:, None] - top.astype(np.float32)
         grain = fractal_noise(rng, (height, width), (4.0, 16.0), 4, 0.75) * np.float32(0.12 * (1.1 - distance))
-        colour = blend(soil * rng.uniform(0.85, 1.1), air, np.float32(0.85 * distance))
+        colour = blend(soil * rng.uniform(0.85, 1.1), air, float(np.float32(0.85 * distance)))
         image = blend(image, colour * three_channels(1 + grain), smooth_step(depth, -1.0, 1.0))
     if rng.random() < 0.4:
         image = _trees(rng, image, horizon + rng.uniform(50, 90), _leaf_colour(rng) * tint, 0.7)
@@ -201,7 +201,7 @@ def _house(
         [(150, 160, 170), (110, 125, 160), (95, 100, 110), (175, 185, 190), (130, 120, 105), (80, 95, 140)]
     )
     wall = (walls[rng.integers(len(walls))] * rng.uniform(0.7, 1.1) * tint).astype(np.float32)
-    wall = blend(wall, air, np.float32(0.15 + distance))
+    wall = blend(wall, air, float(np.float32(0.15 + distance)))
     x1, x2, y = max(round(left), 0), min(round(left + wide), image.shape[1]), round(np.clip(top, 0, image.shape[0]))
     if x1 >= x2 or y >= image.shape[0]:
         return

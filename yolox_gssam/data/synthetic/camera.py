@@ -13,7 +13,8 @@ def photograph(rng: Generator, image: Image) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     v = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     u = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-    taken = image * three_channels(1 - np.float32(rng.uniform(0, 0.15)) * (u * u + v * v) / 2)
+    vignette = np.asarray(1 - np.float32(rng.uniform(0, 0.15)) * (u * u + v * v) / 2, dtype=np.float32)
+    taken = image * three_channels(vignette)
     kind = rng.random()
     if kind < 0.3:  # out of focus
         taken = np.asarray(cv2.GaussianBlur(taken, (0, 0), rng.uniform(0.3, 0.7)), dtype=np.float32)

@@ -69,7 +69,7 @@ def _blades(hub: Floats, radius: float, count: int, turn: float, width: float = 
 
 def airplane(rng: Generator, phase: float) -> list[Solid]:
     """An airliner, a light aircraft or a glider."""
-    kind = rng.choice(["airliner", "light", "glider"], p=[0.5, 0.35, 0.15])
+    kind = str(rng.choice(["airliner", "light", "glider"], p=[0.5, 0.35, 0.15]))
     radius = {"airliner": rng.uniform(0.1, 0.13), "light": rng.uniform(0.11, 0.15), "glider": 0.075}[kind]
     span = {"airliner": rng.uniform(0.85, 1.05), "light": rng.uniform(0.9, 1.1), "glider": rng.uniform(1.4, 1.7)}[kind]
     sweep = rng.uniform(0.35, 0.6) if kind == "airliner" else rng.uniform(-0.02, 0.08)
@@ -138,7 +138,7 @@ def helicopter(rng: Generator, phase: float) -> list[Solid]:
 
 def bird(rng: Generator, phase: float) -> list[Solid]:
     """A gull, a raptor or a pigeon: body, head, tail and two wings bent by the wing beat (or held still, gliding)."""
-    kind = rng.choice(["gull", "raptor", "pigeon"])
+    kind = str(rng.choice(["gull", "raptor", "pigeon"]))
     span = {"gull": rng.uniform(1.0, 1.2), "raptor": rng.uniform(0.95, 1.1), "pigeon": rng.uniform(0.7, 0.85)}[kind]
     chord = {"gull": 0.24, "raptor": rng.uniform(0.36, 0.44), "pigeon": 0.3}[kind]
     tip_share = {"gull": 0.2, "raptor": 0.75, "pigeon": 0.2}[kind]
