@@ -1,5 +1,6 @@
 """What several tests share: a tiny data set, and tools run as a user runs them."""
 
+import csv
 import json
 import os
 import subprocess
@@ -13,6 +14,32 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 RunTool = Callable[..., subprocess.CompletedProcess[str]]
+# Of the runs that tests train.
+EPOCHS = 3
+
+
+def fields(data: Path, output: Path, **more: object) -> list[str]:
+    """A network and a run small enough for seconds."""
+    values = {
+        "data_dir": data,
+        "output_dir": output,
+        "depth": 0.33,
+        "width": 0.125,
+        "depthwise": True,
+        "input_size": "(64,96)",
+        "multiscale_range": 1,
+        "max_epoch": EPOCHS,
+        "warmup_epochs": 1,
+        "no_aug_epochs": 1,
+        "data_num_workers": 0,
+        "print_interval": 1,
+        **more,
+    }
+    return [str(item) for pair in values.items() for item in pair]
+
+
+def read_history(run: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((run / "history.csv").open()))
 
 
 @pytest.fixture(scope="session")

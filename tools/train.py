@@ -2,6 +2,7 @@
 """Trains an experiment: python tools/train.py -f exps/gssam_sig_res_p1.py"""
 
 import argparse
+import math
 
 from yolox_gssam.cli import run_tool
 from yolox_gssam.engine.launch import launch
@@ -29,13 +30,26 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of weights, order and augmentation; the exp's by default"
     )
+    parser.add_argument(
+        "--clip-grad-norm", type=_positive, metavar="X", help="scale the gradient down to this norm where it is longer"
+    )
+    parser.add_argument(
+        "--save-every-minutes",
+        type=_positive,
+        default=10.0,
+        metavar="MIN",
+        help="save within an epoch, too, once so much time has passed",
+    )
     start = parser.add_argument_group("where to start")
     start.add_argument(
         "-c", "--ckpt", metavar="FILE", help="start from these weights; with --resume, the run to go on with"
     )
     start.add_argument("--resume", action="store_true", help="go on with a run, by default from its latest checkpoint")
     start.add_argument(
-        "-e", "--start_epoch", type=int, metavar="N", help="resume at this epoch instead of the next one"
+        "--force", action="store_true", help="resume even where exp file, data or batch size are not the run's own"
+    )
+    start.add_argument(
+        "-e", "--start_epoch", type=int, metavar="N", help="resume at this epoch instead of where the run was"
     )
     parser.add_argument(
         "opts",
@@ -55,6 +69,13 @@ def train(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> None:
     launch(train, args, args.devices)
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
 
 
 if __name__ == "__main__":

@@ -6,3 +6,12 @@ class UserError(ValueError):
 
     The tools print the message and exit with status 1; a traceback means a fault of ours.
     """
+
+
+def innermost_message(text: str) -> str | None:
+    """The message of the `UserError` that a traceback of another process ends with; None if it ends otherwise.
+
+    torch hands on errors of loader and training processes as the text of their traceback.
+    """
+    _, mark, message = text.rpartition(f"{UserError.__module__}.{UserError.__name__}: ")
+    return message.strip() if mark else None

@@ -34,6 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(stream.fileno())
         part.chmod(0o666 & ~_umask())
         part.replace(target)
+        _flush_folder(target.parent)
     except OSError as error:
         raise UserError(f"{target}: cannot be written: {error.strerror}; free space or choose another place") from error
     finally:
@@ -58,6 +59,19 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Brings a renaming to the disk, so that it outlives a loss of power; a system that cannot do it is left alone."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError:  # some network file systems cannot
+        pass
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

@@ -1,6 +1,5 @@
 """tools/train.py, run as a user runs it."""
 
-import csv
 import math
 import os
 import subprocess
@@ -9,33 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, RunTool
-
-EPOCHS = 3
-
-
-def fields(data: Path, output: Path, **more: object) -> list[str]:
-    """A network and a run small enough for seconds."""
-    values = {
-        "data_dir": data,
-        "output_dir": output,
-        "depth": 0.33,
-        "width": 0.125,
-        "depthwise": True,
-        "input_size": "(64,96)",
-        "multiscale_range": 1,
-        "max_epoch": EPOCHS,
-        "warmup_epochs": 1,
-        "no_aug_epochs": 1,
-        "data_num_workers": 0,
-        "print_interval": 1,
-        **more,
-    }
-    return [str(item) for pair in values.items() for item in pair]
-
-
-def read_history(run: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader((run / "history.csv").open()))
+from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +24,8 @@ def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, run_t
 
 def test_a_run_leaves_its_files(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
-    assert {"best_ckpt.pth", "latest_ckpt.pth", "history.csv", "curves.png", "train_log.txt", "tensorboard"} == names
+    checkpoints = {"best_ckpt.pth", "latest_ckpt.pth", "previous_ckpt.pth"}
+    assert names == checkpoints | {"history.csv", "curves.png", "train_log.txt", "tensorboard"}
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((finished / "tensorboard").iterdir())
     rows = read_history(finished)

@@ -5,6 +5,7 @@ uninterrupted run saw.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.utils.data import Dataset, Sampler
 
 from yolox_gssam.data import augmentation as aug
 from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.snapshot import Snapshot
 from yolox_gssam.progress import progress_bar
 
 
@@ -50,13 +52,17 @@ class TrainingSampler(Sampler[list[SampleRequest]]):
         self.world_size = world_size
         self.epoch = 0
         self.mosaic = True
+        self.first_batch = 0
 
-    def set_epoch(self, epoch: int, *, mosaic: bool) -> None:
-        """Chooses the epoch, from 0, that the next iteration gives, and whether its images are mosaics."""
+    def set_epoch(self, epoch: int, *, mosaic: bool, first_batch: int = 0) -> None:
+        """Chooses the epoch, from 0, that the next iteration gives, whether its images are mosaics, and how many of its
+        batches are passed over."""
         self.epoch = epoch
         self.mosaic = mosaic
+        self.first_batch = first_batch
 
     def __len__(self) -> int:
+        """Batches in a whole epoch."""
         return max(self.length // self.batch_size, 1)
 
     def __iter__(self) -> Iterator[list[SampleRequest]]:
@@ -64,8 +70,12 @@ class TrainingSampler(Sampler[list[SampleRequest]]):
         order = np.resize(order, len(self) * self.batch_size)
         first = self.epoch * len(order)
         share = self.batch_size // self.world_size
-        for start in range(self.rank * share, len(order), self.batch_size):
+        for start in range(self.first_batch * self.batch_size + self.rank * share, len(order), self.batch_size):
             yield [SampleRequest(int(order[i]), first + i, self.mosaic) for i in range(start, start + share)]
+
+    def batch(self, number: int) -> list[SampleRequest]:
+        """This process's share of batch `number`, from 0, of the epoch chosen."""
+        return next(islice(iter(self), number - self.first_batch, None))
 
 
 class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
@@ -78,6 +88,9 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         seed: of the run.
         crop_hw: give crops of this size around objects instead of whole images.
         cache: keep every image in memory, decoded and at the size used (about size_hw x 3 bytes an image).
+
+    Attributes:
+        snapshot: of the split; where it is set, an image that is no longer as it was then is an error.
     """
 
     def __init__(
@@ -94,6 +107,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         self.augmentation = augmentation
         self.seed = seed
         self.crop_hw = crop_hw
+        self.snapshot: Snapshot | None = None
         self._with_objects = [index for index, image in enumerate(split.images) if len(image.labels)]
         self._cached: list[NDArray[np.uint8]] = []
         if cache:
@@ -112,17 +126,30 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         targets = np.column_stack([sample.labels, boxes[:, :2] + sides / 2, sides]).astype(np.float32)
         return np.ascontiguousarray(sample.image.transpose(2, 0, 1)), targets
 
+    def image_names(self, request: SampleRequest) -> list[str]:
+        """File names of all images that the sample is made of."""
+        indices = self._choose(request, np.random.default_rng((self.seed, 1, request.number)))
+        return [self.split.images[index].file_name for index in indices]
+
+    def _choose(self, request: SampleRequest, rng: Generator) -> list[int]:
+        """Indices of the images to use: one, or the four of a mosaic, or these and the one to blend in."""
+        settings = self.augmentation
+        if not request.mosaic or rng.random() >= settings.mosaic_prob:
+            return [request.image_index]
+        chosen = [request.image_index, *map(int, rng.integers(0, len(self), 3))]
+        if self._with_objects and rng.random() < settings.mixup_prob:
+            chosen.append(self._with_objects[rng.integers(0, len(self._with_objects))])
+        return chosen
+
     def _draw(self, request: SampleRequest, rng: Generator) -> aug.Sample:
         settings = self.augmentation
-        if request.mosaic and rng.random() < settings.mosaic_prob:
-            others = rng.integers(0, len(self), 3)
-            samples = [self._read(index) for index in (request.image_index, *others)]
-            sample = aug.mosaic(samples, self.size_hw, settings, rng)
-            if self._with_objects and rng.random() < settings.mixup_prob:
-                other = self._with_objects[rng.integers(0, len(self._with_objects))]
-                sample = aug.mixup(sample, self._read(other), settings, rng)
+        samples = [self._read(index) for index in self._choose(request, rng)]
+        if len(samples) == 1:
+            sample = aug.pad(samples[0], self.size_hw)
         else:
-            sample = aug.pad(self._read(request.image_index), self.size_hw)
+            sample = aug.mosaic(samples[:4], self.size_hw, settings, rng)
+            for other in samples[4:]:
+                sample = aug.mixup(sample, other, settings, rng)
         if self.crop_hw is not None:
             sample = aug.crop(sample, self.crop_hw, settings, rng)
         if rng.random() < settings.hsv_prob:
@@ -137,7 +164,10 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         scale = aug.fit_scale((truth.height, truth.width), self.size_hw)
         if self._cached:
             return aug.Sample(self._cached[index], truth.boxes_xyxy * scale, truth.labels)
-        image = read_image(self.split.image_path(truth))
+        path = self.split.image_path(truth)
+        if self.snapshot is not None:
+            self.snapshot.check_image(path)
+        image = read_image(path)
         return aug.resize(aug.Sample(image, truth.boxes_xyxy, truth.labels), scale)
 
 

@@ -5,6 +5,8 @@ YOLOX; "class_names" and "exp" (the experiment's fields) so that evaluation and 
 `--resume` needs. It holds tensors and plain numbers, text, lists and dicts only.
 """
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,14 +46,23 @@ class LoadedWeights:
         return "; ".join(f"{len(names)} {what}: {_modules(names)}" for what, names in parts.items() if names)
 
 
-def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+def save_checkpoint(path: Path, state: Mapping[str, Any], keep_as: Path | None = None) -> None:
     """Writes a checkpoint, whole or not at all.
 
+    Args:
+        keep_as: the file that was at `path` before is kept under this name.
+
     Raises:
-        UserError: it could not be written.
+        UserError: it could not be written; what was at `path` is still there.
     """
     with atomic_path(path) as part:
-        torch.save(dict(state), part)
+        try:
+            torch.save(dict(state), part)
+        except RuntimeError as error:  # how torch reports a full disk
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{path}: cannot be written: {reason}; free space or choose another output_dir") from error
+        if keep_as is not None and path.exists():
+            _copy(path, keep_as)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -91,6 +102,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeigh
         reshaped=tuple(name for name in own if name in weights and name not in fitting),
         unused=tuple(name for name in weights if name not in own),
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A second name for the file's content, without a moment in which `source` is not there."""
+    with atomic_path(target) as part:
+        part.unlink()
+        try:
+            os.link(source, part)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(source, part)
 
 
 def _modules(names: tuple[str, ...]) -> str:

@@ -1,15 +1,25 @@
-"""Several training processes on one machine, as YOLOX's `-d N` asks."""
+"""Several training processes: those that torchrun has started, or as many as YOLOX's `-d N` asks for."""
 
 import os
+import signal
 import socket
 from collections.abc import Callable
+from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import torch
 from torch import distributed as dist
 from torch import multiprocessing
+from yolox.utils import get_rank
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.errors import UserError, innermost_message
+from yolox_gssam.stop import Stopped
+
+# A process that hangs without ending is noticed after so long; one that ends is noticed at once.
+TIMEOUT = timedelta(minutes=10)
+# The others get so long to end by themselves once one of them has ended.
+GRACE_SECONDS = 15.0
 
 
 def launch(main: Callable[[Any], None], args: Any, processes: int) -> None:
@@ -18,32 +28,79 @@ def launch(main: Callable[[Any], None], args: Any, processes: int) -> None:
     They talk by NCCL where each has a CUDA device, otherwise by gloo and share the CPU's cores.
 
     Raises:
-        UserError: more processes than CUDA devices; and the first process's message where one of them failed.
+        UserError: more processes than CUDA devices; a process that ended; and the message of one that failed.
+        Stopped: the processes were asked to end by a signal, and have.
     """
-    if processes <= 1:
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        if processes > 1:
+            raise UserError("-d and torchrun both ask for processes: leave -d out and give torchrun --nproc-per-node")
+        _join_group(_backend(args), None, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), main, args)
+    elif processes <= 1:
         main(args)
-        return
-    on_cuda = torch.cuda.is_available() and args.device in (None, "cuda", "gpu")
-    if on_cuda and processes > torch.cuda.device_count():
+    else:
+        _spawn(main, args, processes)
+
+
+def local_rank() -> int:
+    """The number of this process among those on its machine, from 0."""
+    return int(os.environ.get("LOCAL_RANK", get_rank()))
+
+
+def _spawn(main: Callable[[Any], None], args: Any, processes: int) -> None:
+    backend = _backend(args)
+    if backend == "nccl" and processes > torch.cuda.device_count():
         raise UserError(f"-d {processes}: this machine has {torch.cuda.device_count()} CUDA devices")
-    backend = "nccl" if on_cuda else "gloo"
+    context = multiprocessing.spawn(
+        _worker, (processes, backend, _free_port(), main, args), nprocs=processes, join=False
+    )
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        for process in context.processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+    before = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        multiprocessing.spawn(_worker, (processes, backend, _free_port(), main, args), nprocs=processes)
+        while not context.join(grace_period=GRACE_SECONDS):
+            pass
     except multiprocessing.ProcessRaisedException as error:
-        if "yolox_gssam.errors.UserError: " in str(error):
-            raise UserError(str(error).rsplit("yolox_gssam.errors.UserError: ", 1)[1].strip()) from error
-        raise
+        message = innermost_message(str(error))
+        if message is None:
+            raise
+        raise UserError(message) from error
+    except multiprocessing.ProcessExitedException as error:
+        if error.exit_code - 128 in (signal.SIGINT, signal.SIGTERM):
+            raise Stopped(error.exit_code - 128) from error
+        how = error.signal_name or f"status {error.exit_code}"
+        raise UserError(
+            f"process {error.error_index} of {processes} ended ({how}), and the others with it; most often memory ran "
+            f"out; start again with --resume"
+        ) from error
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _worker(rank: int, processes: int, backend: str, port: int, main: Callable[[Any], None], args: Any) -> None:
     if backend == "gloo":
         torch.set_num_threads(max((os.cpu_count() or 1) // processes, 1))
-    address = f"tcp://127.0.0.1:{port}"
-    dist.init_process_group(backend, init_method=address, world_size=processes, rank=rank)
+    os.environ["LOCAL_RANK"] = str(rank)
+    _join_group(backend, f"tcp://127.0.0.1:{port}", rank, processes, main, args)
+
+
+def _join_group(
+    backend: str, address: str | None, rank: int, processes: int, main: Callable[[Any], None], args: Any
+) -> None:
+    """Calls `main(args)` as one process of the group; without an address it stands in the environment."""
+    dist.init_process_group(backend, init_method=address, rank=rank, world_size=processes, timeout=TIMEOUT)
     try:
         main(args)
     finally:
         dist.destroy_process_group()
+
+
+def _backend(args: Any) -> str:
+    return "nccl" if torch.cuda.is_available() and args.device in (None, "cuda", "gpu") else "gloo"
 
 
 def _free_port() -> int:

@@ -1,37 +1,55 @@
-"""The training loop, with the hooks of YOLOX's `Trainer`, on CUDA, Apple MPS and the CPU."""
+"""The training loop, with the hooks of YOLOX's `Trainer`, on CUDA, Apple MPS and the CPU, in one process or several."""
 
+import copy
 import math
 import random
+import signal
 import time
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import torch
 from loguru import logger
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from yolox.utils import ModelEMA, get_model_info, get_rank, get_world_size, synchronize
 
+from yolox_gssam.data.faults import printable
+from yolox_gssam.data.snapshot import Snapshot
+from yolox_gssam.data.training import TrainingSet
 from yolox_gssam.device import autocast, choose_device, describe_device, half_dtype
+from yolox_gssam.engine import resume
 from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from yolox_gssam.engine.faults import training_faults
 from yolox_gssam.engine.history import Row, plot_curves, write_csv
+from yolox_gssam.engine.launch import local_rank
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
 from yolox_gssam.progress import progress_bar
+from yolox_gssam.stop import Stopped, StopRequest
 
 if TYPE_CHECKING:
     from yolox_gssam.experiment.base import DroneExp
 
 LOSSES = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss", "num_fg")
+# What is averaged over the steps of an epoch.
+AVERAGED = (*LOSSES, "grad_norm")
+MOST_SKIPPED_IN_A_ROW = 20
+SAVE_EVERY_MINUTES = 10.0
 
 
 class Trainer:
     """Trains an experiment: epochs of warm-up cosine with EMA of weights, each followed by a validation.
 
-    Writes to `exp.output_dir / args.experiment_name`: `latest_ckpt.pth`, `best_ckpt.pth`, `history.csv`, `curves.png`,
-    `train_log.txt` and `tensorboard/`.
+    Writes to `exp.output_dir / args.experiment_name`: `latest_ckpt.pth` and the one before it, `previous_ckpt.pth`,
+    `best_ckpt.pth`, `history.csv`, `curves.png`, `train_log.txt` and `tensorboard/`.
+
+    A run that ends at any moment, by its own fault or another's, goes on with `--resume` as if nothing had happened: on
+    the CPU in float32 with the same number of threads and processes, to the bit.
 
     Args:
         exp: what to train.
@@ -46,36 +64,60 @@ class Trainer:
         self.device = self._choose_device(getattr(args, "device", None))
         self.amp_dtype = self._choose_precision()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
+        self.clip_grad_norm: float | None = getattr(args, "clip_grad_norm", None)
+        self.save_every_seconds = 60 * getattr(args, "save_every_minutes", SAVE_EVERY_MINUTES)
         self.max_epoch = exp.max_epoch
         self.input_size = exp.training_size
         self.start_epoch = 0
         self.best_ap = 0.0
         self.best_epoch = 0
         self.history: list[Row] = []
+        self.epoch = 0
+        # Iterations of this epoch that are done, and what they left behind.
+        self.iterations_done = 0
+        self.epoch_sums = dict.fromkeys(AVERAGED, 0.0)
+        self.epoch_seconds = 0.0
+        self.skipped_in_epoch = 0
+        self.skipped_in_a_row = 0
+        self.stop = StopRequest()
         self.output_dir = Path(exp.output_dir, args.experiment_name or exp.exp_name)
-        setup_log(self.output_dir / "train_log.txt" if self.rank == 0 else None)
+        setup_log(self.output_dir / "train_log.txt" if self.rank == 0 else None, quiet=self.rank != 0)
 
     def train(self) -> None:
-        """Trains to the last epoch, or until `patience` epochs brought nothing better."""
-        self.before_train()
-        try:
-            self.train_in_epoch()
-        finally:
-            self.after_train()
+        """Trains to the last epoch, or until `patience` epochs brought nothing better.
+
+        Raises:
+            UserError: what a user can mend: bad fields, data that cannot be read or changed, too little memory, losses
+                that are not finite, another process of the run that ended.
+            Stopped: after Ctrl-C or SIGTERM, when all is saved.
+        """
+        with self.stop, training_faults(self.device):
+            try:
+                with self.stop.interrupts():
+                    self.before_train()
+            except Stopped:
+                logger.warning("stopped before the first step: there is nothing new to save; go on with --resume")
+                raise
+            try:
+                self.train_in_epoch()
+            finally:
+                self.after_train()
 
     def train_in_epoch(self) -> None:
         for epoch in range(self.start_epoch, self.max_epoch):
+            if 0 < self.exp.patience <= epoch - self.best_epoch:
+                logger.info(f"no better AP for {self.exp.patience} epochs: stopping early")
+                break
             self.epoch = epoch
+            if self._anywhere(bool(self.stop)):
+                self._save_and_stop()
             self.before_epoch()
             self.train_in_iter()
             self.after_epoch()
-            if self.exp.patience and self.epoch + 1 - self.best_epoch >= self.exp.patience:
-                logger.info(f"no better AP for {self.exp.patience} epochs: stopping early")
-                break
 
     def train_in_iter(self) -> None:
-        for iteration, (images, targets) in enumerate(self.train_loader):
-            self.iter = iteration
+        for images, targets in self.train_loader:
+            self.iter = self.iterations_done
             self.before_iter()
             self.train_one_iter(images, targets)
             self.after_iter()
@@ -84,99 +126,137 @@ class Trainer:
 
     def before_train(self) -> None:
         # The same weights and the same sizes in every process and in every run of this seed.
-        torch.manual_seed(self.exp.run_seed)
+        resume.seed_everything(self.exp.run_seed)
         model = self.exp.get_model()
         logger.info(
             f"{self.exp.exp_name} on {describe_device(self.device)}, {get_model_info(model, self.exp.test_size)}"
         )
-        logger.info(f"fields: {self.exp.fields()}")
+        logger.info(f"seed {self.exp.run_seed}, fields: {self.exp.fields()}")
         # channels_last: 1.2 to 1.5 times faster on a CPU (YOLOX-nano, 416 x 416), and what tensor cores want on a GPU.
         model.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = self.exp.get_optimizer(self.args.batch_size)
         self.train_loader, self.sampler = self.exp.get_training_data(self.args.batch_size, bool(self.args.cache))
         self.max_iter = len(self.train_loader)
-        self.lr_scheduler = self.exp.get_lr_scheduler(self.exp.basic_lr_per_img * self.args.batch_size, self.max_iter)
+        self.evaluator = self.exp.get_evaluator(self.args.batch_size, self.is_distributed)
+        self.training_set = cast(TrainingSet, self.train_loader.dataset)
+        self.snapshots = [Snapshot(part) for part in (self.training_set.split, self.evaluator.split)]
+        self.training_set.snapshot = self.snapshots[0]
+        self._describe_data()
+        self.lr_scheduler = self._schedule(self.exp)
         self.ema_model = self._average_weights(model) if self.exp.ema else None
+        self.identity = self._identify()
         self._load_weights(model)
         self.model = self._wrap(model)
-        self.evaluator = self.exp.get_evaluator(self.args.batch_size, self.is_distributed)
-        self.writer = SummaryWriter(str(self.output_dir / "tensorboard")) if self.rank == 0 else None
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.buffers = [b for b in model.buffers() if b.numel()]
+        self.saved_buffers = [b.clone() for b in self.buffers]
+        done = self.start_epoch * self.max_iter + self.iterations_done
+        folder = str(self.output_dir / "tensorboard")
+        self.writer = SummaryWriter(folder, purge_step=done + 1) if self.rank == 0 else None
+        self.last_save = time.monotonic()
         self.bar = progress_bar(
             description="training",
             unit="img",
             total=self.max_epoch * self.max_iter * self.args.batch_size,
-            initial=self.start_epoch * self.max_iter * self.args.batch_size,
+            initial=done * self.args.batch_size,
             disable=self.rank != 0,
         )
 
     def before_epoch(self) -> None:
-        last_epochs = self.epoch >= self.max_epoch - self.exp.no_aug_epochs
-        if last_epochs and (self.epoch == self.start_epoch or self.epoch == self.max_epoch - self.exp.no_aug_epochs):
+        without_mosaic = self._is_without_mosaic(self.epoch, self.max_epoch)
+        if without_mosaic and (self.epoch == self.start_epoch or self.epoch == self.max_epoch - self.exp.no_aug_epochs):
             logger.info(f"epoch {self.epoch + 1}: from here on without mosaic and mixup, with the L1 loss")
-        self.sampler.set_epoch(self.epoch, mosaic=not last_epochs)
-        _plain(self.model).head.use_l1 = last_epochs
-        self.model.train()
-        self.epoch_losses = dict.fromkeys(LOSSES, 0.0)
-        self.epoch_started = time.perf_counter()
+        for snapshot in self.snapshots:
+            snapshot.check_annotations()
+        self.sampler.set_epoch(self.epoch, mosaic=not without_mosaic, first_batch=self.iterations_done)
+        _plain(self.model).head.use_l1 = without_mosaic
+        self._set_training_mode(self.model)
+        self.epoch_started = time.perf_counter() - self.epoch_seconds
 
     def before_iter(self) -> None:
         pass
 
     def train_one_iter(self, images: Tensor, targets: Tensor) -> None:
-        """One step on images (B, 3, H, W) uint8 and targets (B, n, 5)."""
+        """One step on images (B, 3, H, W) uint8 and targets (B, n, 5); none where loss or gradient is not finite."""
         images = images.to(self.device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
         targets = targets.to(self.device, non_blocking=True)
         images, targets = self.exp.preprocess(images, targets, self.input_size)
+        torch._foreach_copy_(self.saved_buffers, self.buffers)
         with autocast(self.device, self.amp_dtype):
             outputs = self.model(images, targets)
-        loss = outputs["total_loss"]
-        losses = {name: float(torch.as_tensor(outputs[name]).detach()) for name in LOSSES}
-        self._check_finite(losses["total_loss"])
+        values = {name: float(torch.as_tensor(outputs[name]).detach()) for name in LOSSES}
         self.optimizer.zero_grad()
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
+        self.scaler.scale(outputs["total_loss"]).backward()
+        self.scaler.unscale_(self.optimizer)
+        limit = math.inf if self.clip_grad_norm is None else self.clip_grad_norm
+        values["grad_norm"] = float(nn.utils.clip_grad_norm_(self.parameters, limit))
+        finite = math.isfinite(values["total_loss"]) and math.isfinite(values["grad_norm"])
+        if self._anywhere(not finite):
+            self._skip_step(values)
+        else:
+            self.scaler.step(self.optimizer)
+            if self.ema_model is not None:
+                self.ema_model.update(self.model)
+            self.skipped_in_a_row = 0
+            for name in AVERAGED:
+                self.epoch_sums[name] += values[name]
         self.scaler.update()
-        if self.ema_model is not None:
-            self.ema_model.update(self.model)
-        self.lr = self.lr_scheduler.update_lr(self.progress_in_iter + 1)
+        lr = self.lr_scheduler.update_lr(self.progress_in_iter + 1)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
-        for name in LOSSES:
-            self.epoch_losses[name] += losses[name] / self.max_iter
+            group["lr"] = lr
 
     def after_iter(self) -> None:
+        self.iterations_done = self.iter + 1
         self.bar.update(self.args.batch_size)
         if (self.progress_in_iter + 1) % self.exp.print_interval == 0:
-            losses = {name: mean * self.max_iter / (self.iter + 1) for name, mean in self.epoch_losses.items()}
+            means = self._epoch_means()
             self.bar.set_description(f"epoch {self.epoch + 1}/{self.max_epoch}", refresh=False)
-            self.bar.set_postfix(loss=f"{losses['total_loss']:.2f}", best_AP=f"{100 * self.best_ap:.1f}", refresh=False)
+            self.bar.set_postfix(loss=f"{means['total_loss']:.2f}", best_AP=f"{100 * self.best_ap:.1f}", refresh=False)
             if self.writer is not None:
-                for name, value in losses.items():
+                for name, value in means.items():
                     self.writer.add_scalar(f"train/{name}", value, self.progress_in_iter + 1)
                 self.writer.add_scalar("train/lr", self.lr, self.progress_in_iter + 1)
         if self.exp.multiscale_range and (self.progress_in_iter + 1) % 10 == 0:
             # A function of the iteration alone, so that every process and a resumed run draw the same size.
             random.seed(f"{self.exp.run_seed} {self.progress_in_iter}")
             self.input_size = self.exp.random_resize(self.train_loader, self.epoch, self.rank, self.is_distributed)
+        if self.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
+            self._give_up()
+        if self._anywhere(bool(self.stop)):
+            self._save_and_stop()
+        if time.monotonic() - self.last_save > self.save_every_seconds:
+            self.save_ckpt("latest")
 
     def after_epoch(self) -> None:
-        seconds = time.perf_counter() - self.epoch_started
+        self.epoch_seconds = time.perf_counter() - self.epoch_started
         row: Row = {
             "epoch": self.epoch + 1,
-            "images_per_second": self.max_iter * self.args.batch_size / seconds,
+            "images_per_second": self.max_iter * self.args.batch_size / self.epoch_seconds,
             "lr": self.lr,
-            **self.epoch_losses,
+            **self._epoch_means(),
+            "skipped_steps": self.skipped_in_epoch,
             "val_ap": math.nan,
             "val_ap50": math.nan,
         }
+        better = False
+        if self._is_validated(self.epoch, self.max_epoch):
+            row["val_ap"], row["val_ap50"] = self._validate(row)
+            better = row["val_ap"] > self.best_ap or not self.best_epoch
+        # From here on the epoch is done.
         self.history.append(row)
-        if (self.epoch + 1) % self.exp.eval_interval == 0 or self.epoch + 1 == self.max_epoch:
-            self.evaluate_and_save_model()
-        self.save_ckpt("latest")
+        self.iterations_done, self.epoch_seconds = 0, 0.0
+        self.skipped_in_epoch = 0
+        self.epoch_sums = dict.fromkeys(AVERAGED, 0.0)
+        if better:
+            self.best_ap, self.best_epoch = row["val_ap"], self.epoch + 1
+            self.save_ckpt("best")
         if self.exp.save_history_ckpt:
             self.save_ckpt(f"epoch_{self.epoch + 1}")
         if self.rank == 0:
             write_csv(self.output_dir / "history.csv", self.history)
+        # The last of the files: where the run ends before it is written, the epoch is done again and so are they.
+        self.save_ckpt("latest")
+        synchronize()
 
     def after_train(self) -> None:
         self.bar.close()
@@ -188,29 +268,22 @@ class Trainer:
                 f"best mAP50:95 {100 * self.best_ap:.2f} % after epoch {self.best_epoch}; all in {self.output_dir}"
             )
 
-    def evaluate_and_save_model(self) -> None:
-        """Validates the averaged weights; keeps them as best_ckpt.pth where they are the best so far."""
-        ap, ap50 = 0.0, 0.0
-        if self.rank == 0:
-            model = _plain(self.model) if self.ema_model is None else self.ema_model.ema
-            ap, ap50, summary = self.exp.eval(model, self.evaluator, self.is_distributed)
-            model.train(self.ema_model is None)
-            row = self.history[-1]
-            logger.info(
-                f"epoch {self.epoch + 1}: loss {row['total_loss']:.2f}, {row['images_per_second']:.1f} img/s, {summary}"
-            )
-            if self.writer is not None:
-                self.writer.add_scalar("val/COCOAP50_95", ap, self.epoch + 1)
-                self.writer.add_scalar("val/COCOAP50", ap50, self.epoch + 1)
+    def evaluate(self) -> tuple[float, float, str]:
+        """Validates the averaged weights; returns mAP50:95 and AP50, the same in every process, and a line of both."""
+        model = _plain(self.model) if self.ema_model is None else self.ema_model.ema
         if self.is_distributed:
-            shared = [ap, ap50]
-            dist.broadcast_object_list(shared, src=0)
-            ap, ap50 = shared
-        self.history[-1].update(val_ap=ap, val_ap50=ap50)
-        if ap > self.best_ap or not self.best_epoch:
-            self.best_ap, self.best_epoch = ap, self.epoch + 1
-            self.save_ckpt("best")
-        synchronize()
+            # Each process counted BatchNorm's statistics from its own images; those of the first one are the run's.
+            for buffer in model.buffers():
+                dist.broadcast(buffer, src=0)
+        result = self.exp.eval(model, self.evaluator, self.is_distributed)
+        if self.ema_model is None:
+            self._set_training_mode(self.model)
+        if self.is_distributed:
+            shared = [result]
+            dist.broadcast_object_list(shared, src=0, device=self.device)
+            result = shared[0]
+        ap, ap50, summary = result
+        return ap, ap50, summary
 
     def save_ckpt(self, ckpt_name: str) -> None:
         """Writes `<ckpt_name>_ckpt.pth`: YOLOX's entries, what says what the weights are, and what a resume needs."""
@@ -220,7 +293,7 @@ class Trainer:
         state = {
             "model": (model if self.ema_model is None else self.ema_model.ema).state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "start_epoch": self.epoch + 1,
+            "start_epoch": len(self.history),
             "best_ap": float(self.best_ap),
             "class_names": list(self.exp.class_names),
             "exp": {**self.exp.fields(), "num_classes": self.exp.num_classes, "test_size": self.exp.test_size},
@@ -231,34 +304,45 @@ class Trainer:
                 "input_size": self.input_size,
                 "best_epoch": self.best_epoch,
                 "history": self.history,
+                "iterations_done": self.iterations_done,
+                "epoch_sums": self.epoch_sums,
+                "epoch_seconds": time.perf_counter() - self.epoch_started if self.iterations_done else 0.0,
+                "skipped_in_epoch": self.skipped_in_epoch,
+                "skipped_in_a_row": self.skipped_in_a_row,
+                "random_states": resume.random_states(),
+                "seed": self.exp.run_seed,
+                "max_epoch": self.max_epoch,
+                "threads": torch.get_num_threads(),
+                "identity": asdict(self.identity),
             },
         }
-        save_checkpoint(self.output_dir / f"{ckpt_name}_ckpt.pth", state)
+        path = self.output_dir / f"{ckpt_name}_ckpt.pth"
+        save_checkpoint(path, state, keep_as=self.output_dir / resume.PREVIOUS if path.name == resume.LATEST else None)
+        self.last_save = time.monotonic()
 
-    def resume_train(self, model: torch.nn.Module) -> None:
-        """Goes on from `-c`, or from the run's latest checkpoint, after its last whole epoch."""
-        path = Path(self.args.ckpt or self.output_dir / "latest_ckpt.pth")
-        state = load_checkpoint(path)
-        if "training" not in state:
-            raise UserError(
-                f"{path}: cannot be resumed, it is not a checkpoint of a run here; start from it with -c alone"
-            )
+    def resume_train(self, model: nn.Module) -> None:
+        """Goes on from `-c`, or from the run's newest checkpoint that loads, at the iteration where it was saved."""
+        if self.args.ckpt:
+            path = Path(self.args.ckpt)
+            state = load_checkpoint(path)
+            resume.require_resumable(state, path)
+        else:
+            path, state = resume.find_checkpoint(self.output_dir)
         training = state["training"]
-        loaded = load_weights(model, training["model"])
-        if not loaded.complete:
+        try:
+            self._require_same_run(training, path)
+            self._restore(model, state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            if isinstance(error, UserError):
+                raise
             raise UserError(
-                f"{path}: does not fit {self.exp.exp_name}: {loaded}; resume with the exp file and fields of its run"
-            )
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(training["scaler"])
-        if self.ema_model is not None:
-            self.ema_model.ema.load_state_dict(state["model"])
-            self.ema_model.updates = training["ema_updates"]
-        self.best_ap, self.best_epoch = state["best_ap"], training["best_epoch"]
-        self.history = training["history"]
-        self.input_size = training["input_size"]
-        self.start_epoch = self.args.start_epoch - 1 if self.args.start_epoch else state["start_epoch"]
-        logger.info(f"resuming {path} after epoch {self.start_epoch}")
+                f"{path}: cannot be resumed, it is damaged or of another version ({error!r:.200}); start from its "
+                f"weights with -c alone"
+            ) from error
+        if self.args.start_epoch:
+            self._start_at(self.args.start_epoch)
+        where = f" and {self.iterations_done} iterations" if self.iterations_done else ""
+        logger.info(f"resuming {path} after epoch {self.start_epoch}{where}")
 
     # ---------------- details ---------------- #
 
@@ -267,11 +351,16 @@ class Trainer:
         """Iterations done before this one, over all epochs."""
         return self.epoch * self.max_iter + self.iter
 
+    @property
+    def lr(self) -> float:
+        """The next step's learning rate."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
     def _choose_device(self, name: str | None) -> torch.device:
-        """The device asked for; of several CUDA devices the one of this process's rank."""
+        """The device asked for; of several CUDA devices the one of this process on its machine."""
         device = choose_device(name)
         if device.type == "cuda" and device.index is None:
-            device = torch.device("cuda", self.rank % torch.cuda.device_count())
+            device = torch.device("cuda", local_rank() % torch.cuda.device_count())
             torch.cuda.set_device(device)
         return device
 
@@ -281,7 +370,59 @@ class Trainer:
             return torch.bfloat16
         return half_dtype(self.device) if self.args.fp16 else None
 
-    def _load_weights(self, model: torch.nn.Module) -> None:
+    def _schedule(self, exp: "DroneExp") -> Any:
+        return exp.get_lr_scheduler(exp.basic_lr_per_img * self.args.batch_size, self.max_iter)
+
+    def _is_without_mosaic(self, epoch: int, max_epoch: int) -> bool:
+        return epoch >= max_epoch - self.exp.no_aug_epochs
+
+    def _is_validated(self, epoch: int, max_epoch: int) -> bool:
+        return (epoch + 1) % self.exp.eval_interval == 0 or epoch + 1 == max_epoch
+
+    def _set_training_mode(self, model: nn.Module) -> None:
+        model.train()
+        if self.exp.freeze_norm:
+            for module in model.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+
+    def _epoch_means(self) -> dict[str, float]:
+        """Means over the steps of this epoch; NaN where every one was skipped."""
+        steps = self.iterations_done - self.skipped_in_epoch
+        return {name: total / steps if steps else math.nan for name, total in self.epoch_sums.items()}
+
+    def _describe_data(self) -> None:
+        """Says before the first epoch what of the data will surprise later.
+
+        Raises:
+            UserError: no training image has an object.
+        """
+        split = self.training_set.split
+        counts = [0] * len(split.classes)
+        for image in split.images:
+            for label in image.labels:
+                counts[int(label)] += 1
+        if not sum(counts):
+            raise UserError(f"{split.path}: not one of its {len(split.images)} images has an object; label some")
+        empty = sum(not len(image.labels) for image in split.images)
+        logger.info(f"{len(split.images)} training images with {sum(counts)} objects, {empty} without any (negatives)")
+        missing = [name for name, count in zip(split.classes, counts, strict=True) if not count]
+        if missing:
+            logger.warning(f"{split.path}: no object of class {', '.join(missing)}: the network cannot learn it")
+
+    def _identify(self) -> resume.RunIdentity:
+        return resume.RunIdentity(
+            experiment=self.exp.exp_name,
+            source_sha256=resume.source_hash(self.exp),
+            fields=self.exp.fields(),
+            dataset_hash=resume.joint_hash(snapshot.hash() for snapshot in self.snapshots),
+            class_names=list(self.exp.class_names),
+            batch_size=self.args.batch_size,
+            clip_grad_norm=self.clip_grad_norm,
+            precision=str(self.amp_dtype or torch.float32).removeprefix("torch."),
+        )
+
+    def _load_weights(self, model: nn.Module) -> None:
         """Resumes, or starts from the weights of `-c`, or leaves the fresh ones."""
         if self.args.resume:
             self.resume_train(model)
@@ -291,25 +432,155 @@ class Trainer:
             if self.ema_model is not None:
                 self.ema_model.ema.load_state_dict(model.state_dict())
 
-    def _average_weights(self, model: torch.nn.Module) -> ModelEMA:
+    def _require_same_run(self, training: dict[str, Any], path: Path) -> None:
+        """Raises UserError where this is another run than the checkpoint's, unless --force."""
+        differences = self.identity.differences(training["identity"])
+        if differences and not getattr(self.args, "force", False):
+            raise UserError(
+                f"{path}: of another run: {'; '.join(differences)}; resume with its own settings, start anew from its "
+                f"weights with -c alone, or add --force"
+            )
+        if differences:
+            logger.warning(f"--force: going on although {'; '.join(differences)}")
+        if training["identity"]["source_sha256"] != self.identity.source_sha256:
+            logger.warning("the exp file's text has changed since the run began; its fields have not")
+        if self.device.type == "cpu" and training["threads"] != torch.get_num_threads():
+            logger.warning(
+                f"{training['threads']} threads before, {torch.get_num_threads()} now: sums are taken in another "
+                f"order, so the result differs in the last digits"
+            )
+        if training["max_epoch"] != self.max_epoch and not getattr(self.args, "force", False):
+            self._require_same_schedule(training)
+
+    def _require_same_schedule(self, training: dict[str, Any]) -> None:
+        """Raises UserError where the iterations done would have been others with the number of epochs asked for now."""
+        epochs_done, then, now = len(training["history"]), training["max_epoch"], self.max_epoch
+        done = epochs_done * self.max_iter + training["iterations_done"]
+
+        def steps(max_epoch: int) -> list[resume.Step]:
+            exp = copy.copy(self.exp)
+            exp.max_epoch = max_epoch
+            schedule = self._schedule(exp)
+            return [
+                resume.Step(
+                    epoch,
+                    schedule.update_lr(iteration + 1),
+                    self._is_without_mosaic(epoch, max_epoch),
+                    epoch < epochs_done and self._is_validated(epoch, max_epoch),
+                )
+                for iteration in range(done)
+                for epoch in [iteration // self.max_iter]
+            ]
+
+        resume.require_same_schedule(steps(then), steps(now), (then, now))
+
+    def _restore(self, model: nn.Module, state: dict[str, Any]) -> None:
+        """Puts everything where a checkpoint found it."""
+        training = state["training"]
+        for target, weights in ((model, training["model"]), (self.ema_model and self.ema_model.ema, state["model"])):
+            loaded = load_weights(target, weights) if target is not None else None
+            if loaded is not None and not loaded.complete:
+                raise UserError(
+                    f"the checkpoint does not fit {self.exp.exp_name}: {loaded}; start from it with -c alone"
+                )
+        if self.ema_model is not None:
+            self.ema_model.updates = training["ema_updates"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(training["scaler"])
+        self.best_ap, self.best_epoch = state["best_ap"], training["best_epoch"]
+        self.history = list(training["history"])
+        self.input_size = tuple(training["input_size"])
+        self.start_epoch = len(self.history)
+        self.iterations_done = training["iterations_done"]
+        self.epoch_sums = dict(training["epoch_sums"])
+        self.epoch_seconds = training["epoch_seconds"]
+        self.skipped_in_epoch = training["skipped_in_epoch"]
+        self.skipped_in_a_row = training["skipped_in_a_row"]
+        resume.restore_random_states(training["random_states"])
+
+    def _start_at(self, epoch: int) -> None:
+        """Goes back to the beginning of an epoch, from 1, with the weights as they are."""
+        if not 1 <= epoch <= len(self.history) + 1:
+            raise UserError(
+                f"-e {epoch}: the run has done {len(self.history)} epochs; choose 1 to {len(self.history) + 1}"
+            )
+        self.history = self.history[: epoch - 1]
+        self.start_epoch = epoch - 1
+        self.iterations_done, self.skipped_in_epoch, self.epoch_seconds = 0, 0, 0.0
+        self.epoch_sums = dict.fromkeys(AVERAGED, 0.0)
+
+    def _average_weights(self, model: nn.Module) -> ModelEMA:
         """YOLOX's EMA of weights, with the experiment's ramp in place of its fixed one."""
         average = ModelEMA(model)
         average.decay = lambda updates: self.exp.ema_decay * (1 - math.exp(-updates / self.exp.ema_ramp))
         return average
 
-    def _wrap(self, model: torch.nn.Module) -> torch.nn.Module:
+    def _wrap(self, model: nn.Module) -> nn.Module:
         if not self.is_distributed:
             return model
         return DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss became {loss} in epoch {self.epoch + 1}, iteration {self.iter + 1}: lower basic_lr_per_img, "
-                f"train without --fp16, or check the data with tools/prepare_dataset.py check"
+    def _anywhere(self, flag: bool) -> bool:
+        """Whether the flag is up in any process: they must all do the same."""
+        if not self.is_distributed:
+            return flag
+        shared = torch.tensor(int(flag), device=self.device)
+        dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+        return bool(shared)
+
+    def _skip_step(self, values: dict[str, float]) -> None:
+        """Passes over a step whose loss or gradient is not finite, and leaves the network as it was before."""
+        # BatchNorm has counted the activations of this batch already.
+        torch._foreach_copy_(self.buffers, self.saved_buffers)
+        self.skipped_in_epoch += 1
+        self.skipped_in_a_row += 1
+        logger.warning(
+            f"epoch {self.epoch + 1}, iteration {self.iter + 1}: loss {values['total_loss']:g}, gradient norm "
+            f"{values['grad_norm']:g}: step skipped"
+        )
+
+    def _give_up(self) -> NoReturn:
+        """Saves and ends the run: too many steps in a row were skipped."""
+        self.save_ckpt("latest")
+        names = {name for request in self.sampler.batch(self.iter) for name in self.training_set.image_names(request)}
+        path = self.output_dir / resume.LATEST
+        raise UserError(
+            f"epoch {self.epoch + 1}, iteration {self.iter + 1}: the loss or its gradient was not finite "
+            f"{self.skipped_in_a_row} times in a row; the weights from before that are in {path}; lower "
+            f"basic_lr_per_img, set --clip-grad-norm 10, train without --fp16, or check the data with "
+            f"tools/prepare_dataset.py check; images of this batch: "
+            f"{', '.join(map(printable, sorted(names)))}"
+        )
+
+    def _validate(self, row: Row) -> tuple[float, float]:
+        """mAP50:95 and AP50 of the averaged weights, logged.
+
+        A signal ends it at once, since it leaves no trace; where several processes share it, after it, all together.
+        """
+        try:
+            with nullcontext() if self.is_distributed else self.stop.interrupts():
+                ap, ap50, summary = self.evaluate()
+        except Stopped:
+            self._save_and_stop()
+        speed = f"{row['images_per_second']:.1f} img/s"
+        logger.info(f"epoch {self.epoch + 1}: loss {row['total_loss']:.2f}, {speed}, {summary}")
+        if self.writer is not None:
+            self.writer.add_scalar("val/COCOAP50_95", ap, self.epoch + 1)
+            self.writer.add_scalar("val/COCOAP50", ap50, self.epoch + 1)
+        return ap, ap50
+
+    def _save_and_stop(self) -> NoReturn:
+        """Saves and ends, because of a signal here or in another process."""
+        self.save_ckpt("latest")
+        number = self.stop.signal_number or signal.SIGTERM
+        if self.rank == 0:
+            logger.warning(
+                f"{signal.Signals(number).name}: saved {self.output_dir / resume.LATEST} in epoch {self.epoch + 1} "
+                f"after iteration {self.iterations_done} of {self.max_iter}; go on with --resume"
             )
+        raise Stopped(number)
 
 
-def _plain(model: torch.nn.Module) -> Any:
+def _plain(model: nn.Module) -> Any:
     """The network itself, without the wrapper of distributed training."""
     return model.module if isinstance(model, DistributedDataParallel) else model

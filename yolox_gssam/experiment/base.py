@@ -96,6 +96,8 @@ class DroneExp(Exp):
         # one of 2,000 steps next to nothing is averaged.
         self.ema_decay = 0.9998
         self.ema_ramp = 2000
+        # Keep BatchNorm's statistics as they are, for fine-tuning with small batches.
+        self.freeze_norm = False
 
         # ---------------- testing ---------------- #
         # None: the input size.
@@ -227,9 +229,11 @@ class DroneExp(Exp):
             batch_sampler=sampler,
             num_workers=self.data_num_workers,
             persistent_workers=self.data_num_workers > 0,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_prepare_loader_process,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),
+            # Its own: beginning an epoch draws from it, which a run resumed within an epoch does once more.
+            generator=torch.Generator().manual_seed(self.run_seed),
         )
         return loader, sampler
 
@@ -304,7 +308,13 @@ class DroneExp(Exp):
         return Trainer(self, args)
 
 
-def _one_thread(worker_id: int) -> None:
-    """One thread a loader process: they are as many as the cores already."""
+def _prepare_loader_process(worker_id: int) -> None:
+    """One thread a loader process: they are as many as the cores already.
+
+    It leaves the group of processes that Ctrl-C and `kill` of a whole group reach: the training process saves first,
+    and ends its loaders then.
+    """
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

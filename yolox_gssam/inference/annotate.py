@@ -17,10 +17,10 @@ from yolox_gssam.inference.export import open_export
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frames, until
-from yolox_gssam.inference.stop import StopRequest
 from yolox_gssam.inference.video import VideoReader, open_video_writer
 from yolox_gssam.inference.window import show
 from yolox_gssam.progress import progress_bar
+from yolox_gssam.stop import StopRequest
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from yolox_gssam.inference.drawing import draw_detections
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.overlay import attention_panels
 from yolox_gssam.inference.predictor import Predictor
-from yolox_gssam.inference.stop import StopRequest
+from yolox_gssam.stop import StopRequest
 
 AttentionMaps = Callable[[Tensor], dict[str, Tensor]]
 """Takes a letterboxed batch (1, 3, h, w), returns stage name -> (1, 1, h', w') in [0, 1]."""

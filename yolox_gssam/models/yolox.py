@@ -11,11 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from yolox.models import YOLOPAFPN, YOLOX, YOLOXHead
+from yolox.models import YOLOPAFPN, YOLOX
 
 from yolox_gssam.attention import build_attention
 from yolox_gssam.errors import UserError
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
+from yolox_gssam.models.head import DroneHead
 
 # yolox 0.3.0 names autocast as torch once did; its user can do nothing about it.
 warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.autocast", category=FutureWarning)
@@ -31,7 +32,7 @@ def build_yolox(num_classes: int, depth: float, width: float, *, act: str = "sil
     m 0.67, 0.75; l 1, 1; x 1.33, 1.25.
     """
     neck = YOLOPAFPN(depth, width, in_channels=IN_CHANNELS, act=act, depthwise=depthwise)
-    head = YOLOXHead(num_classes, width, in_channels=IN_CHANNELS, act=act, depthwise=depthwise)
+    head = DroneHead(num_classes, width, in_channels=IN_CHANNELS, act=act, depthwise=depthwise)
     model = YOLOX(neck, head)
     model.apply(_set_batch_norm)
     model.head.initialize_biases(1e-2)

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from yolox_gssam.inference.stop import StopRequest
+from yolox_gssam.stop import StopRequest
 
 
 @pytest.fixture(autouse=True)

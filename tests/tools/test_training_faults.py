@@ -1,0 +1,279 @@
+"""What goes wrong in a training run ends in one line that says what to do, never in a traceback or a hang."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, RunTool, fields, read_history
+
+Copy = Callable[[], Path]
+TRAIN = ["-f", "exps/origin.py", "-b", 4]
+# Runs tools/train.py after the lines given: they put faults where no user can put them at a given moment.
+DRIVER = (
+    "import sys\nsys.path.insert(0, 'tools')\n{fault}\nimport train\ntrain.run_tool(train.make_parser(), train.main)\n"
+)
+
+
+@pytest.fixture
+def dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny data set, to be damaged."""
+    subprocess.run(["cp", "-r", str(tiny_dataset), str(tmp_path / "data")], check=True)
+    return tmp_path / "data"
+
+
+def run_with_fault(fault: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", DRIVER.format(fault=fault), *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def last_line(result: "subprocess.CompletedProcess[str]") -> str:
+    assert "Traceback" not in result.stderr, result.stderr
+    return result.stderr.strip().splitlines()[-1]
+
+
+def test_losses_that_are_not_finite_are_skipped_then_end_the_run(
+    tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    """One step of a huge size, and every loss after it is NaN."""
+    options = fields(tiny_dataset, tmp_path, basic_lr_per_img=1e12, warmup_epochs=0, max_epoch=20, eval_interval=20)
+    result = run_tool("train", *TRAIN, *options)
+    assert result.returncode == 1
+    line = last_line(result)
+    assert "was not finite 20 times in a row" in line
+    assert "train_" in line
+    assert "lower basic_lr_per_img" in line
+    assert result.stderr.count("step skipped") == 20
+    state = torch.load(tmp_path / "origin" / "latest_ckpt.pth", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in state["training"]["model"].values())
+
+
+def test_a_single_bad_step_leaves_no_trace_in_the_weights(tiny_dataset: Path, tmp_path: Path) -> None:
+    """The third loss is infinite: the run counts it, ends well, and its weights are finite."""
+    fault = (
+        "from yolox_gssam.models.head import DroneHead\n"
+        "inner, calls = DroneHead.get_losses, []\n"
+        "def spoiled(self, *arguments, **named):\n"
+        "    calls.append(1)\n"
+        "    losses = inner(self, *arguments, **named)\n"
+        "    return (losses[0] * float('inf'), *losses[1:]) if len(calls) == 3 else losses\n"
+        "DroneHead.get_losses = spoiled\n"
+    )
+    result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path))
+    assert result.returncode == 0, result.stderr
+    rows = read_history(tmp_path / "origin")
+    assert [row["skipped_steps"] for row in rows] == ["1", "0", "0"]
+    assert float(rows[0]["grad_norm"]) > 0
+    state = torch.load(tmp_path / "origin" / "latest_ckpt.pth", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_clipping_holds_the_gradient(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """Two runs whose limits are far below their gradients take steps of the ratio of the limits."""
+    moved = []
+    for limit in (1e-3, 2e-3):
+        options = fields(tiny_dataset, tmp_path / str(limit), max_epoch=1, warmup_epochs=0, no_aug_epochs=0, ema=False)
+        result = run_tool("train", *TRAIN, "-b", 12, "--clip-grad-norm", limit, "weight_decay", "0.0", *options)
+        assert result.returncode == 0, result.stderr
+        state = torch.load(tmp_path / str(limit) / "origin" / "latest_ckpt.pth", weights_only=True)
+        buffers = [entry["momentum_buffer"] for entry in state["optimizer"]["state"].values()]
+        moved.append(torch.cat([buffer.flatten() for buffer in buffers]).norm())
+    assert moved[0] == pytest.approx(1e-3, rel=1e-3)
+    assert moved[1] == pytest.approx(2e-3, rel=1e-3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_image_that_breaks_in_the_middle_of_a_run(dataset: Path, tmp_path: Path, workers: int) -> None:
+    """After the first epoch an image is gone; another run finds one that was written to."""
+    for damage, message in (
+        ("path.unlink()", "train_3.jpg: no such image file"),
+        ("path.write_bytes(path.read_bytes() + b' ')", "train_3.jpg: changed while the run used it"),
+    ):
+        fault = (
+            "import pathlib\n"
+            "from yolox_gssam.engine.trainer import Trainer\n"
+            "inner = Trainer.after_epoch\n"
+            "def spoil(self):\n"
+            f"    path = pathlib.Path({str(dataset)!r}, 'images', 'train_3.jpg')\n"
+            f"    if self.epoch == 0: {damage}\n"
+            "    inner(self)\n"
+            "Trainer.after_epoch = spoil\n"
+        )
+        options = fields(dataset, tmp_path, data_num_workers=workers)
+        content = (dataset / "images" / "train_3.jpg").read_bytes()
+        result = run_with_fault(fault, *TRAIN, *options)
+        assert result.returncode == 1
+        assert message in last_line(result)
+        (dataset / "images" / "train_3.jpg").write_bytes(content)
+
+
+def test_labels_that_change_under_the_run(dataset: Path, tmp_path: Path) -> None:
+    fault = (
+        "import pathlib\n"
+        "from yolox_gssam.engine.trainer import Trainer\n"
+        "inner = Trainer.after_epoch\n"
+        "def spoil(self):\n"
+        f"    with open({str(dataset / 'annotations' / 'train.json')!r}, 'a') as stream: stream.write(' ')\n"
+        "    inner(self)\n"
+        "Trainer.after_epoch = spoil\n"
+    )
+    result = run_with_fault(fault, *TRAIN, *fields(dataset, tmp_path))
+    assert result.returncode == 1
+    assert "train.json: changed while the run used it" in last_line(result)
+
+
+def test_a_loading_process_that_dies(tiny_dataset: Path, tmp_path: Path) -> None:
+    fault = (
+        "import os, signal\n"
+        "from yolox_gssam.data.training import TrainingSet\n"
+        "inner = TrainingSet.__getitem__\n"
+        "def die(self, request):\n"
+        "    if request.number == 14: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return inner(self, request)\n"
+        "TrainingSet.__getitem__ = die\n"
+    )
+    result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path, data_num_workers=2))
+    assert result.returncode == 1
+    assert "a process that loads images died" in last_line(result)
+    assert "lower data_num_workers" in last_line(result)
+
+
+def test_too_little_memory(tiny_dataset: Path, tmp_path: Path) -> None:
+    """The process may take 6 GiB; a batch of 12 images of 2048 x 2048 in YOLOX-s takes more."""
+    fault = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
+    options = fields(tiny_dataset, tmp_path, input_size="(2048,2048)", width=0.5, multiscale_range=0, mosaic_prob=0.0)
+    result = run_with_fault(fault, *TRAIN, "-b", 12, *options)
+    assert result.returncode == 1
+    assert "out of memory" in last_line(result)
+    assert "lower the batch size" in last_line(result)
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_dataset: Path, tmp_path: Path) -> None:
+    """From the second epoch on no file may grow beyond 100 kB."""
+    fault = (
+        "import resource\n"
+        "from yolox_gssam.engine.trainer import Trainer\n"
+        "inner = Trainer.after_epoch\n"
+        "def fill(self):\n"
+        "    if self.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "    inner(self)\n"
+        "Trainer.after_epoch = fill\n"
+    )
+    result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path))
+    assert result.returncode == 1
+    assert "cannot be written" in last_line(result)
+    run = tmp_path / "origin"
+    assert torch.load(run / "latest_ckpt.pth", weights_only=True)["start_epoch"] == 1
+    assert not list(run.glob(".*")), "a temporary file was left behind"
+
+
+def test_a_run_that_dies_while_it_saves(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """Killed in the middle of writing its second checkpoint, it goes on from the first."""
+    fault = (
+        "import os, signal, torch\n"
+        "from yolox_gssam.engine import checkpoint\n"
+        "inner = torch.save\n"
+        "def die(state, path):\n"
+        "    inner(state, path)\n"
+        "    if state['start_epoch'] == 2 and 'latest' in str(path):\n"
+        "        os.truncate(path, 1000)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "torch.save = die\n"
+    )
+    options = fields(tiny_dataset, tmp_path)
+    assert run_with_fault(fault, *TRAIN, *options).returncode == -signal.SIGKILL
+    assert torch.load(tmp_path / "origin" / "latest_ckpt.pth", weights_only=True)["start_epoch"] == 1
+    result = run_tool("train", *TRAIN, "--resume", *options)
+    assert result.returncode == 0, result.stderr
+    assert len(read_history(tmp_path / "origin")) == 3
+
+
+def test_a_damaged_checkpoint_is_passed_over(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = fields(tiny_dataset, tmp_path)
+    assert run_tool("train", *TRAIN, *options).returncode == 0
+    latest = tmp_path / "origin" / "latest_ckpt.pth"
+    latest.write_bytes(latest.read_bytes()[:2000])
+    result = run_tool("train", *TRAIN, "--resume", *options)
+    assert result.returncode == 0, result.stderr
+    assert "passed over: " in result.stderr
+    assert "previous_ckpt.pth after epoch 2" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(["-b", "2"], "batch_size 4, now 2", id="batch size"),
+        pytest.param(["-f", "exps/conv_p1.py"], "experiment 'origin', now 'conv_p1'", id="exp file"),
+        pytest.param(["--seed", "5"], "seed None, now 5", id="seed"),
+    ],
+)
+def test_resuming_another_run_is_refused(
+    change: list[str], words: str, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    options = fields(tiny_dataset, tmp_path, max_epoch=2)
+    assert run_tool("train", *TRAIN, "-expn", "run", *options).returncode == 0
+    arguments = [*TRAIN, "-expn", "run", "--resume", *change, *options]
+    result = run_tool("train", *arguments)
+    assert result.returncode == 1
+    assert words in last_line(result)
+    assert "--force" in last_line(result)
+
+
+def test_other_data_are_refused_unless_forced(dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = fields(dataset, tmp_path)
+    assert run_tool("train", *TRAIN, *options).returncode == 0
+    with (dataset / "annotations" / "train.json").open("a") as stream:
+        stream.write(" ")
+    refused = run_tool("train", *TRAIN, "--resume", *options)
+    assert refused.returncode == 1
+    assert "other data (" in last_line(refused)
+    forced = run_tool("train", *TRAIN, "--resume", "--force", *options)
+    assert forced.returncode == 0, forced.stderr
+    assert "--force: going on although other data" in forced.stderr
+
+
+def test_more_epochs_are_refused_where_the_schedule_would_differ(
+    tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    assert run_tool("train", *TRAIN, *fields(tiny_dataset, tmp_path)).returncode == 0
+    more = fields(tiny_dataset, tmp_path, max_epoch=5)
+    refused = run_tool("train", *TRAIN, "--resume", *more)
+    assert refused.returncode == 1
+    assert "max_epoch was 3 and is now 5: a run of 5 epochs would have had" in last_line(refused)
+    forced = run_tool("train", *TRAIN, "--resume", "--force", *more)
+    assert forced.returncode == 0, forced.stderr
+    assert len(read_history(tmp_path / "origin")) == 5
+
+
+def test_two_runs_of_one_seed_are_the_same(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    states = []
+    for name, workers, seed in (("one", 0, 5), ("two", 2, 5), ("other", 0, 6)):
+        options = fields(tiny_dataset, tmp_path / name, max_epoch=2, data_num_workers=workers)
+        result = run_tool("train", *TRAIN, "--seed", seed, *options)
+        assert result.returncode == 0, result.stderr
+        assert f"seed {seed}," in result.stderr
+        states.append(torch.load(tmp_path / name / "origin" / "latest_ckpt.pth", weights_only=True))
+    one, two, other = states
+    assert one["training"]["seed"] == 5
+    assert all(torch.equal(value, two["model"][name]) for name, value in one["model"].items())
+    assert not all(torch.equal(value, other["model"][name]) for name, value in one["model"].items())
+
+
+def test_what_the_data_lack_is_said_before_the_first_epoch(dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    path = dataset / "annotations" / "train.json"
+    text = path.read_text()
+    path.write_text(text.replace('"category_id": 3', '"category_id": 7'))
+    result = run_tool("train", *TRAIN, *fields(dataset, tmp_path, max_epoch=1, no_aug_epochs=0))
+    assert result.returncode == 0, result.stderr
+    assert "no object of class bird" in result.stderr
+    assert "4 without any (negatives)" in result.stderr
+    head, _, tail = text.partition('"annotations": [')
+    path.write_text(head + '"annotations": [' + tail[tail.rindex("]", 0, tail.index('"categories"')) :])
+    result = run_tool("train", *TRAIN, *fields(dataset, tmp_path))
+    assert result.returncode == 1
+    assert "not one of its 12 images has an object" in last_line(result)

@@ -1,0 +1,67 @@
+"""What a data set's files were when a run began: by it a run knows its data again, and notices when they change."""
+
+import hashlib
+from pathlib import Path
+
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.faults import printable
+from yolox_gssam.errors import UserError
+
+CHANGED = "changed while the run used it; put it back as it was and go on with --resume, or start a new run"
+
+
+class Snapshot:
+    """The annotation file and the images of one part, as they are now.
+
+    Nothing is read but the annotation file: of an image only its size in bytes and its time of change are kept. An
+    image that is missing now is reported when it is needed.
+
+    Args:
+        split: the part.
+
+    Raises:
+        UserError: the annotation file cannot be read.
+    """
+
+    def __init__(self, split: CocoSplit) -> None:
+        self.split = split
+        self._annotations = _sha256(split.path)
+        self._states = {path: _state(path) for path in self._image_paths()}
+
+    def hash(self) -> str:
+        """SHA-256 over the annotation file and every image's name and size in bytes: the same wherever the set lies."""
+        digest = hashlib.sha256(self._annotations.encode())
+        for image, path in zip(self.split.images, self._image_paths(), strict=True):
+            size, _ = self._states[path]
+            digest.update(f"\0{image.file_name}\0{size}".encode())
+        return digest.hexdigest()
+
+    def check_annotations(self) -> None:
+        """Raises UserError if the annotation file is not what it was."""
+        if _sha256(self.split.path) != self._annotations:
+            raise UserError(f"{printable(self.split.path)}: {CHANGED}")
+
+    def check_image(self, path: Path) -> None:
+        """Raises UserError if the image is not what it was; one that is gone is left to who reads it."""
+        state = _state(path)
+        if state[0] >= 0 and state != self._states.get(path, state):
+            raise UserError(f"{printable(path)}: {CHANGED}")
+
+    def _image_paths(self) -> list[Path]:
+        return [self.split.image_dir / image.file_name for image in self.split.images]
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change in nanoseconds; -1 and 0 for a file that is not there."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
