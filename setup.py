@@ -29,6 +29,14 @@ setup(
         "mat-io>=1.0; python_version >= '3.11'",
     ],
     extras_require={
-        "dev": ["mypy>=1.10", "pytest>=8.0", "ruff>=0.6", "types-tabulate", "types-PyYAML", "types-defusedxml"]
+        "dev": [
+            "hypothesis>=6.100",
+            "mypy>=1.10",
+            "pytest>=8.0",
+            "ruff>=0.6",
+            "types-tabulate",
+            "types-PyYAML",
+            "types-defusedxml",
+        ]
     },
 )

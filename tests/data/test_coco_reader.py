@@ -1,4 +1,5 @@
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from yolox_gssam.data.coco import CocoSplit, load_split, parse_coco
-from yolox_gssam.data.faults import Fault
+from yolox_gssam.data.coco import MAX_JSON_BYTES, CocoSplit, load_split, parse_coco, read_json
+from yolox_gssam.data.faults import MAX_OBJECTS, Fault
 from yolox_gssam.errors import UserError
 
 
@@ -115,6 +116,9 @@ FATAL = [
     pytest.param("annotations.0.iscrowd", "no", "annotation 1: iscrowd must be 0 or 1", id="iscrowd text"),
     pytest.param("categories", [], "has no categories", id="no categories"),
     pytest.param("categories.0.name", 5, "category 90: name must be text, not 5", id="name no text"),
+    pytest.param("categories.0.name", "\ud800", "category 90: name must be text", id="name half a surrogate pair"),
+    pytest.param("images.0.group", "\ud800", "image 10: 'group' must be text", id="group half a surrogate pair"),
+    pytest.param("images.0.group", ["x"], "image 10: 'group' must be text or a number", id="group a list"),
     pytest.param("categories.1.id", 90, "category 90: duplicate id", id="duplicate category id"),
     pytest.param("images", {}, "not a COCO file: images must be a list, not {}", id="images no list"),
     pytest.param("annotations", None, "not a COCO file: annotations must be a list, not None", id="no annotations"),
@@ -208,11 +212,54 @@ def test_image_path_does_not_follow_a_link_out(tmp_path: Path) -> None:
         split.image_path(split.images[0])
 
 
-def test_two_hundred_thousand_objects_on_one_image_are_read_in_seconds() -> None:
+def test_a_hundred_thousand_objects_on_many_images_are_read_in_seconds(tmp_path: Path) -> None:
     content = document()
     entry = content["annotations"][0]
-    content["annotations"] = [{**entry, "id": number} for number in range(1, 200_001)]
+    content["images"] = [{**content["images"][0], "id": n, "file_name": f"{n}.jpg"} for n in range(1000)]
+    content["annotations"] = [{**entry, "id": n, "image_id": n % 1000} for n in range(1, 100_001)]
     start = time.perf_counter()
-    split = parse_coco(content, Path("train.json"), Path("images"), lambda fault: None)
-    assert len(split.images[0].labels) == 200_000
+    split = load(content, tmp_path)
+    assert sum(len(image.labels) for image in split.images) == 100_000
     assert time.perf_counter() - start < 10
+
+
+def test_more_objects_on_one_image_than_are_read() -> None:
+    content = document()
+    entry = content["annotations"][0]
+    content["annotations"] = [{**entry, "id": number} for number in range(1, MAX_OBJECTS + 1)]
+    assert not [fault for fault in faults_of(content) if fault.fatal]
+    content["annotations"].append({**entry, "id": MAX_OBJECTS + 1})
+    with pytest.raises(UserError, match=r"train\.json: image 10: has more than 10,000 objects"):
+        faults_of(content)
+
+
+def test_a_million_objects_on_two_images_are_refused_at_once(tmp_path: Path) -> None:
+    content = json.dumps({**document(), "annotations": []})
+    objects = ", ".join([json.dumps(document()["annotations"][0])] * 1_000_000)
+    (tmp_path / "train.json").write_text(content.replace('"annotations": []', f'"annotations": [{objects}]'))
+    start = time.perf_counter()
+    with pytest.raises(UserError, match=r"train\.json: an image has more than 10,000 objects"):
+        load_split(tmp_path / "train.json", tmp_path)
+    assert time.perf_counter() - start < 5
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "train.json")
+    for path in (tmp_path / "train.json", tmp_path, Path("/dev/zero")):
+        with pytest.raises(UserError, match="not a file"):
+            read_json(path)
+
+
+def test_a_file_too_large_for_json_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "train.json").open("wb") as stream:
+        stream.truncate(MAX_JSON_BYTES + 1)  # a file of one hole, which takes no room
+    with pytest.raises(UserError, match="larger than 512 MiB"):
+        read_json(tmp_path / "train.json")
+
+
+def test_messages_stay_on_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.json"
+    path.write_text("{}")
+    with pytest.raises(UserError) as caught:
+        load_split(path, tmp_path)
+    assert str(caught.value).isprintable()

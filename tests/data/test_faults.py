@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from yolox_gssam.data.faults import Fault, printable, raise_fatal, shorten
+from yolox_gssam.data.faults import Fault, is_text, one_line, printable, raise_fatal, shorten
 from yolox_gssam.errors import UserError
 
 
@@ -32,3 +32,17 @@ def test_printable() -> None:
     assert printable("drone 日本.jpg") == "drone 日本.jpg"
     assert printable("a\nb") == "'a\\nb'"
     assert printable("\ud800") == "'\\ud800'"
+
+
+def test_text_that_a_file_can_hold() -> None:
+    assert is_text("дрон 日本")
+    assert is_text("")
+    for value in ("\ud800", 3, None, ["a"]):
+        assert not is_text(value)
+
+
+def test_what_a_parser_says_on_one_line() -> None:
+    assert one_line(ValueError("two\n  lines")) == "two lines"
+    assert one_line(IndexError()) == "IndexError"
+    assert one_line(ValueError("\x1b[31m")) == "'\\x1b[31m'"
+    assert len(one_line(ValueError("x" * 1000))) == 200

@@ -60,6 +60,16 @@ def test_jpeg_end_marker_of_a_thumbnail_does_not_count() -> None:
         image_size(with_thumbnail[:-20], "a.jpg")
 
 
+def test_a_jpeg_of_many_scans_is_not_decoded() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (2048, 2048)).save(stream, "JPEG", progressive=True)
+    whole = stream.getvalue()
+    assert decode_image(whole, "a.jpg").shape == (2048, 2048, 3)
+    last_scan = whole[whole.rindex(b"\xff\xda") : -2]
+    with pytest.raises(UserError, match=r"a\.jpg: its 2048 x 2048 pixels come in 1010 scans"):
+        decode_image(whole[:-2] + 1000 * last_scan + whole[-2:], "a.jpg")
+
+
 def test_bytes_after_the_end_of_a_jpeg_are_no_fault() -> None:
     assert image_size(encode_jpeg(noise(), 90) + b"trailer of a phone camera", "a.jpg") == (60, 40)
 

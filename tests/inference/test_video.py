@@ -177,6 +177,27 @@ def test_no_video(tmp_path: Path, content: bytes | None, message: str, capfd: py
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\na.mp4\n", id="m3u8 that waits to grow"),
+        pytest.param("ffconcat version 1.0\nfile a.mp4\n", id="ffconcat"),
+    ],
+)
+def test_a_list_of_other_files_is_no_video(tmp_path: Path, text: str) -> None:
+    make_video(tmp_path / "a.mp4", "mp4v", 25)
+    (tmp_path / "b.m3u8").write_text(text)
+    with pytest.raises(UserError, match="a playlist, not a video"):
+        VideoReader(str(tmp_path / "b.m3u8"))
+
+
+def test_frames_too_large_to_decode(tmp_path: Path) -> None:
+    path = tmp_path / "a.y4m"
+    path.write_bytes(b"YUV4MPEG2 W16000 H16000 F25:1 C420\nFRAME\n" + bytes(1000))
+    with pytest.raises(UserError, match=r"a\.y4m: claims frames of 16000 x 16000 pixels"):
+        VideoReader(str(path))
+
+
 def test_an_mp4_cut_off_before_its_index_says_so(tmp_path: Path) -> None:
     path = make_video(tmp_path / "a.mp4", "mp4v", 25)
     path.write_bytes(path.read_bytes()[:-900])

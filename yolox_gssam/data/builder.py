@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.data.faults import printable, shorten
 from yolox_gssam.data.images import image_size
 from yolox_gssam.data.paths import name_fault
 from yolox_gssam.data.split import PARTS, Group, split_groups
@@ -77,7 +78,7 @@ def build_dataset(
     """
     classes = tuple(classes)
     if not classes or len(set(classes)) < len(classes):
-        raise UserError(f"the class names must be there and differ, not {list(classes)}")
+        raise UserError(f"the class names must be there and differ, not {shorten(list(classes))}")
     with _new_folder(out) as folder:
         collection = _Collection(folder, classes)
         with progress_bar(records, description="images", unit="images", total=total) as bar:
@@ -109,18 +110,18 @@ def _new_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out` that is renamed to it when the block ends well and removed otherwise."""
     try:
         if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
-            raise UserError(f"{out}: is there already; remove it or choose another --out")
+            raise UserError(f"{printable(out)}: is there already; remove it or choose another --out")
         out.absolute().parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
     except OSError as error:
-        raise UserError(f"{out}: cannot be made: {error.strerror}; choose another --out") from error
+        raise UserError(f"{printable(out)}: cannot be made: {error.strerror}; choose another --out") from error
     try:
         (folder / "images").mkdir()  # made with the usual rights, which the temporary folder itself lacks
         yield folder
         folder.chmod((folder / "images").stat().st_mode & 0o777)
         folder.rename(out)
     except OSError as error:
-        raise UserError(f"{out}: cannot be written: {error.strerror}; nothing was left behind") from error
+        raise UserError(f"{printable(out)}: cannot be written: {error.strerror}; nothing was left behind") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,14 +146,16 @@ class _Collection:
         size = image_size(record.image, record.file_name)
         if size != (record.width, record.height):
             stated = f"{record.width} x {record.height}"
-            raise UserError(f"{record.file_name}: the image is {size[0]} x {size[1]}, its labels say {stated}")
+            raise UserError(
+                f"{printable(record.file_name)}: the image is {size[0]} x {size[1]}, its labels say {stated}"
+            )
         path = self.folder / "images" / record.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("xb") as stream:
                 stream.write(record.image)
         except FileExistsError as error:
-            raise UserError(f"{record.file_name}: two images have this name") from error
+            raise UserError(f"{printable(record.file_name)}: two images have this name") from error
         self.digests[f"images/{record.file_name}"] = hashlib.sha256(record.image).hexdigest()
         self.objects.append(self._annotations(record))
         self.parts.append(record.part)
@@ -172,11 +175,11 @@ class _Collection:
         labels = np.asarray(record.labels, np.int64).reshape(-1)
         crowd = np.zeros(len(labels), bool) if record.crowd is None else np.asarray(record.crowd, bool)
         if not len(boxes) == len(labels) == len(crowd):
-            raise UserError(f"{record.file_name}: {len(boxes)} boxes but {len(labels)} labels")
+            raise UserError(f"{printable(record.file_name)}: {len(boxes)} boxes but {len(labels)} labels")
         if not np.isfinite(boxes).all():
-            raise UserError(f"{record.file_name}: a box holds a number that is not finite")
+            raise UserError(f"{printable(record.file_name)}: a box holds a number that is not finite")
         if ((labels < 0) | (labels >= len(self.classes))).any():
-            raise UserError(f"{record.file_name}: a label is not one of the {len(self.classes)} classes")
+            raise UserError(f"{printable(record.file_name)}: a label is not one of the {len(self.classes)} classes")
         limits = np.array([record.width, record.height], np.float64)
         corners = np.clip(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).reshape(-1, 2, 2), 0, limits)
         clipped = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], axis=1).round(DECIMALS)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from yolox_gssam.data.builder import content_hash
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
-from yolox_gssam.data.faults import Fault, Report, shorten
+from yolox_gssam.data.faults import Fault, Report, printable, shorten
 from yolox_gssam.data.images import decode_image, read_image_bytes
 from yolox_gssam.data.split import PARTS
 from yolox_gssam.errors import UserError
@@ -78,14 +78,14 @@ def read_splits(root: Path, report: Report) -> dict[str, CocoSplit]:
     """
     paths = {part: root / "annotations" / f"{part}.json" for part in PARTS}
     if not any(path.exists() for path in paths.values()):
-        raise UserError(f"{root}: no data set: annotations/train.json, val.json and test.json were expected")
+        raise UserError(f"{printable(root)}: no data set: annotations/train.json, val.json and test.json were expected")
     splits: dict[str, CocoSplit] = {}
     for part, path in paths.items():
         if path.exists():
             try:
                 splits[part] = parse_coco(read_json(path), path, root / "images", report)
             except UserError as error:
-                report(Fault(path, "", str(error).removeprefix(f"{path}: ")))
+                report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
         elif part != "test":
             report(Fault(path, "", "no such file"))
     return splits
@@ -108,7 +108,7 @@ def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | 
         report(Fault(split.path, where, str(error)))
         return None
     if (width, height) != (image.width, image.height):
-        message = f"{path}: is {width} x {height}, stated are {image.width} x {image.height}"
+        message = f"{printable(path)}: is {width} x {height}, stated are {image.width} x {image.height}"
         report(Fault(split.path, where, message))
     return data
 
@@ -142,7 +142,7 @@ def _changes(root: Path, digests: dict[str, str], splits: list[CocoSplit]) -> li
     try:
         stated = read_json(path)
     except UserError as error:
-        return [Fault(path, "", str(error).removeprefix(f"{path}: "))]
+        return [Fault(path, "", str(error).removeprefix(f"{printable(path)}: "))]
     for split in splits:
         digests[f"annotations/{split.path.name}"] = hashlib.sha256(split.path.read_bytes()).hexdigest()
     if not isinstance(stated, dict) or stated.get("hash") != content_hash(digests):

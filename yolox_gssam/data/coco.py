@@ -3,8 +3,10 @@
 Format: https://cocodataset.org/#format-data. Labels follow YOLOX: the index into the category ids in ascending order.
 """
 
+import gc
 import json
-from collections import defaultdict
+import stat
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import Fault, Report, raise_fatal, shorten
+from yolox_gssam.data.faults import (
+    MAX_OBJECTS,
+    TOO_MANY_OBJECTS,
+    Fault,
+    Report,
+    is_text,
+    one_line,
+    printable,
+    raise_fatal,
+    shorten,
+)
 from yolox_gssam.data.images import read_image
 from yolox_gssam.data.paths import name_fault, require_inside
 from yolox_gssam.errors import UserError
@@ -24,6 +36,8 @@ MAX_NUMBER = 2**31
 """Coordinates and sizes beyond this are taken for damage."""
 MAX_ID = 2**53
 """Ids beyond this would lose digits in float64."""
+MAX_JSON_BYTES = 2**29
+"""Largest JSON file that is read: COCO's own largest has 450 MB, and each byte may take thirty in memory."""
 
 
 def _no_boxes() -> NDArray[np.float64]:
@@ -89,7 +103,7 @@ def load_split(path: Path, image_dir: Path) -> CocoSplit:
     """
     split = parse_coco(read_json(path), path, image_dir, raise_fatal)
     if not split.images:
-        raise UserError(f"{path}: holds no images")
+        raise UserError(f"{printable(path)}: holds no images")
     return split
 
 
@@ -97,14 +111,36 @@ def read_json(path: Path) -> Any:
     """The value in a JSON file.
 
     Raises:
-        UserError: the file cannot be read or is not JSON.
+        UserError: the file cannot be read, is larger than `MAX_JSON_BYTES` or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for without end
+            raise UserError(f"{printable(path)}: not a file")
+        if status.st_size > MAX_JSON_BYTES:
+            raise UserError(f"{printable(path)}: larger than {MAX_JSON_BYTES >> 20} MiB; split the set into several")
+        data = path.read_bytes()
+        # Judged before it is parsed, which would take seconds: so many objects must lie on too few images.
+        if data.count(b'"image_id"') > MAX_OBJECTS * max(1, data.count(b'"file_name"')):
+            raise UserError(f"{printable(path)}: an image {TOO_MANY_OBJECTS}")
+        return _parsed(data)
+    except UserError:
+        raise
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"{path}: not a JSON file: {error}") from error
+        raise UserError(f"{printable(path)}: not a JSON file: {one_line(error)}") from error
+
+
+def _parsed(data: bytes) -> Any:
+    """The value of JSON text. Python's search for garbage, vain here, would take a third of a large file's time."""
+    searches = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(data)
+    finally:
+        if searches:
+            gc.enable()
 
 
 def parse_coco(document: Any, path: Path, image_dir: Path, report: Report, group_field: str = "group") -> CocoSplit:
@@ -117,7 +153,9 @@ def parse_coco(document: Any, path: Path, image_dir: Path, report: Report, group
         UserError: the file as a whole has not the shape of a COCO file; and whatever `report` raises.
     """
     if not isinstance(document, dict):
-        raise UserError(f"{path}: not a COCO file: an object with images, annotations and categories was expected")
+        raise UserError(
+            f"{printable(path)}: not a COCO file: an object with images, annotations and categories was expected"
+        )
     reader = _Reader(path, report, group_field)
     names = reader.categories(_entries(document, "categories", path))
     category_ids = tuple(sorted(names))
@@ -181,7 +219,7 @@ class _Reader:
         seen: set[str] = set()
         for key, entry in self.with_ids("category", entries):
             name = entry.get("name")
-            if not isinstance(name, str) or not name:
+            if not is_text(name) or not name:
                 self.fault(f"category {key}", f"name must be text, not {shorten(name)}")
                 continue
             if name in seen:
@@ -211,6 +249,11 @@ class _Reader:
                 self.fault(f"image {key}", f"{shorten(name)} is also image {ids_by_name[name]}", fatal=False)
             ids_by_name.setdefault(name, key)
             group = entry.get(self.group_field)
+            if not (group is None or isinstance(group, (int, float)) or is_text(group)):
+                self.fault(
+                    f"image {key}", f"{shorten(self.group_field)} must be text or a number, not {shorten(group)}"
+                )
+                continue
             images[key] = _Entry(name, width, height, None if group is None else str(group))
         return images
 
@@ -219,6 +262,7 @@ class _Reader:
     ) -> dict[int, _Objects]:
         """Objects of each image id."""
         objects: dict[int, _Objects] = defaultdict(_Objects)
+        counts: Counter[int] = Counter()
         for key, entry in self.with_ids("annotation", entries):
             where = f"annotation {key}"
             if key == 0:  # pycocotools takes a match with id 0 for no match: the object would never be found
@@ -236,6 +280,9 @@ class _Reader:
             elif entry.get("iscrowd", 0) not in (0, 1):
                 self.fault(where, f"iscrowd must be 0 or 1, not {shorten(entry.get('iscrowd'))}")
             else:
+                counts[image_id] += 1
+                if counts[image_id] > MAX_OBJECTS:
+                    raise UserError(str(Fault(self.path, f"image {image_id}", TOO_MANY_OBJECTS)))
                 clipped = self._clip(where, box, images[image_id])
                 if clipped is not None:
                     of_image = objects[image_id]
@@ -289,7 +336,7 @@ def _entries(document: Mapping[str, Any], key: str, path: Path) -> list[Any]:
     """One of the file's three lists."""
     value = document.get(key)
     if not isinstance(value, list):
-        raise UserError(f"{path}: not a COCO file: {key} must be a list, not {shorten(value)}")
+        raise UserError(f"{printable(path)}: not a COCO file: {key} must be a list, not {shorten(value)}")
     return value
 
 

@@ -4,11 +4,16 @@ import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from yolox_gssam.errors import UserError
 
 _REPR = reprlib.Repr()  # bounded in depth and breadth: a value may be nested without end
 _REPR.maxlevel, _REPR.maxstring, _REPR.maxother = 3, 80, 80
+
+MAX_OBJECTS = 10_000
+"""Objects of one image, whatever the format. No real set comes near it; a file with millions would take minutes."""
+TOO_MANY_OBJECTS = f"has more than {MAX_OBJECTS:,} objects, the most that are read; leave the image out"
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,17 @@ def printable(name: object) -> str:
     """A file's name for a message: as it is, quoted where it holds line breaks or other signs that do not print."""
     text = str(name)
     return text if text.isprintable() else repr(text)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is text that a file can hold: without half a surrogate pair, as JSON and YAML may carry."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
+def one_line(error: Exception) -> str:
+    """What a parser says of a damaged file, for a message: on one line, at most 200 characters, or the error's kind."""
+    text = printable(" ".join(str(error).split())) or type(error).__name__
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,7 +1,7 @@
 """Image files nobody vouches for: the size is read from the header, and limits hold before a pixel is decoded."""
 
 import io
-import struct
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,19 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from yolox_gssam.data.faults import printable
+from yolox_gssam.data.faults import one_line, printable
 from yolox_gssam.errors import UserError
 
 MAX_PIXELS = 2**27
 """Largest image that is decoded, 134 million pixels: 400 MB once decoded."""
+MAX_SCANNED = 16 * MAX_PIXELS
+"""Most pixels that are gone through in all: a JPEG can hold each of them a thousand times over; about ten are usual."""
 MAX_BYTES = 2**29
 """Largest image file that is read."""
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")  # a short list: some of Pillow's other formats run programs
 _ORIENTATION_TAG = 0x0112
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]", re.DOTALL)  # of a segment; a 0xFF of the pixels precedes 0x00
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
-_HEADER_ERRORS = (OSError, ValueError, SyntaxError, TypeError, EOFError, struct.error, OverflowError, MemoryError)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -50,7 +52,7 @@ def read_image_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{printable(path)}: cannot be read: {error}") from error
+        raise UserError(f"{printable(path)}: cannot be read: {one_line(error)}") from error
 
 
 def image_size(data: bytes, name: str | Path) -> tuple[int, int]:
@@ -110,33 +112,32 @@ def _header(data: bytes, name: str | Path) -> _Header:
                 sideways = is_jpeg and image.getexif().get(_ORIENTATION_TAG) in _SIDEWAYS
     except Image.DecompressionBombError as error:
         raise UserError(_too_large(name)) from error
-    except _HEADER_ERRORS as error:
+    except Exception as error:  # the parsers of these formats answer damage with errors of many kinds
         raise UserError(f"{printable(name)}: not a readable image ({', '.join(_FORMATS)} are)") from error
     if width * height > MAX_PIXELS:
         raise UserError(_too_large(name))
-    if is_jpeg and not _jpeg_has_end(data):
+    scans = _count_scans(data) if is_jpeg else 1
+    if not scans:
         raise UserError(f"{printable(name)}: truncated: the JPEG has no end marker; copy it again or leave it out")
+    if scans * width * height > MAX_SCANNED:
+        raise UserError(f"{printable(name)}: its {width} x {height} pixels come in {scans} scans; save the image anew")
     return _Header((height, width) if sideways else (width, height), is_jpeg)
 
 
-def _jpeg_has_end(data: bytes) -> bool:
-    """Whether an end marker follows the first scan: one before it may belong to a thumbnail.
+def _count_scans(data: bytes) -> int:
+    """The scans of a JPEG up to its end marker; 0 where it has none: one before the first scan may be a thumbnail's.
 
     Older OpenCV decodes a JPEG that breaks off without a word and fills the rest with grey.
     """
-    position = 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            position += 1
-            continue
-        marker = data[position + 1]
-        if marker == 0xDA:  # start of scan: from here on a 0xFF of the data is followed by 0x00
-            return data.find(b"\xff\xd9", position) >= 0
-        standalone = marker in (0x01, 0xFF) or 0xD0 <= marker <= 0xD8
-        position += (
-            (1 if marker == 0xFF else 2) if standalone else 2 + int.from_bytes(data[position + 2 : position + 4], "big")
-        )
-    return False
+    scans, position = 0, 2
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.start() + 1], found.end()
+        if marker == 0xD9 and scans:
+            return scans
+        if marker != 0xD9:
+            scans += marker == 0xDA
+            position += max(2, int.from_bytes(data[position : position + 2], "big"))
+    return 0
 
 
 def _too_large(name: str | Path) -> str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from yolox_gssam.data.faults import printable, shorten
+from yolox_gssam.data.faults import one_line, printable, shorten
 from yolox_gssam.errors import UserError
 
 MAX_NAME_BYTES = 255
@@ -31,7 +31,7 @@ def is_inside(path: Path, folder: Path) -> bool:
     try:
         return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a circle of links; ValueError: a NUL
-        raise UserError(f"{printable(path)}: cannot be read: {error}") from error
+        raise UserError(f"{printable(path)}: cannot be read: {one_line(error)}") from error
 
 
 def require_inside(path: Path, folder: Path) -> Path:
@@ -41,7 +41,7 @@ def require_inside(path: Path, folder: Path) -> Path:
         UserError: it leads out of `folder`.
     """
     if not is_inside(path, folder):
-        raise UserError(f"{printable(path)}: leads out of {folder}; put the file itself there")
+        raise UserError(f"{printable(path)}: leads out of {printable(folder)}; put the file itself there")
     return path
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from yolox_gssam.data.faults import printable, shorten
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 
@@ -75,20 +76,20 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+        raise UserError(f"{printable(path)}: no such checkpoint")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise UserError(
-            f"{path}: not a checkpoint, or one that needs pickle, which can run code of whoever made it; if you trust "
-            f"it, convert it in Python: {CONVERT}"
+            f"{printable(path)}: not a checkpoint, or one that needs pickle, which can run code of whoever made it; if "
+            f"you trust it, convert it in Python: {CONVERT}"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # torch's reader trusts the file's structure and fails in many ways on a damaged one
         reason = str(error).partition("\n")[0] or "the file is empty"
-        raise UserError(f"{path}: not a whole checkpoint: {reason}") from error
+        raise UserError(f"{printable(path)}: not a whole checkpoint: {shorten(reason)}") from error
     weights = state.get("model") if isinstance(state, dict) else None
     if not (isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values())):
-        raise UserError(f"{path}: not a YOLOX checkpoint: it has no 'model' that maps names to tensors")
+        raise UserError(f"{printable(path)}: not a YOLOX checkpoint: it has no 'model' that maps names to tensors")
     return state
 
 

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.data.faults import printable
+from yolox_gssam.data.images import MAX_PIXELS
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.frames import Frame
@@ -26,6 +28,7 @@ DEFAULT_FPS = 25.0
 # H.264 plays everywhere, but OpenCV's own wheels for Linux cannot write it; MPEG-4 plays in most players.
 _FOURCCS = ("avc1", "mp4v")
 _MAX_FPS = 1000.0
+_PLAYLISTS = (b"#EXTM3U", b"\xef\xbb\xbf#EXTM3U", b"ffconcat")
 _MAX_LOST = 1000  # frames in a row that cannot be decoded, before the rest of the file is given up
 
 
@@ -47,12 +50,15 @@ class VideoReader:
     def __init__(self, source: str | int) -> None:
         self.name = source_name(source)
         is_url = isinstance(source, str) and "://" in source
-        if isinstance(source, str) and not is_url and not Path(source).is_file():
-            raise UserError(f"{source}: no such video file")
+        if isinstance(source, str) and not is_url:
+            _require_video_file(Path(source))
         with _quiet_opencv():
             self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
-            raise UserError(f"{self.name}: {_why_not_opened(source, is_url)}")
+            raise UserError(f"{printable(self.name)}: {_why_not_opened(source, is_url)}")
+        width, height = self._capture.get(cv2.CAP_PROP_FRAME_WIDTH), self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if width * height > MAX_PIXELS:
+            raise UserError(f"{printable(self.name)}: claims frames of {width:g} x {height:g} pixels; not decoded")
         claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.claimed_frames = int(claimed) if 0 < claimed < 2**31 else 0
         self.live = not isinstance(source, str) or (is_url and self.claimed_frames == 0)
@@ -157,7 +163,7 @@ def open_video_writer(path: Path, fps: float) -> Iterator[VideoWriter]:
         finally:
             writer.close()
         if not writer.is_whole():
-            raise UserError(f"{path}: could not be written whole; is the disk full?")
+            raise UserError(f"{printable(path)}: could not be written whole; is the disk full?")
 
 
 def source_name(source: str | int) -> str:
@@ -209,6 +215,19 @@ def _fit(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8
 
 def _padded(image: NDArray[np.uint8], right: int, bottom: int, border: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.copyMakeBorder(image, 0, bottom, 0, right, border), np.uint8)
+
+
+def _require_video_file(path: Path) -> None:
+    """Refuses what is no file, and lists of other files: FFmpeg would open those, and wait for a list to grow."""
+    if not os.path.isfile(path):
+        raise UserError(f"{printable(path)}: no such video file")
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(16)
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+    if start.startswith(_PLAYLISTS):
+        raise UserError(f"{printable(path)}: a playlist, not a video; give the video that it names")
 
 
 def _why_not_opened(source: str | int, is_url: bool) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.faults import MAX_OBJECTS, Fault, raise_fatal
 from yolox_gssam.data.formats.voc import read_voc_file, read_voc_set
 from yolox_gssam.errors import UserError
 
@@ -162,3 +162,37 @@ def test_roots_that_are_no_use(tmp_path: Path) -> None:
         read_voc_set(tmp_path, report=raise_fatal)
     with pytest.raises(UserError, match="--keep-split needs ImageSets"):
         read_voc_set(write(tmp_path, {"a.xml": xml([]), "a.jpg": ""}), report=raise_fatal, keep_split=True)
+
+
+def test_more_objects_than_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.xml"
+    path.write_text(xml([BIRD] * MAX_OBJECTS))
+    assert len(read_voc_file(path, raise_fatal).names) == MAX_OBJECTS
+    for count, message in ((MAX_OBJECTS + 1, "has more than 10,000 objects"), (1_000_000, "larger than 4,096 KiB")):
+        path.write_text(xml([BIRD]).replace("<object>", "<object>" + "<x/></object><object>" * (count - 1)))
+        with pytest.raises(UserError, match=rf"a\.xml: {message}"):
+            read_voc_file(path, raise_fatal)
+
+
+@pytest.mark.parametrize("name", ["Annotations", "JPEGImages"])
+def test_links_out_of_the_set_are_not_looked_through(tmp_path: Path, name: str) -> None:
+    root = write(tmp_path / "set", SET)
+    (root / name).rename(tmp_path / "outside")
+    (root / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(UserError, match=f"{name}: leads out of"):
+        read_voc_set(root, report=raise_fatal)
+
+
+def test_an_image_name_too_long_for_the_system(tmp_path: Path) -> None:
+    name = "/".join(["日" * 80] * 12) + ".jpg"
+    root = write(tmp_path, {**SET, "Annotations/x.xml": xml([], name)})
+    with pytest.raises(UserError, match=r"x\.xml: its image '.*' is not in"):
+        read_voc_set(root, report=raise_fatal)
+
+
+def test_messages_stay_on_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.xml"
+    path.write_text("<a>")
+    with pytest.raises(UserError) as caught:
+        read_voc_file(path, raise_fatal)
+    assert str(caught.value).isprintable()

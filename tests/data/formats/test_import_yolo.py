@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.faults import MAX_OBJECTS, Fault, raise_fatal
 from yolox_gssam.data.formats.yolo import label_path, read_label_file, read_yolo_set
 from yolox_gssam.errors import UserError
 
@@ -30,6 +30,9 @@ WITH_YAML = {
     "valid/images/a.jpg": "",
     "valid/labels/a.txt": "0 0.5 0.5 0.2 0.4",
 }
+MERGE_BOMB = "a0: &a0 {x: y}\n" + "".join(
+    f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12)
+)
 
 
 def test_plain_folders_keep_class_order_and_images_without_objects(tmp_path: Path) -> None:
@@ -122,10 +125,25 @@ def test_data_yaml_apart_from_the_set(tmp_path: Path) -> None:
         pytest.param("!!python/object/apply:os.system ['true']", "not YAML", id="YAML that runs a program"),
         pytest.param("names: &a [*a]\ntrain: train/images", "names must list", id="YAML that holds itself"),
         pytest.param("x: " + "[" * 100_000, "not YAML", id="deeply nested"),
+        pytest.param("x: !!int ''", "not YAML: a value does not fit", id="a number without digits"),
+        pytest.param("x: !!bool y z", "not YAML: a value does not fit", id="neither true nor false"),
+        pytest.param("x: !!timestamp soon", "not YAML: a value does not fit", id="no time"),
+        pytest.param(MERGE_BOMB, "merge keys .* are not read", id="merge keys without end"),
+        pytest.param('names: ["\\ud800"]\ntrain: train/images', "names must list", id="half a surrogate pair"),
+        pytest.param("train: dot.txt\nnames: [a]", r"dot\.txt: line 1: '\.' is no image file", id="list of a folder"),
+        pytest.param("train: long.txt\nnames: [a]", r"line 1: .* is no image file", id="list of a long name"),
+        pytest.param("train: twice.txt\nnames: [a]", r"line 2: .* is listed twice", id="list of an image twice"),
+        pytest.param("train: [train, train/images]\nnames: [a, b]", "again; each image belongs to one", id="twice"),
     ],
 )
 def test_faulty_data_yaml(tmp_path: Path, text: str, message: str) -> None:
-    root = write(tmp_path / "a" / "b", {**WITH_YAML, "data.yaml": text, "bad.txt": "train/images/a.jpg\n../../x.jpg"})
+    lists = {
+        "bad.txt": "train/images/a.jpg\n../../x.jpg",
+        "dot.txt": ".",
+        "long.txt": "x" * 255,
+        "twice.txt": "train/images/a.jpg\n./train/images/a.jpg",
+    }
+    root = write(tmp_path / "a" / "b", {**WITH_YAML, **lists, "data.yaml": text})
     with pytest.raises(UserError, match=message) as caught:
         read_yolo_set(root, report=raise_fatal)
     assert "\n" not in str(caught.value)
@@ -200,6 +218,35 @@ def test_links_out_of_the_set(tmp_path: Path) -> None:
     (root / "labels" / "c.txt").symlink_to(tmp_path / "secret.txt")
     with pytest.raises(UserError, match=r"c\.txt: leads out of"):
         read_yolo_set(root, report=raise_fatal)
+
+
+@pytest.mark.parametrize("name", ["images", "classes.txt"])
+def test_links_out_of_the_set_are_not_looked_through(tmp_path: Path, name: str) -> None:
+    root = write(tmp_path / "set", PLAIN)
+    outside = write(tmp_path / "outside", {"images/x.txt": "", "classes.txt": "secret"})
+    (root / name).rename(root / "before")
+    (root / name).symlink_to(outside / name)
+    with pytest.raises(UserError, match=f"{name}: leads out of"):
+        read_yolo_set(root, report=raise_fatal)
+
+
+def test_more_objects_than_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    line = "0 .5 .5 .1 .1\n"
+    path.write_text(line * MAX_OBJECTS)
+    assert len(read_label_file(path, 1, raise_fatal)[1]) == MAX_OBJECTS
+    for count, message in ((MAX_OBJECTS + 1, "has more than 10,000 objects"), (1_000_000, "larger than 4,096 KiB")):
+        path.write_text(line * count)
+        with pytest.raises(UserError, match=rf"a\.txt: {message}"):
+            read_label_file(path, 1, raise_fatal)
+
+
+def test_messages_stay_on_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.txt"
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError) as caught:
+        read_label_file(path, 1, raise_fatal)
+    assert str(caught.value).isprintable()
 
 
 def test_sources_that_are_no_use(tmp_path: Path) -> None:

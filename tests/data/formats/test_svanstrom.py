@@ -1,5 +1,8 @@
 import json
 import multiprocessing
+import os
+import struct
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from yolox_gssam.data.formats.svanstrom import (
     find_clips,
     known_classes,
     label_path,
+    parse_labels,
     read_labels,
     svanstrom_records,
 )
@@ -48,8 +52,9 @@ def test_boxes_of_every_clip_equal_the_published_ones() -> None:
     truth = json.loads((ROOT / "labels.json").read_text())
     clips = find_clips(ROOT)
     assert sorted(clip.stem for clip in clips) == sorted(truth)
-    with multiprocessing.get_context("spawn").Pool(2) as pool:  # the parser takes a tenth of a second a clip
-        labels_of_clips = pool.map(read_labels, map(label_path, clips))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, context) as pool:  # the parser takes a tenth of a second a clip
+        labels_of_clips = list(pool.map(read_labels, map(label_path, clips)))
     for clip, labels in zip(clips, labels_of_clips, strict=True):
         expected = truth[clip.stem]
         boxes = np.array(expected["boxes"], float).reshape(-1, 5)
@@ -162,12 +167,36 @@ def test_faulty_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cell: np.
     path = tmp_path / "a_LABELS.mat"
     path.touch()
     with pytest.raises(UserError, match="frame 1: DRONE must hold boxes"):
-        read_labels(path)
+        parse_labels(path)
 
 
 class _GroundTruth:
     def __init__(self, table: Any) -> None:
         self.properties = {"any": np.array([[{"LabelData": table}]], dtype=object)}
+
+
+def test_a_label_file_that_crashes_its_parser(tmp_path: Path) -> None:
+    """Cells inside cells, 100,000 deep: the parser's compiled part overruns its stack."""
+    depth, head = 100_000, struct.pack("<10I", 6, 8, 1, 0, 5, 8, 1, 1, 0x10001, 103)  # a cell of one
+    cells = b"".join(struct.pack("<2I", 14, (depth - n) * (8 + len(head)) - 8) + head for n in range(depth))
+    path = tmp_path / "a_LABELS.mat"
+    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(116) + bytes(8) + b"\0\1IM" + cells)
+    with pytest.raises(UserError, match=r"a_LABELS\.mat: not a MATLAB groundTruth file: it crashed while it was read"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("place", ["clip", "labels"])
+@pytest.mark.parametrize("kind", ["link to a device", "circle of links", "pipe"])
+def test_clips_that_are_no_files(tmp_path: Path, place: str, kind: str) -> None:
+    clip = make_clip(tmp_path, "V_DRONE_001", 1)
+    path = clip if place == "clip" else label_path(clip)
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)  # OpenCV would wait for someone to write into it
+    else:
+        path.symlink_to("/dev/zero" if kind == "link to a device" else path.name)
+    with pytest.raises(UserError, match=rf"{path.name}: (not a file|no such label file)"):
+        find_clips(tmp_path)
 
 
 def test_classes_asked_for() -> None:

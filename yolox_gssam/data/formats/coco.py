@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
-from yolox_gssam.data.faults import Fault, Report, shorten
+from yolox_gssam.data.faults import Fault, Report, printable, shorten
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, part_named
 from yolox_gssam.data.paths import require_inside
 from yolox_gssam.errors import UserError
@@ -48,7 +48,7 @@ def read_coco_set(
     for path, folder in zip(paths, folders, strict=True):
         split = parse_coco(_renumbered(read_json(path)), path, folder, report, group_field or "group")
         if classes and split.classes != classes:
-            raise UserError(f"{path}: its categories differ from those of {paths[0]}")
+            raise UserError(f"{printable(path)}: its categories differ from those of {printable(paths[0])}")
         classes = split.classes
         part = _part(path) if keep_split else None
         prefix = folder.absolute().relative_to(shared)
@@ -68,7 +68,7 @@ def _renumbered(document: Any) -> Any:
 def _sample(split: CocoSplit, image: CocoImage, prefix: Path, group_field: str | None, part: str | None) -> Sample:
     """One image with its crowd regions after its objects."""
     if group_field and image.group is None:
-        raise UserError(f"{split.path}: image {image.image_id}: has no field {shorten(group_field)}")
+        raise UserError(f"{printable(split.path)}: image {image.image_id}: has no field {shorten(group_field)}")
     boxes_xyxy = np.concatenate([image.boxes_xyxy, image.crowd_xyxy])
     return Sample(
         path=require_inside(split.image_dir / image.file_name, split.image_dir),
@@ -86,5 +86,7 @@ def _part(path: Path) -> str:
     """The part that an annotation file holds."""
     part = part_named(path.stem) or part_named(path.parent.name)
     if part is None:
-        raise UserError(f"{path}: --keep-split cannot tell the part; name the file train.json, val.json or test.json")
+        raise UserError(
+            f"{printable(path)}: --keep-split cannot tell the part; name the file train.json, val.json or test.json"
+        )
     return part

@@ -14,6 +14,9 @@ from yolox_gssam.data.faults import printable, shorten
 from yolox_gssam.data.images import IMAGE_SUFFIXES, image_size, read_image_bytes
 from yolox_gssam.errors import UserError
 
+MAX_LABEL_BYTES = 2**22
+"""Largest label file of one image: room for `MAX_OBJECTS` objects of 400 letters each."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -117,7 +120,7 @@ def part_named(name: str) -> str | None:
     return None
 
 
-def read_small_file(path: Path, max_bytes: int = 2**26) -> bytes:
+def read_small_file(path: Path, max_bytes: int = MAX_LABEL_BYTES) -> bytes:
     """The content of a label file.
 
     Raises:
@@ -127,13 +130,13 @@ def read_small_file(path: Path, max_bytes: int = 2**26) -> bytes:
         if not path.is_file():
             raise UserError(f"{printable(path)}: no such file")
         if path.stat().st_size > max_bytes:
-            raise UserError(f"{printable(path)}: larger than {max_bytes >> 20} MiB; not a label file")
+            raise UserError(f"{printable(path)}: larger than {max_bytes >> 10:,} KiB; not a label file")
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
 
 
-def read_text(path: Path, max_bytes: int = 2**26) -> str:
+def read_text(path: Path, max_bytes: int = MAX_LABEL_BYTES) -> str:
     """The content of a label file in UTF-8, with or without a byte order mark.
 
     Raises:

@@ -4,6 +4,8 @@ Data: F. Svanström, F. Alonso-Fernandez, C. Englund, "A Dataset for Multi-Senso
 (CC0 1.0), `Data/Video_V/V_<CLASS>_<number>.mp4` with `..._LABELS.mat` beside each.
 """
 
+import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.data.builder import Record
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, printable, shorten
+from yolox_gssam.data.guarded import GuardError, call_guarded
 from yolox_gssam.data.images import encode_jpeg
 from yolox_gssam.errors import UserError
 
@@ -21,6 +25,8 @@ SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
 """In the order of the label files."""
 MAX_LABEL_BYTES = 2**26
 """The real label files hold less than 100 KB."""
+MAX_SIDE = 2**13
+"""Longest side of a frame that is decoded; the real ones have 640 pixels."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +82,14 @@ def find_clips(root: Path) -> list[Path]:
     folder = next((path for path in (root / "Data" / "Video_V", root / "Video_V", root) if path.is_dir()), None)
     clips = sorted(folder.glob("*.mp4")) if folder else []
     if not clips:
-        raise UserError(f"{root}: no clips Data/Video_V/V_*.mp4 in there; give the data set's root folder")
+        raise UserError(f"{printable(root)}: no clips Data/Video_V/V_*.mp4 in there; give the data set's root folder")
     for clip in clips:
-        if not label_path(clip).is_file():
-            raise UserError(f"{label_path(clip)}: no such label file; fetch it or remove the clip {clip.name}")
+        if not os.path.isfile(clip):  # OpenCV would wait for a pipe without end; links to files are welcome
+            raise UserError(f"{printable(clip)}: not a file; remove it")
+        if not os.path.isfile(label_path(clip)):
+            raise UserError(
+                f"{printable(label_path(clip))}: no such label file; fetch it or remove the clip {printable(clip.name)}"
+            )
     return clips
 
 
@@ -94,6 +104,14 @@ def read_labels(path: Path) -> ClipLabels:
     Raises:
         UserError: not such a file, or a box that is not four finite numbers with a size.
     """
+    try:  # the compiled part of the parser trusts the file: a few wrong bytes crash it or keep it busy for ever
+        return call_guarded(parse_labels, path)
+    except GuardError as error:
+        raise UserError(f"{printable(path)}: not a MATLAB groundTruth file: {error} while it was read") from error
+
+
+def parse_labels(path: Path) -> ClipLabels:
+    """`read_labels` in this very process."""
     table = _label_table(path)
     fields = {name: SVANSTROM_CLASSES.index(name.lower()) for name in table.dtype.names or () if name != "Time"}
     boxes: list[NDArray[np.float64]] = []
@@ -105,7 +123,11 @@ def read_labels(path: Path) -> ClipLabels:
             if cell.size == 0:
                 continue
             if cell.ndim != 2 or cell.shape[1] != 4 or cell.dtype.kind not in "fiu" or not _are_boxes(cell):
-                raise UserError(f"{path}: frame {number}: {name} must hold boxes [x, y, width, height] above 0")
+                raise UserError(
+                    f"{printable(path)}: frame {number}: {name} must hold boxes [x, y, width, height] above 0"
+                )
+            if len(cell) > MAX_OBJECTS:
+                raise UserError(f"{printable(path)}: frame {number}: {TOO_MANY_OBJECTS}")
             boxes.extend(cell.astype(np.float64))
             frame.extend([number] * len(cell))
             labels.extend([label] * len(cell))
@@ -160,20 +182,26 @@ def _label_table(path: Path) -> NDArray[Any]:
     try:
         from matio import load_from_mat  # half a second that nothing else need wait
     except ImportError as error:
-        raise UserError(f"{path}: needs the package mat-io, for Python 3.11 and newer: pip install mat-io") from error
+        raise UserError(
+            f"{printable(path)}: needs the package mat-io, for Python 3.11 and newer: pip install mat-io"
+        ) from error
 
     try:
-        if path.stat().st_size > MAX_LABEL_BYTES:
-            raise UserError(f"{path}: too large for a label file")
-        table = load_from_mat(str(path))["gTruth"].properties["any"][0, 0]["LabelData"].reshape(-1)
+        if not path.is_file() or path.stat().st_size > MAX_LABEL_BYTES:
+            raise UserError(f"{printable(path)}: no file, or too large for a label file")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they speak of the parser; what matters is judged here
+            table = load_from_mat(str(path))["gTruth"].properties["any"][0, 0]["LabelData"].reshape(-1)
         names = set(table.dtype.names) - {"Time"}
     except UserError:
         raise
     except Exception as error:  # the parser of this format answers damage with errors of any kind
-        raise UserError(f"{path}: not a MATLAB groundTruth file with LabelData ({type(error).__name__})") from error
+        raise UserError(
+            f"{printable(path)}: not a MATLAB groundTruth file with LabelData ({type(error).__name__})"
+        ) from error
     unknown = sorted(name for name in names if name.lower() not in SVANSTROM_CLASSES)
     if unknown:
-        raise UserError(f"{path}: unknown classes {', '.join(unknown)}; known: {', '.join(SVANSTROM_CLASSES)}")
+        raise UserError(f"{printable(path)}: unknown classes {shorten(unknown)}; known: {', '.join(SVANSTROM_CLASSES)}")
     return table
 
 
@@ -188,13 +216,16 @@ def _frames(clip: Path, count: int, sampling: Sampling) -> Iterator[tuple[int, N
     capture = cv2.VideoCapture(str(clip))
     try:
         if not capture.isOpened():
-            raise UserError(f"{clip}: the clip cannot be opened; fetch it again")
+            raise UserError(f"{printable(clip)}: the clip cannot be opened; fetch it again")
+        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if max(width, height) > MAX_SIDE:
+            raise UserError(f"{printable(clip)}: claims frames of {width:g} x {height:g} pixels; fetch it again")
         for number in range(wanted[-1] + 1 if wanted else 0):
             done, image = capture.grab(), None
             if done and number in wanted:
                 done, image = capture.retrieve()
             if not done:
-                raise UserError(f"{clip}: ends at frame {number} of {count} labelled ones; fetch it again")
+                raise UserError(f"{printable(clip)}: ends at frame {number} of {count} labelled ones; fetch it again")
             if image is not None:
                 yield number, np.asarray(image, np.uint8)
     finally:

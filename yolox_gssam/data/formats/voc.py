@@ -4,6 +4,8 @@ Format: M. Everingham et al., "The PASCAL Visual Object Classes Challenge", deve
 from 1 and xmax, ymax belong to the box: in COCO's pixels it is [xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1].
 """
 
+import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import Fault, Report, shorten
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, one_line, printable, shorten
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
 from yolox_gssam.data.paths import name_fault, require_inside
 from yolox_gssam.data.split import PARTS
@@ -22,6 +24,8 @@ from yolox_gssam.errors import UserError
 
 MAX_NUMBER = 2**31
 """Coordinates beyond this are taken for damage."""
+MAX_LIST_BYTES = 2**24
+"""Largest file of the names of a part: a million of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,7 @@ def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), kee
     annotations, images = _folders(root)
     files = {path.stem: read_voc_file(require_inside(path, root), report) for path in sorted(annotations.glob("*.xml"))}
     if not files:
-        raise UserError(f"{root}: no XML files in {annotations}")
+        raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
     image_of = {path.stem: path for path in reversed(find_images(images))}
     part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
@@ -92,9 +96,12 @@ def read_voc_file(path: Path, report: Report) -> VocFile:
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path}: not a plain XML file: {str(error) or type(error).__name__}") from error
+        raise UserError(f"{printable(path)}: not a plain XML file: {one_line(error)}") from error
     boxes, names = [], []
-    for number, element in enumerate(tree.findall("object"), 1):
+    elements = tree.findall("object")
+    if len(elements) > MAX_OBJECTS:
+        raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+    for number, element in enumerate(elements, 1):
         name, box = (element.findtext("name") or "").strip(), _box(element.find("bndbox"))
         if not name:
             report(Fault(path, f"object {number}", "has no name"))
@@ -136,10 +143,11 @@ def _number(text: str | None) -> float | None:
 def _folders(root: Path) -> tuple[Path, Path]:
     """Where the XML files and the images lie."""
     if not root.is_dir():
-        raise UserError(f"{root}: no such folder")
+        raise UserError(f"{printable(root)}: no such folder")
     annotations = next((path for name in ("Annotations", "annotations") if (path := root / name).is_dir()), root)
     images = next((path for name in ("JPEGImages", "images") if (path := root / name).is_dir()), root)
-    return annotations, images
+    # Judged before they are looked through: a link to the root of a disk would be walked for hours.
+    return require_inside(annotations, root), require_inside(images, root)
 
 
 def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
@@ -149,16 +157,17 @@ def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
         path = root / "ImageSets" / "Main" / f"{part}.txt"
         if not path.exists():
             continue
-        for number, line in enumerate(read_text(require_inside(path, root)).splitlines(), 1):
+        text = read_text(require_inside(path, root), MAX_LIST_BYTES)
+        for number, line in enumerate(io.StringIO(text), 1):
             if not line.strip():
                 continue
             stem = line.split()[0]
             if stem not in files:
-                raise UserError(f"{path}: line {number}: {shorten(stem)} has no XML file")
+                raise UserError(f"{printable(path)}: line {number}: {shorten(stem)} has no XML file")
             if part_of.setdefault(stem, part) != part:
-                raise UserError(f"{path}: line {number}: {shorten(stem)} is also in {part_of[stem]}.txt")
+                raise UserError(f"{printable(path)}: line {number}: {shorten(stem)} is also in {part_of[stem]}.txt")
     if not part_of:
-        raise UserError(f"{root}: --keep-split needs ImageSets/Main/train.txt, val.txt and test.txt")
+        raise UserError(f"{printable(root)}: --keep-split needs ImageSets/Main/train.txt, val.txt and test.txt")
     return part_of
 
 
@@ -166,12 +175,12 @@ def _image_path(file: VocFile, images: Path, image_of: Mapping[str, Path]) -> Pa
     """The image a file speaks of; by the file's own name where the one inside is no longer right."""
     problem = name_fault(file.file_name) if file.file_name else None
     if problem:
-        raise UserError(f"{file.path}: filename: {problem}")
+        raise UserError(f"{printable(file.path)}: filename: {problem}")
     for path in (images / file.file_name, file.path.parent / file.file_name):
-        if file.file_name and path.is_file():
+        if file.file_name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
             return path
     if file.path.stem not in image_of:
-        raise UserError(f"{file.path}: its image {shorten(file.file_name)} is not in {images}")
+        raise UserError(f"{printable(file.path)}: its image {shorten(file.file_name)} is not in {printable(images)}")
     return image_of[file.path.stem]
 
 
@@ -182,6 +191,6 @@ def _objects(file: VocFile, classes: Sequence[str], report: Report) -> tuple[NDA
         if name in classes:
             known.append(index)
         else:
-            report(Fault(file.path, f"class {shorten(name)}", f"is not one of {', '.join(classes)}"))
+            report(Fault(file.path, f"class {shorten(name)}", f"is not one of {printable(', '.join(classes))}"))
     boxes_xywh = np.array([file.boxes_xywh[index] for index in known], np.float64).reshape(-1, 4)
     return boxes_xywh, [classes.index(file.names[index]) for index in known]

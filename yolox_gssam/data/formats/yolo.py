@@ -3,6 +3,7 @@
 Format: https://docs.ultralytics.com/datasets/detect, with a data.yaml or as plain folders images/ and labels/.
 """
 
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from yolox_gssam.data.faults import Fault, Report, printable, shorten
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, is_text, one_line, printable, shorten
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_text
 from yolox_gssam.data.paths import is_inside, name_fault, require_inside
 from yolox_gssam.data.split import PARTS
@@ -21,6 +22,8 @@ MAX_OVERHANG = 0.01
 """A coordinate may leave 0..1 by so much: rounding. More means that it is not a fraction of the image."""
 MAX_YAML_BYTES = 2**17
 """A data.yaml of a thousand classes has a third of it."""
+MAX_LIST_BYTES = 2**26
+"""Largest text file of image paths: a million of them."""
 
 
 def read_yolo_set(
@@ -47,13 +50,13 @@ def read_yolo_set(
     yaml_path = _yaml_path(source)
     if yaml_path is None:
         if keep_split:
-            raise UserError(f"{source}: --keep-split needs a data.yaml that names the parts")
+            raise UserError(f"{printable(source)}: --keep-split needs a data.yaml that names the parts")
         root, names = source, tuple(classes) or _names_of_file(source)
         folder = source / "images"
-        images = [("", path) for path in find_images(folder if folder.is_dir() else source)]
+        images = [("", path) for path in find_images(require_inside(folder, root) if folder.is_dir() else source)]
     else:
         if classes:
-            raise UserError(f"{yaml_path}: names the classes itself; leave out --classes")
+            raise UserError(f"{printable(yaml_path)}: names the classes itself; leave out --classes")
         settings = _settings(yaml_path)
         names = _names(settings.get("names"), yaml_path)
         start = _start(settings, yaml_path, root)
@@ -84,10 +87,11 @@ def read_label_file(path: Path, num_classes: int, report: Report) -> tuple[list[
     """
     boxes: list[list[float]] = []
     labels: list[int] = []
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    lines = [(number, line) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
+    if len(lines) > MAX_OBJECTS:
+        raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+    for number, line in lines:
         words = line.split()
-        if not words:
-            continue
         box, problem = _parse_line(words, num_classes)
         if problem:
             report(Fault(path, f"line {number}", problem))
@@ -124,7 +128,7 @@ def _read_sample(path: Path, root: Path, num_classes: int, part: str | None, rep
     labelled = label_path(path, root)
     boxes: list[list[float]] = []
     labels: list[int] = []
-    if labelled.exists():
+    if os.path.exists(labelled):  # false, unlike Path.exists, for a name too long for the system
         boxes, labels = read_label_file(require_inside(labelled, root), num_classes, report)
     inner = path.relative_to(root).parts
     file_name = "/".join(inner[1:] if inner[0] == "images" else inner)
@@ -134,9 +138,11 @@ def _read_sample(path: Path, root: Path, num_classes: int, part: str | None, rep
 def _report_unmatched(images: Sequence[Path], root: Path, report: Report) -> None:
     """Tells of images without a label file and of label files without an image; refuses a set without any labels."""
     expected = {label_path(path, root): path for path in images}
-    missing = [path for path in expected if not path.exists()]
+    missing = [path for path in expected if not os.path.exists(path)]
     if images and len(missing) == len(expected):
-        raise UserError(f"{root}: no image has a label file; looked for {printable(missing[0])} and the like")
+        raise UserError(
+            f"{printable(root)}: no image has a label file; looked for {printable(missing[0])} and the like"
+        )
     if missing:
         message = f"{len(missing)} images have no label file and count as images without objects"
         report(Fault(root, "", f"{message}, such as {printable(expected[missing[0]].name)}", fatal=False))
@@ -151,25 +157,34 @@ def _yaml_path(source: Path) -> Path | None:
     if source.is_file():
         return source
     if not source.is_dir():
-        raise UserError(f"{source}: no such file or folder")
+        raise UserError(f"{printable(source)}: no such file or folder")
     found = sorted(path for suffix in ("yaml", "yml") for path in source.glob(f"*.{suffix}"))
     named_data = [path for path in found if path.stem == "data"]
     if len(found) > 1 and len(named_data) != 1:
-        raise UserError(f"{source}: holds several YAML files; name the right one")
+        raise UserError(f"{printable(source)}: holds several YAML files; name the right one")
     return next(iter(named_data or found), None)
+
+
+class _YamlLoader(yaml.SafeLoader):
+    """Plain values only, and no merge keys: a file of a kilobyte can make them copy each other without end."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(None, None, "merge keys (<<) are not read", node.start_mark)
 
 
 def _settings(path: Path) -> Mapping[str, Any]:
     """The content of a data.yaml."""
+    text = read_text(path, MAX_YAML_BYTES)
     try:
         # Not the loader in C: it is faster, but a deeply nested file overruns its stack and ends the process.
-        settings = yaml.safe_load(read_text(path, MAX_YAML_BYTES))
+        settings = yaml.load(text, _YamlLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{printable(path)}: not YAML: {one_line(error)}") from error
+    except (LookupError, AttributeError, TypeError) as error:  # PyYAML's own answers to such a value
+        raise UserError(f"{printable(path)}: not YAML: a value does not fit its tag, as in '!!bool 7'") from error
     if not isinstance(settings, dict):
-        raise UserError(f"{path}: must hold names, train and val")
+        raise UserError(f"{printable(path)}: must hold names, train and val")
     return settings
 
 
@@ -177,10 +192,12 @@ def _names(names: object, path: Path) -> tuple[str, ...]:
     """Class names in label order, of a list or of a mapping from 0, 1, 2 on."""
     if isinstance(names, dict):
         if set(names) != set(range(len(names))):
-            raise UserError(f"{path}: the keys of names must be 0, 1, 2 and so on, not {shorten(list(names))}")
+            raise UserError(
+                f"{printable(path)}: the keys of names must be 0, 1, 2 and so on, not {shorten(list(names))}"
+            )
         names = [names[label] for label in range(len(names))]
-    if not isinstance(names, list) or not names or not all(isinstance(name, (str, int)) for name in names):
-        raise UserError(f"{path}: names must list the class names, not {shorten(names)}")
+    if not isinstance(names, list) or not names or not all(isinstance(name, int) or is_text(name) for name in names):
+        raise UserError(f"{printable(path)}: names must list the class names, not {shorten(names)}")
     return tuple(str(name) for name in names)
 
 
@@ -188,8 +205,11 @@ def _names_of_file(folder: Path) -> tuple[str, ...]:
     """Class names of the classes.txt that labelling tools leave among plain folders."""
     for path in (folder / "classes.txt", folder / "labels" / "classes.txt"):
         if path.is_file():
-            return tuple(filter(None, (line.strip() for line in read_text(path).splitlines())))
-    raise UserError(f"{folder}: no data.yaml and no classes.txt; give the class names in label order by --classes")
+            text = read_text(require_inside(path, folder), MAX_YAML_BYTES)
+            return tuple(filter(None, (line.strip() for line in text.splitlines())))
+    raise UserError(
+        f"{printable(folder)}: no data.yaml and no classes.txt; give the class names in label order by --classes"
+    )
 
 
 def _start(settings: Mapping[str, Any], path: Path, root: Path | None) -> Path:
@@ -198,44 +218,54 @@ def _start(settings: Mapping[str, Any], path: Path, root: Path | None) -> Path:
     if root is not None:
         return root
     if not isinstance(base, str):
-        raise UserError(f"{path}: path must be text, not {shorten(base)}")
+        raise UserError(f"{printable(path)}: path must be text, not {shorten(base)}")
     start = path.parent / base
     if not is_inside(start, path.parent):
-        raise UserError(f"{path}: path {shorten(base)} leaves the folder of the file; tell the set's folder by --root")
+        raise UserError(
+            f"{printable(path)}: path {shorten(base)} leaves the folder of the file; tell the set's folder by --root"
+        )
     return start
 
 
 def _images_of_parts(settings: Mapping[str, Any], path: Path, start: Path, root: Path) -> list[tuple[str, Path]]:
     """Part and path of each image that a data.yaml names."""
-    images: list[tuple[str, Path]] = []
+    part_of: dict[Path, str] = {}
     for part in PARTS:
         places = settings.get(part) or []
         for place in places if isinstance(places, list) else [places]:
-            images += [(part, image) for image in _images_of_place(place, start, root, path)]
-    if not images:
-        raise UserError(f"{path}: names no images under train, val or test")
-    return images
+            for image in _images_of_place(place, start, root, path):
+                if image in part_of:
+                    where = f"{printable(path)}: {part}: {shorten(place)}"
+                    raise UserError(f"{where} names {printable(image)} again; each image belongs to one entry")
+                part_of[image] = part
+    if not part_of:
+        raise UserError(f"{printable(path)}: names no images under train, val or test")
+    return [(part, image) for image, part in part_of.items()]
 
 
 def _images_of_place(place: object, start: Path, root: Path, path: Path) -> list[Path]:
     """The images of one entry, below `root`: a folder, or a text file of image paths."""
     if not isinstance(place, str) or not place:
-        raise UserError(f"{path}: an entry of train, val or test must be a path, not {shorten(place)}")
+        raise UserError(f"{printable(path)}: an entry of train, val or test must be a path, not {shorten(place)}")
     # Some exporters write ../train/images for a folder beside data.yaml; Ultralytics reads it so too.
     candidates = [_below(start / place, root), _below(start / place.removeprefix("../"), root)]
-    found = next((candidate for candidate in candidates if candidate and candidate.exists()), None)
+    found = next((candidate for candidate in candidates if candidate and os.path.exists(candidate)), None)
     if found is None:
-        raise UserError(f"{path}: {shorten(place)} is not there or leaves {root}; tell the set's folder by --root")
+        where = f"{printable(path)}: {shorten(place)}"
+        raise UserError(f"{where} is not there or leaves {printable(root)}; tell the set's folder by --root")
     if require_inside(found, root).is_dir():
         return find_images(found)
-    images = []
-    for number, line in enumerate(read_text(found).splitlines(), 1):
+    images: dict[Path, None] = {}
+    for number, line in enumerate(io.StringIO(read_text(found, MAX_LIST_BYTES)), 1):
         if line.strip():
             image = _below((found.parent if line.startswith("./") else start) / line.strip(), root)
+            where = f"{printable(found)}: line {number}: {shorten(line.strip())}"
             if image is None:
-                raise UserError(f"{found}: line {number}: {shorten(line)} leaves {root}")
-            images.append(image)
-    return images
+                raise UserError(f"{where} leaves {printable(root)}")
+            if image in images or not os.path.isfile(image):  # told here, so that a list without end is not read on
+                raise UserError(f"{where} is {'listed twice' if image in images else 'no image file'}")
+            images[image] = None
+    return list(images)
 
 
 def _below(path: Path, root: Path) -> Path | None:
