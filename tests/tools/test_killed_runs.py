@@ -15,7 +15,7 @@ from conftest import ROOT, fields, read_history
 KILLS = int(os.environ.get("KILLS", "30"))
 SIGNALS = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
 # A process is killed at a moment up to so long after it began to train, or else it ends.
-MOST_SECONDS = 4.0
+MOST_SECONDS = 3.0
 
 
 def command(data: Path, output: Path, workers: int, resume: bool) -> list[str]:
