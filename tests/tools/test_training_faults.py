@@ -250,6 +250,29 @@ def test_more_epochs_are_refused_where_the_schedule_would_differ(
     assert len(read_history(tmp_path / "origin")) == 5
 
 
+def test_more_epochs_are_as_if_asked_for_from_the_start_where_the_schedule_allows(
+    tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    """Stopped in the warm-up of a run of 3 epochs, which a run of 5 has as well."""
+    fault = (
+        "import os, signal\n"
+        "from yolox_gssam.engine.trainer import Trainer\n"
+        "inner = Trainer.train_one_iter\n"
+        "def stop(self, *batch):\n"
+        "    inner(self, *batch)\n"
+        "    if self.iter == 1: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "Trainer.train_one_iter = stop\n"
+    )
+    stopped = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path / "parts"))
+    assert stopped.returncode == 128 + signal.SIGTERM, stopped.stderr
+    assert "in epoch 1 after iteration 2 of 3" in stopped.stderr
+    for name, flags in (("parts", ["--resume"]), ("whole", [])):
+        result = run_tool("train", *TRAIN, *flags, *fields(tiny_dataset, tmp_path / name, max_epoch=5))
+        assert result.returncode == 0, result.stderr
+    one, two = (torch.load(tmp_path / n / "origin" / "latest_ckpt.pth", weights_only=True) for n in ("parts", "whole"))
+    assert all(torch.equal(value, two["model"][name]) for name, value in one["model"].items())
+
+
 def test_two_runs_of_one_seed_are_the_same(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
     states = []
     for name, workers, seed in (("one", 0, 5), ("two", 2, 5), ("other", 0, 6)):
