@@ -212,3 +212,14 @@ def test_shrinkage(good_set: Path, size_hw: tuple[int, int], below: int, vanishe
 
 def test_shrinkage_of_nothing() -> None:
     assert shrinkage([], (640, 640)).objects == 0
+
+
+def test_a_file_of_endless_faults_is_not_read_to_its_end(root: Path) -> None:
+    path = root / "annotations" / "train.json"
+    document = json.loads(path.read_text())
+    wrong = {"category_id": 1, "image_id": -1, "bbox": [0, 0, 1, 1]}
+    document["annotations"] = [{**wrong, "id": number + 1} for number in range(20_000)]
+    path.write_text(json.dumps(document))
+    faults = check_dataset(root)
+    assert len(faults) == 10_001
+    assert "more are not looked for" in str(faults[-1])

@@ -18,6 +18,13 @@ from yolox_gssam.progress import progress_bar
 MIN_SIDE = 2.0
 """Pixels of the network's input: an object with a shorter side below this can hardly be found."""
 
+MAX_FAULTS = 10_000
+"""Faults after which no more are looked for: nobody reads so many, and a broken file may have millions."""
+
+
+class _EnoughError(Exception):
+    """`MAX_FAULTS` are found."""
+
 
 @dataclass(frozen=True)
 class Shrinkage:
@@ -39,29 +46,43 @@ def check_dataset(root: Path) -> list[Fault]:
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
     sized images, for links out of the set, for images (by name and by content) and groups in two parts, for classes
-    that differ between parts, and for changes since dataset.json was written.
+    that differ between parts, and for changes since dataset.json was written. Stops at `MAX_FAULTS`.
 
     Raises:
         UserError: no data set in there.
     """
     faults: list[Fault] = []
-    splits = read_splits(root, faults.append)
-    seen = _Seen(faults.append)
+
+    def report(fault: Fault) -> None:
+        faults.append(fault)
+        if len(faults) == MAX_FAULTS:
+            raise _EnoughError
+
+    try:
+        _find_faults(root, faults, report)
+    except _EnoughError:
+        faults.append(Fault(root, "", f"{MAX_FAULTS:,} faults: more are not looked for"))
+    return faults
+
+
+def _find_faults(root: Path, faults: list[Fault], report: Report) -> None:
+    """Gives every fault to `report`, which puts it into `faults`."""
+    splits = read_splits(root, report)
+    seen = _Seen(report)
     digests: dict[str, str] = {}
     everything = [(part, split, image) for part, split in splits.items() for image in split.images]
     with progress_bar(everything, description="check", unit="images") as bar:
         for part, split, image in bar:
-            data = _check_image(split, image, faults.append)
+            data = _check_image(split, image, report)
             digest = hashlib.sha256(data).hexdigest() if data else None
             seen.add(part, split, image, digest)
             if digest:
                 digests[f"images/{image.file_name}"] = digest
     classes = {split.classes for split in splits.values()}
     if len(classes) > 1:
-        faults.append(Fault(root / "annotations", "", f"the parts differ in their classes: {shorten(sorted(classes))}"))
+        report(Fault(root / "annotations", "", f"the parts differ in their classes: {shorten(sorted(classes))}"))
     if not faults:
         faults += _changes(root, digests, list(splits.values()))
-    return faults
 
 
 def shrinkage(splits: list[CocoSplit], size_hw: tuple[int, int]) -> Shrinkage:
