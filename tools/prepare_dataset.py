@@ -9,7 +9,7 @@ from typing import Any
 
 from yolox_gssam.cli import run_tool
 from yolox_gssam.data.builder import Record, build_dataset
-from yolox_gssam.data.check import MIN_SIDE, check_dataset, read_splits, shrinkage
+from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.samples import LabelledSet, group_by_name
@@ -222,11 +222,12 @@ def _check(args: argparse.Namespace) -> int:
     faults = check_dataset(args.root)
     for fault in faults:
         print(fault)
-    counts = shrinkage(list(read_splits(args.root, lambda fault: None).values()), tuple(args.input_size))
-    print(
-        f"at {args.input_size[0]} x {args.input_size[1]}: {counts.below} of {counts.objects} objects are below "
-        f"{MIN_SIDE:g} pixels, {counts.vanished} of them below 1"
-    )
+    if len(faults) < MAX_FAULTS:
+        counts = shrinkage(list(read_splits(args.root, lambda fault: None).values()), tuple(args.input_size))
+        print(
+            f"at {args.input_size[0]} x {args.input_size[1]}: {counts.below} of {counts.objects} objects are below "
+            f"{MIN_SIDE:g} pixels, {counts.vanished} of them below 1"
+        )
     print(f"{len(faults)} faults" if faults else "no faults")
     return 1 if faults else 0
 
