@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,18 @@ def fields(data: Path, output: Path, **more: object) -> list[str]:
 
 def read_history(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "history.csv").open()))
+
+
+def read_until(process: "subprocess.Popen[str]", mark: str) -> list[str]:
+    """Reads what a process says on standard error until a line holds the mark, and goes on in a thread; the lines."""
+    lines: list[str] = []
+    assert process.stderr is not None
+    for line in process.stderr:
+        lines.append(line)
+        if mark in line:
+            break
+    threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True).start()
+    return lines
 
 
 @pytest.fixture(scope="session")

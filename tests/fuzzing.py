@@ -14,9 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from yolox_gssam.data.faults import Fault, Report
+from yolox_gssam.data.formats.samples import LabelledSet
+from yolox_gssam.data.paths import is_inside
 from yolox_gssam.errors import UserError
 
 FACTOR = int(os.environ.get("FUZZ_EXAMPLES", "1"))
@@ -47,6 +51,26 @@ def attempt(read: Callable[[], T]) -> T | None:
         assert ": " in message, message
         assert len(message) < 3000, message
         return None
+
+
+def check_labelled(read: Callable[[Report], LabelledSet], root: Path) -> None:
+    """Reads a set of a user's own; what comes of it lies inside `root`."""
+    faults: list[Fault] = []
+    labelled = attempt(lambda: read(faults.append))
+    assert all(str(fault).isprintable() for fault in faults)
+    if labelled is not None:
+        "".join(labelled.classes).encode()
+        for sample in labelled.samples:
+            assert is_inside(sample.path, root)
+            assert np.isfinite(sample.boxes_xywh).all()
+            assert all(0 <= label < len(labelled.classes) for label in sample.labels)
+
+
+def new_folder(path: Path) -> Path:
+    """The folder without what an example before left in it."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
 
 
 NUMBERS = st.one_of(

@@ -6,6 +6,7 @@ import math
 
 from yolox_gssam.cli import run_tool
 from yolox_gssam.engine.launch import launch
+from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
 
 
@@ -36,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--save-every-minutes",
         type=_positive,
-        default=10.0,
+        default=SAVE_EVERY_MINUTES,
         metavar="MIN",
         help="save within an epoch, too, once so much time has passed",
     )

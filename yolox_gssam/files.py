@@ -1,5 +1,6 @@
-"""Files that are whole or not there: written beside the target, flushed, then renamed."""
+"""Files that are whole or not there: written beside the target, flushed, then renamed. And what they are known by."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from yolox_gssam.data.faults import printable
 from yolox_gssam.errors import UserError
 
 
@@ -59,6 +61,22 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with Path(path).open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def _flush_folder(folder: Path) -> None:

@@ -1,14 +1,13 @@
 """Image files of any content: pixels of the size that their head says, or one line."""
 
 import io
-import shutil
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fuzzing import attempt, damaged, fuzz, spoil
+from fuzzing import attempt, damaged, fuzz, new_folder, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,7 +21,7 @@ def encoded(kind: str, height: int = 24, width: int = 36, **options: object) -> 
     if kind != "TIFF":  # one that is turned is refused where an older OpenCV turns it whatever it is told
         exif[0x0112] = 6
     stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, kind, exif=exif, **options)  # type: ignore[arg-type]
+    Image.fromarray(pixels).save(stream, kind, exif=exif, **options)
     return stream.getvalue()
 
 
@@ -92,9 +91,7 @@ def test_junk(data: bytes, start: bytes) -> None:
 @fuzz(30)
 @given(data=st.data())
 def test_links_and_pipes(tmp_path: Path, data: st.DataObject) -> None:
-    folder = tmp_path / "set"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder = new_folder(tmp_path / "set")
     path = folder / "a.jpg"
     path.write_bytes(FILES["jpeg"])
     spoil(data, folder)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from fuzzing import VALUES, attempt, damaged, fuzz, spoil
+from fuzzing import VALUES, attempt, damaged, fuzz, new_folder, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -71,10 +71,7 @@ def test_files(tmp_path: Path, data: bytes) -> None:
 @fuzz(30)
 @given(data=st.data())
 def test_links_and_pipes(tmp_path: Path, data: st.DataObject) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir(exist_ok=True)
-    for path in folder.iterdir():
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    folder = new_folder(tmp_path / "set")
     (folder / "a.pth").write_bytes(ZIPPED)
     spoil(data, folder)
     attempt(lambda: load_checkpoint(folder / "a.pth"))

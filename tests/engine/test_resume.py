@@ -68,7 +68,7 @@ def test_the_same_run_has_no_differences() -> None:
     ],
 )
 def test_another_run_says_what_differs(change: dict[str, object], words: str) -> None:
-    assert replace(RUN, **change).differences(asdict(RUN)) == [words]  # type: ignore[arg-type]
+    assert replace(RUN, **change).differences(asdict(RUN)) == [words]
 
 
 def test_another_schedule_is_refused_with_what_differs() -> None:
@@ -79,7 +79,7 @@ def test_another_schedule_is_refused_with_what_differs() -> None:
         ({"without_mosaic": True}, "mosaic off in epoch 2"),
         ({"validated": True}, "a validation after epoch 2"),
     ):
-        other = [steps[0], replace(steps[1], **change), steps[2]]  # type: ignore[arg-type]
+        other = [steps[0], replace(steps[1], **change), steps[2]]
         with pytest.raises(UserError, match=words):
             resume.require_same_schedule(steps, other, (3, 6))
 
@@ -91,7 +91,7 @@ def test_random_states_come_back(tmp_path: Path) -> None:
     torch.save(resume.random_states(), path)
 
     def draw() -> list[float]:
-        return [random.gauss(0, 1), float(np.random.standard_normal()), float(torch.rand(1))]  # noqa: NPY002
+        return [random.gauss(0, 1), float(np.random.standard_normal()), float(torch.rand(1))]  # noqa: NPY002 - the one that is stored
 
     expected = draw()
     resume.restore_random_states(torch.load(path, weights_only=True))

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fuzzing import attempt, damaged, fuzz, spoil
+from fuzzing import attempt, damaged, fuzz, new_folder, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,10 +81,7 @@ def test_junk_and_lists(tmp_path: Path, data: bytes, name: str) -> None:
 @fuzz(30)
 @given(data=st.data())
 def test_links_and_pipes(tmp_path: Path, data: st.DataObject) -> None:
-    folder = tmp_path / "set"
-    folder.mkdir(exist_ok=True)
-    for path in folder.iterdir():
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    folder = new_folder(tmp_path / "set")
     (folder / "a.mp4").touch()
     spoil(data, folder)
     check_video(folder / "a.mp4")

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, RunTool, fields, read_history
+from conftest import ROOT, RunTool, fields, read_history, read_until
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -72,13 +71,7 @@ def test_a_killed_process_ends_the_job_and_one_process_goes_on(
     options = ["-b", 8, "--save-every-minutes", 0.001, *frozen(tiny_dataset, tmp_path)]
     command = [*TORCHRUN, *train_command(*options)]
     job = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    lines: list[str] = []
-    assert job.stderr is not None
-    for line in job.stderr:
-        lines.append(line)
-        if "epoch 2:" in line:
-            break
-    threading.Thread(target=lambda: lines.extend(job.stderr or ()), daemon=True).start()
+    lines = read_until(job, "epoch 2:")
     os.kill(process_of_rank(1, job.pid), signal.SIGKILL)
     started = time.monotonic()
     assert job.wait(60) != 0

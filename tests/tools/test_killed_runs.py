@@ -5,12 +5,11 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from conftest import ROOT, fields, read_history
+from conftest import ROOT, fields, read_history, read_until
 
 KILLS = int(os.environ.get("KILLS", "30"))
 SIGNALS = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
@@ -39,18 +38,6 @@ def start(arguments: list[str]) -> "subprocess.Popen[str]":
     )
 
 
-def wait_for_training(process: "subprocess.Popen[str]") -> list[str]:
-    """Reads what the process says until it begins to train, and goes on reading in a thread; returns the lines."""
-    lines: list[str] = []
-    assert process.stderr is not None
-    for line in process.stderr:
-        lines.append(line)
-        if "training:" in line:
-            break
-    threading.Thread(target=lambda: lines.extend(process.stderr or ()), daemon=True).start()
-    return lines
-
-
 def run_with_kills(data: Path, output: Path, workers: int, kills: int, seed: int) -> tuple[list[Path], list[str]]:
     """Kills a run so many times, resumes it each time, and lets it end; where it ends before, goes on with another one.
 
@@ -63,7 +50,7 @@ def run_with_kills(data: Path, output: Path, workers: int, kills: int, seed: int
         run = output / f"run_{len(runs)}" / "gssam_sig_res_p1"
         arguments = command(data, run.parent, workers, resume=(run / "latest_ckpt.pth").exists())
         process = start(arguments)
-        lines = wait_for_training(process)
+        lines = read_until(process, "training:")
         number, delay = rng.choice(SIGNALS), rng.uniform(0, MOST_SECONDS)
         try:
             status = process.wait(delay if len(record) < kills else 300)
@@ -111,7 +98,7 @@ def assert_same(one: object, two: object, where: str) -> None:
 def test_killed_and_resumed_runs_end_as_the_whole_run(tiny_dataset: Path, tmp_path: Path) -> None:
     """Weights, their average, optimizer, random states and metrics, in the latest and in the best checkpoint."""
     process = start(command(tiny_dataset, tmp_path / "whole", workers=0, resume=False))
-    lines = wait_for_training(process)
+    lines = read_until(process, "training:")
     assert process.wait(300) == 0, "".join(lines)
     whole = tmp_path / "whole" / "gssam_sig_res_p1"
     with ThreadPoolExecutor(2) as pool:

@@ -32,6 +32,18 @@ def run_with_fault(fault: str, *arguments: object) -> "subprocess.CompletedProce
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
 
+def at_epoch_end(line: str) -> str:
+    """Lines that run one more, before whatever an epoch's end does; `self` is the trainer."""
+    return (
+        "from yolox_gssam.engine.trainer import Trainer\n"
+        "inner = Trainer.after_epoch\n"
+        "def spoil(self):\n"
+        f"    {line}\n"
+        "    inner(self)\n"
+        "Trainer.after_epoch = spoil\n"
+    )
+
+
 def last_line(result: "subprocess.CompletedProcess[str]") -> str:
     assert "Traceback" not in result.stderr, result.stderr
     return result.stderr.strip().splitlines()[-1]
@@ -94,33 +106,19 @@ def test_an_image_that_breaks_in_the_middle_of_a_run(dataset: Path, tmp_path: Pa
         ("path.unlink()", "train_3.jpg: no such image file"),
         ("path.write_bytes(path.read_bytes() + b' ')", "train_3.jpg: changed while the run used it"),
     ):
-        fault = (
-            "import pathlib\n"
-            "from yolox_gssam.engine.trainer import Trainer\n"
-            "inner = Trainer.after_epoch\n"
-            "def spoil(self):\n"
-            f"    path = pathlib.Path({str(dataset)!r}, 'images', 'train_3.jpg')\n"
-            f"    if self.epoch == 0: {damage}\n"
-            "    inner(self)\n"
-            "Trainer.after_epoch = spoil\n"
-        )
+        path = dataset / "images" / "train_3.jpg"
+        fault = f"import pathlib\npath = pathlib.Path({str(path)!r})\n" + at_epoch_end(f"if self.epoch == 0: {damage}")
         options = fields(dataset, tmp_path, data_num_workers=workers)
-        content = (dataset / "images" / "train_3.jpg").read_bytes()
+        content = path.read_bytes()
         result = run_with_fault(fault, *TRAIN, *options)
         assert result.returncode == 1
         assert message in last_line(result)
-        (dataset / "images" / "train_3.jpg").write_bytes(content)
+        path.write_bytes(content)
 
 
 def test_labels_that_change_under_the_run(dataset: Path, tmp_path: Path) -> None:
-    fault = (
-        "import pathlib\n"
-        "from yolox_gssam.engine.trainer import Trainer\n"
-        "inner = Trainer.after_epoch\n"
-        "def spoil(self):\n"
-        f"    with open({str(dataset / 'annotations' / 'train.json')!r}, 'a') as stream: stream.write(' ')\n"
-        "    inner(self)\n"
-        "Trainer.after_epoch = spoil\n"
+    fault = at_epoch_end(
+        f"with open({str(dataset / 'annotations' / 'train.json')!r}, 'a') as stream: stream.write(' ')"
     )
     result = run_with_fault(fault, *TRAIN, *fields(dataset, tmp_path))
     assert result.returncode == 1
@@ -155,14 +153,8 @@ def test_too_little_memory(tiny_dataset: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_dataset: Path, tmp_path: Path) -> None:
     """From the second epoch on no file may grow beyond 100 kB."""
-    fault = (
-        "import resource\n"
-        "from yolox_gssam.engine.trainer import Trainer\n"
-        "inner = Trainer.after_epoch\n"
-        "def fill(self):\n"
-        "    if self.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "    inner(self)\n"
-        "Trainer.after_epoch = fill\n"
+    fault = "import resource\n" + at_epoch_end(
+        "if self.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     )
     result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path))
     assert result.returncode == 1

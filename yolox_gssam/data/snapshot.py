@@ -6,6 +6,7 @@ from pathlib import Path
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.faults import printable
 from yolox_gssam.errors import UserError
+from yolox_gssam.files import sha256_of
 
 CHANGED = "changed while the run used it; put it back as it was and go on with --resume, or start a new run"
 
@@ -25,7 +26,7 @@ class Snapshot:
 
     def __init__(self, split: CocoSplit) -> None:
         self.split = split
-        self._annotations = _sha256(split.path)
+        self._annotations = sha256_of(split.path)
         self._states = {path: _state(path) for path in self._image_paths()}
 
     def hash(self) -> str:
@@ -38,7 +39,7 @@ class Snapshot:
 
     def check_annotations(self) -> None:
         """Raises UserError if the annotation file is not what it was."""
-        if _sha256(self.split.path) != self._annotations:
+        if sha256_of(self.split.path) != self._annotations:
             raise UserError(f"{printable(self.split.path)}: {CHANGED}")
 
     def check_image(self, path: Path) -> None:
@@ -58,10 +59,3 @@ def _state(path: Path) -> tuple[int, int]:
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return -1, 0
     return status.st_size, status.st_mtime_ns
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error

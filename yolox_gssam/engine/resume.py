@@ -14,6 +14,7 @@ from loguru import logger
 
 from yolox_gssam.engine.checkpoint import load_checkpoint
 from yolox_gssam.errors import UserError
+from yolox_gssam.files import sha256_of
 
 LATEST, PREVIOUS, BEST = "latest_ckpt.pth", "previous_ckpt.pth", "best_ckpt.pth"
 # Fields that a resumed run may change: where things lie and how often it speaks. `max_epoch` is judged by its schedule.
@@ -65,8 +66,8 @@ class RunIdentity:
 def source_hash(experiment: object) -> str:
     """SHA-256 of the file that an experiment's class stands in; "" if it stands in none."""
     try:
-        return hashlib.sha256(Path(inspect.getfile(type(experiment))).read_bytes()).hexdigest()
-    except (OSError, TypeError):
+        return sha256_of(inspect.getfile(type(experiment)))
+    except (UserError, TypeError):
         return ""
 
 

@@ -1,6 +1,5 @@
 """Where numbers come from: the data, the weights, the command, the machine and the versions."""
 
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -14,7 +13,7 @@ import torch
 
 import yolox_gssam
 from yolox_gssam.data.coco import CocoSplit
-from yolox_gssam.errors import UserError
+from yolox_gssam.files import sha256_of
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
     packages = ("torch", "torchvision", "yolox", "pycocotools", "numpy", "opencv-python")
     return Provenance(
         annotations=str(split.path),
-        annotations_sha256=_sha256(split.path),
+        annotations_sha256=sha256_of(split.path),
         dataset_hash=_dataset_hash(split.path.parent.parent / "dataset.json"),
         checkpoint=str(checkpoint),
-        checkpoint_sha256=_sha256(checkpoint),
+        checkpoint_sha256=sha256_of(checkpoint),
         command=shlex.join([Path(sys.executable).name, *sys.argv]),
         hardware={"device": device, "cpu": _cpu_name(), "cores": _cores(), "threads": torch.get_num_threads()},
         versions={
@@ -64,17 +63,6 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
             "system": platform.platform(),
         },
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
 
 
 def _dataset_hash(path: Path) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fuzzing import attempt, damaged, fuzz, spoil
+from fuzzing import attempt, damaged, fuzz, new_folder, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,9 +133,7 @@ def test_damaged_real_clip(tmp_path: Path) -> None:
 @given(data=st.data())
 def test_links_and_pipes(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "around" / "set"
-    (root / "Video_V").mkdir(parents=True, exist_ok=True)
-    for path in (root / "Video_V").iterdir():
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+    new_folder(root / "Video_V")
     clip = root / "Video_V" / "V_DRONE_001.mp4"
     clip.touch()
     label_path(clip).touch()

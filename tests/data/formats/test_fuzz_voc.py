@@ -5,13 +5,12 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
-from fuzzing import NAMES, NUMBERS, attempt, damaged, fuzz, spoil
+from fuzzing import NAMES, NUMBERS, attempt, check_labelled, damaged, fuzz, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
 from yolox_gssam.data.faults import Fault
 from yolox_gssam.data.formats.voc import read_voc_file, read_voc_set
-from yolox_gssam.data.paths import is_inside
 
 XML = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<annotation><filename>a.jpg</filename>'
@@ -75,15 +74,7 @@ def make_set(root: Path) -> Path:
 
 def check_set(root: Path, keep_split: bool) -> None:
     """Reads a set; what comes of it lies inside."""
-    faults: list[Fault] = []
-    labelled = attempt(lambda: read_voc_set(root, report=faults.append, keep_split=keep_split))
-    assert all(str(fault).isprintable() for fault in faults)
-    if labelled is not None:
-        "".join(labelled.classes).encode()
-        for sample in labelled.samples:
-            assert is_inside(sample.path, root)
-            assert np.isfinite(sample.boxes_xywh).all()
-            assert all(0 <= label < len(labelled.classes) for label in sample.labels)
+    check_labelled(lambda report: read_voc_set(root, report=report, keep_split=keep_split), root)
 
 
 @fuzz(500)

@@ -4,15 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from fuzzing import NAMES, NUMBERS, VALUES, altered, attempt, damaged, fuzz, spoil
+from fuzzing import NAMES, NUMBERS, VALUES, altered, attempt, check_labelled, damaged, fuzz, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
 from yolox_gssam.data.faults import Fault
 from yolox_gssam.data.formats.yolo import read_label_file, read_yolo_set
-from yolox_gssam.data.paths import is_inside
 
 LABELS = b"1 0.5 0.5 0.2 0.4\n0 0.1 0.1 0.2 0.2\r\n1 0.2 0.3 0.6 0.25 0.5 0.75\n"
 SETTINGS: dict[str, Any] = {
@@ -59,15 +57,7 @@ def make_set(root: Path) -> Path:
 
 def check_set(root: Path, source: Path, **options: Any) -> None:
     """Reads a set; what comes of it lies inside."""
-    faults: list[Fault] = []
-    labelled = attempt(lambda: read_yolo_set(source, report=faults.append, **options))
-    assert all(str(fault).isprintable() for fault in faults)
-    if labelled is not None:
-        "".join(labelled.classes).encode()
-        for sample in labelled.samples:
-            assert is_inside(sample.path, root)
-            assert np.isfinite(sample.boxes_xywh).all()
-            assert all(0 <= label < len(labelled.classes) for label in sample.labels)
+    check_labelled(lambda report: read_yolo_set(source, report=report, **options), root)
 
 
 @fuzz(400)
