@@ -1,10 +1,12 @@
 """The embedding: its parameters, and how far a value sees."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
-from yolox_gssam.attention.embedding import Embedding
+from yolox_gssam.attention.embedding import Embedding, SpatialConvolution
 from yolox_gssam.errors import UserError
 
 
@@ -72,3 +74,36 @@ def test_normalisations_are_batch_norms_to_yolox(kind: str) -> None:
 def test_bad_options(arguments: tuple[object, ...], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Embedding(*arguments)
+
+
+@pytest.mark.parametrize("height", [1, 6, 7, 8, 12, 40])
+def test_strips_give_the_plain_convolution_and_its_gradients(height: int) -> None:
+    convolution = SpatialConvolution().double()
+    images = torch.randn(2, 1, height, 11, dtype=torch.float64)
+    results = []
+    for forward in (convolution, partial(nn.Conv2d.forward, convolution)):
+        inputs = images.clone().requires_grad_()
+        convolution.zero_grad()
+        outputs = forward(inputs)
+        outputs.square().sum().backward()
+        results.append((outputs, inputs.grad, convolution.weight.grad.clone()))
+    for ours, plain in zip(*results, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "convolutions"), [("pointwise", 4), ("dual", 4)], ids=["pointwise", "dual-merges-its-two"]
+)
+@pytest.mark.parametrize("dual_kernel", [1, 3])
+def test_folded_for_inference(kind: str, convolutions: int, dual_kernel: int) -> None:
+    embedding = Embedding(5, 3, kind=kind, dual_kernel=dual_kernel).double()
+    for _ in range(3):  # statistics that are not those of fresh weights
+        embedding(3 * torch.randn(4, 5, 16, 9, dtype=torch.float64) + 1)
+    embedding.eval()
+    images = torch.randn(2, 5, 16, 9, dtype=torch.float64)
+    with torch.no_grad():
+        expected = embedding(images)
+        embedding.fold()
+        torch.testing.assert_close(embedding(images), expected, rtol=1e-10, atol=1e-12)
+    assert sum(isinstance(module, nn.Conv2d) for module in embedding.modules()) == convolutions
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in embedding.modules())

@@ -4,9 +4,11 @@ import copy
 
 import pytest
 import torch
+from thop import profile
 from torch import nn
 from yolox.exp import get_exp
 
+from yolox_gssam.attention.embedding import SpatialConvolution
 from yolox_gssam.engine.checkpoint import load_weights
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import GSSAM_STAGES
@@ -122,3 +124,11 @@ def test_options_for_the_wrong_number_of_stages_are_refused() -> None:
 def test_unknown_attention_is_refused() -> None:
     with pytest.raises(UserError, match="gssam"):
         add_attention(nano(), "gsam", 1, {})
+
+
+def test_operations_of_the_attention_are_counted() -> None:
+    images = (torch.zeros(1, 1, 16, 16),)
+    assert profile(SpatialConvolution(), images, verbose=False) == profile(
+        nn.Conv2d(1, 1, 3, padding=1, bias=False), images, verbose=False
+    )
+    assert profile(SpatialConvolution(), images, verbose=False)[0] > 0

@@ -1,7 +1,12 @@
 """The map to be compared: one value a pixel from C channels (Eq. 2 of the GSSAM paper, see gssam.py)."""
 
+import copy
+from typing import cast
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolox_gssam.errors import UserError
 
@@ -33,13 +38,28 @@ class Embedding(nn.Sequential):
         if kind == "dual":
             layers = [_TwoConvolutions(channels, dual_kernel), _BatchNorm(1)]
             layers += [nn.ReLU(inplace=True)] if num_convs else []
-            layers += [_spatial_convolution() for _ in range(num_convs)]
+            layers += [SpatialConvolution() for _ in range(num_convs)]
         else:
             layers = [nn.Conv2d(channels, 1, 1, bias=False)]
             for _ in range(num_convs):
-                layers += [_BatchNorm(1), nn.ReLU(inplace=True), _spatial_convolution()]
+                layers += [_BatchNorm(1), nn.ReLU(inplace=True), SpatialConvolution()]
         super().__init__(*layers)
         self.receptive_field = (dual_kernel if kind == "dual" else 1) + 2 * num_convs
+
+    def fold(self) -> None:
+        """Merges, for inference, what reads the input into one convolution, and each BatchNorm into the convolution
+        before it. The values stay the same up to rounding."""
+        layers: list[nn.Module] = []
+        for layer in self:
+            if isinstance(layer, _TwoConvolutions):
+                layers.append(layer.merged())
+            elif isinstance(layer, _BatchNorm):
+                layers[-1] = fuse_conv_bn_eval(cast(nn.Conv2d, layers[-1]), layer)
+            else:
+                layers.append(layer)
+        self._modules.clear()
+        for index, layer in enumerate(layers):
+            self.add_module(str(index), layer)
 
 
 class _TwoConvolutions(nn.Module):
@@ -51,6 +71,14 @@ class _TwoConvolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.pointwise(x) + self.spatial(x)
 
+    def merged(self) -> nn.Conv2d:
+        """One convolution with the same result."""
+        merged = copy.deepcopy(self.spatial)
+        margin = merged.kernel_size[0] // 2
+        merged.weight = nn.Parameter(self.spatial.weight + F.pad(self.pointwise.weight, [margin] * 4))
+        merged.bias = self.pointwise.bias
+        return merged
+
 
 class _BatchNorm(nn.BatchNorm2d):
     """For a single value, which has no variance and where torch raises in training, uses the running statistics."""
@@ -61,8 +89,31 @@ class _BatchNorm(nn.BatchNorm2d):
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
-def _spatial_convolution() -> nn.Conv2d:
-    return nn.Conv2d(1, 1, 3, padding=1, bias=False)
+class SpatialConvolution(nn.Conv2d):
+    """A 3x3 convolution of one channel without bias, (B, 1, H, W) -> the same shape.
+
+    On a CPU, kernels compute eight channels at a time and throw seven away here. So the map is cut into strips that
+    stand as the channels of a depthwise convolution, each with the neighbouring rows above and below: the same sums,
+    several times faster, forward and backward.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, _, H, W = x.shape
+        count = next(strips for strips in (8, 4, 2, 1) if H % strips == 0)
+        if count == 1 or x.device.type != "cpu":
+            return super().forward(x)
+        strips = x.reshape(B, count, H // count, W)
+        border = torch.zeros_like(strips[:, :1, :1])
+        above = torch.cat((border, strips[:, :-1, -1:]), dim=1)
+        below = torch.cat((strips[:, 1:, :1], border), dim=1)
+        weight = self.weight.expand(count, 1, 3, 3)
+        bias = None if self.bias is None else self.bias.expand(count)
+        return F.conv2d(torch.cat((above, strips, below), dim=2), weight, bias, padding=(0, 1), groups=count).reshape(
+            B, 1, H, W
+        )
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -10,16 +10,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from thop.profile import register_hooks
 from torch import Tensor, nn
 from yolox.models import YOLOPAFPN, YOLOX
 
 from yolox_gssam.attention import build_attention
+from yolox_gssam.attention.embedding import SpatialConvolution
 from yolox_gssam.errors import UserError
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
 from yolox_gssam.models.head import DroneHead
 
 # yolox 0.3.0 names autocast as torch once did; its user can do nothing about it.
 warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.autocast", category=FutureWarning)
+
+# thop, by which YOLOX counts operations, knows layers by their exact class.
+register_hooks[SpatialConvolution] = register_hooks[nn.Conv2d]
 
 # Channels of dark3, dark4 and dark5 at width 1.0.
 IN_CHANNELS = (256, 512, 1024)
