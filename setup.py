@@ -3,6 +3,8 @@ versions that no longer exist. `make install` or README.md tell how to get it.""
 
 from setuptools import find_packages, setup
 
+FAST = ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0"]
+
 setup(
     name="yolox-gssam",
     version="0.1.0",
@@ -29,7 +31,12 @@ setup(
         "mat-io>=1.0; python_version >= '3.11'",
     ],
     extras_require={
+        # What runs exported networks, and the fastest on a CPU; INT8 needs nncf besides.
+        "fast": FAST,
+        "int8": [*FAST, "nncf>=2.15"],
         "dev": [
+            *FAST,
+            "nncf>=2.15",
             "hypothesis>=6.100",
             "mypy>=1.10",
             "pytest>=8.0",
@@ -37,6 +44,6 @@ setup(
             "types-tabulate",
             "types-PyYAML",
             "types-defusedxml",
-        ]
+        ],
     },
 )

@@ -5,6 +5,7 @@ examples:
   python tools/demo.py image --path photos/ -c best_ckpt.pth
   python tools/demo.py video --path clip.mp4 -c best_ckpt.pth --save-attention --save-detections csv
   python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
+  python tools/demo.py video --path clip.mp4 -c detector.xml       # exported by tools/export.py: faster on a CPU
   python tools/demo.py webcam --camid 0 -c best_ckpt.pth --show
 """
 
@@ -16,8 +17,9 @@ from pathlib import Path
 from yolox_gssam.cli import run_tool
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
-from yolox_gssam.experiment.loading import load_trained
+from yolox_gssam.experiment.loading import load_detector
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
+from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
@@ -38,13 +40,24 @@ def make_parser() -> argparse.ArgumentParser:
     source.add_argument("--camid", type=int, default=0, metavar="N", help="number of the camera (webcam)")
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="experiment; by default what the checkpoint says")
-    model.add_argument("-c", "--ckpt", required=True, metavar="CKPT", help="checkpoint, as tools/train.py writes it")
+    model.add_argument(
+        "-c", "--ckpt", required=True, metavar="FILE", help="checkpoint of tools/train.py or file of tools/export.py"
+    )
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=_share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
     model.add_argument("--nms", type=_share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
     model.add_argument("--tsize", type=int, metavar="N", help="input size N x N pixels; by default the trained one")
     model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
-    model.add_argument("--fp16", action="store_true", help="mixed precision (float16; bfloat16 on the CPU)")
+    model.add_argument("--fp16", action="store_true", help="16 bit (float16; bfloat16 on the CPU)")
+    model.add_argument(
+        "--backend",
+        choices=("auto", *BACKENDS),
+        default="torch",
+        help="what runs the network; auto: the fastest here, measured once and remembered",
+    )
+    model.add_argument(
+        "--square", action="store_true", help="pad images to the whole input, as eval does, not to multiples of 32"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--output", type=Path, metavar="DIR", help="by default vis_res in the experiment's folder")
     output.add_argument("--save-attention", action="store_true", help="also the attention maps as overlays")
@@ -62,13 +75,22 @@ def main(args: argparse.Namespace) -> int:
         check_display()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
     device = choose_device(args.device)
-    exp, model = load_trained(args.exp_file, args.ckpt, options, device)
+    detector = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
+    exp = detector.exp
+    if args.save_attention and detector.model is None:
+        raise UserError(f"--save-attention needs a checkpoint: {args.ckpt} holds no attention maps")
     predictor = Predictor(
-        model, exp.class_names, exp.test_size, args.conf, args.nms, device, half=args.fp16, class_agnostic=True
+        detector.backend,
+        exp.class_names,
+        exp.test_size,
+        args.conf,
+        args.nms,
+        class_agnostic=True,
+        tight=detector.dynamic_size and not args.square,
     )
     outputs = Outputs(
         folder=args.output or Path(exp.output_dir) / exp.exp_name / "vis_res",
-        attention=partial(attention_maps, model) if args.save_attention else None,
+        attention=partial(attention_maps, detector.model) if args.save_attention else None,
         export=args.save_detections,
         show=args.show,
     )

@@ -22,8 +22,9 @@ from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
 from yolox_gssam.evaluation.provenance import find_provenance
 from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.timing import InferenceTime, time_inference
-from yolox_gssam.experiment.loading import load_trained
+from yolox_gssam.experiment.loading import load_detector
 from yolox_gssam.files import write_json
+from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
 TIMED_IMAGES = 50
@@ -39,10 +40,19 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=_HelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
-    model.add_argument("-c", "--ckpt", required=True, metavar="FILE", help="checkpoint, as tools/train.py writes it")
-    model.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     model.add_argument(
-        "--fp16", action="store_true", help="mixed precision: float16 on CUDA and MPS, bfloat16 on the CPU"
+        "-c", "--ckpt", required=True, metavar="FILE", help="checkpoint of tools/train.py or file of tools/export.py"
+    )
+    model.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
+    model.add_argument("--fp16", action="store_true", help="16 bit: float16 on CUDA and MPS, bfloat16 on the CPU")
+    model.add_argument(
+        "--backend",
+        choices=("auto", *BACKENDS),
+        default="torch",
+        help="what runs the network; auto: the fastest here, measured once and remembered",
+    )
+    model.add_argument(
+        "--tight", action="store_true", help="pad images to multiples of 32 only, as the demo does: faster"
     )
     model.add_argument("-b", "--batch-size", type=_count, default=8, metavar="N", help="images a forward pass")
     model.add_argument("--conf", type=_share, metavar="SCORE", help="least score of a detection; the exp's by default")
@@ -81,12 +91,15 @@ def main(args: argparse.Namespace) -> None:
     setup_log()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
     device = choose_device(args.device)
-    exp, model = load_trained(args.exp_file, args.ckpt, options, device)
+    detector = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
+    exp = detector.exp
+    if args.tight and not detector.dynamic_size:
+        raise UserError(f"{args.ckpt}: takes inputs of one size only; leave out --tight or export with --dynamic-size")
     split = exp.load_split(args.split)
     check_classes(split, exp.class_names, args.ckpt)
     alarm_classes = choose_alarm_classes(split, args.class_name)
     conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
-    predictor = Predictor(model, exp.class_names, exp.test_size, conf, nms, device, half=args.fp16)
+    predictor = Predictor(detector.backend, exp.class_names, exp.test_size, conf, nms, tight=args.tight)
     detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
     report = EvalReport(
         part=args.split,
@@ -97,7 +110,9 @@ def main(args: argparse.Namespace) -> None:
             "input_width": exp.test_size[1],
             "score_threshold": conf,
             "nms_threshold": nms,
-            "precision": "mixed" if args.fp16 else "float32",
+            "precision": detector.precision,
+            "backend": detector.backend.description,
+            "padding": "tight" if args.tight else "square",
         },
         coco=evaluate_coco(split, detections),
         confusion=confusion_matrix(split, detections, args.confusion_score, args.match_iou),

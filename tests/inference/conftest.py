@@ -1,8 +1,11 @@
-"""A small detector with weights that find a lot, since what it finds does not matter here."""
+"""Small detectors with weights that find a lot, since what they find does not matter here."""
 
 import pytest
 import torch
 from yolox.models import YOLOPAFPN, YOLOX, YOLOXHead
+
+from yolox_gssam.experiment import GSSAM_STAGES
+from yolox_gssam.models import add_attention, build_yolox
 
 NUM_CLASSES = 4
 
@@ -12,10 +15,20 @@ def nano() -> YOLOX:
     """Stock YOLOX-nano with random weights whose boxes and scores vary widely."""
     torch.manual_seed(0)
     channels = [256, 512, 1024]
-    model = YOLOX(
-        YOLOPAFPN(0.33, 0.25, in_channels=channels, depthwise=True),
-        YOLOXHead(NUM_CLASSES, 0.25, in_channels=channels, depthwise=True),
-    )
+    neck = YOLOPAFPN(0.33, 0.25, in_channels=channels, depthwise=True)
+    return make_it_find(YOLOX(neck, YOLOXHead(NUM_CLASSES, 0.25, in_channels=channels, depthwise=True)))
+
+
+@pytest.fixture(scope="session")
+def gssam_nano() -> YOLOX:
+    """Such a one with GSSAM at position 1."""
+    torch.manual_seed(0)
+    model = build_yolox(NUM_CLASSES, 0.33, 0.25, depthwise=True)
+    return make_it_find(add_attention(model, "gssam", 1, {**GSSAM_STAGES, "residual": True}))
+
+
+def make_it_find(model: YOLOX) -> YOLOX:
+    """The model in evaluation mode, with statistics and a head that let some anchors find something."""
     # In training mode a forward pass gives the BatchNorms statistics that fit, so that signals do not fade out.
     model.backbone.train()
     for module in model.modules():

@@ -15,6 +15,7 @@ from yolox.models import YOLOX
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference import annotate
 from yolox_gssam.inference.annotate import Outputs, annotate_images, annotate_video
+from yolox_gssam.inference.backends import TorchBackend
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.video import VideoReader
@@ -22,7 +23,8 @@ from yolox_gssam.inference.video import VideoReader
 
 @pytest.fixture
 def predictor(nano: YOLOX) -> Predictor:
-    return Predictor(nano, ("airplane", "bird", "drone", "helicopter"), (96, 96), 0.3, 0.45, "cpu")
+    backend = TorchBackend(nano, torch.device("cpu"))
+    return Predictor(backend, ("airplane", "bird", "drone", "helicopter"), (96, 96), 0.3, 0.45)
 
 
 def cloudy(seed: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:

@@ -13,14 +13,18 @@ from yolox.tools.demo import Predictor as StockPredictor
 from yolox_gssam.data.coco import load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
-from yolox_gssam.inference.predictor import Predictor, letterbox_ratio, predict_split
+from yolox_gssam.inference.backends import TorchBackend
+from yolox_gssam.inference.letterbox import letterbox_ratio
+from yolox_gssam.inference.predictor import Predictor, predict_split
 
 CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
 
 
-def make_predictor(model: YOLOX, test_size: tuple[int, int] = (160, 160), **options: object) -> Predictor:
-    settings = {"score_threshold": 0.5, "nms_threshold": 0.45, "device": "cpu", **options}
-    return Predictor(model, CLASS_NAMES, test_size, **settings)  # type: ignore[arg-type]
+def make_predictor(
+    model: YOLOX, test_size: tuple[int, int] = (160, 160), half: bool = False, score: float = 0.5, **options: bool
+) -> Predictor:
+    backend = TorchBackend(model, torch.device("cpu"), half)
+    return Predictor(backend, CLASS_NAMES, test_size, score, 0.45, **options)
 
 
 def make_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -29,13 +33,14 @@ def make_image(width: int, height: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def outputs_for(boxes_cxcywh: list[list[float]], class_scores: list[list[float]]) -> torch.Tensor:
-    """Decoded outputs of one image: objectness 1, and an anchor that saw nothing."""
-    rows = [[*box, 1.0, *scores] for box, scores in zip(boxes_cxcywh, class_scores, strict=True)]
-    return torch.tensor([[*rows, [0.0] * 9]])
+def candidates_for(boxes_cxcywh: list[list[float]], class_scores: list[list[float]]) -> torch.Tensor:
+    """Candidates on one image: objectness 1."""
+    rows = [[0.0, *box, 1.0, *scores] for box, scores in zip(boxes_cxcywh, class_scores, strict=True)]
+    return torch.tensor(rows)
 
 
-def assert_same(found: Detections, expected: Detections, pixels: float = 1e-4, score: float = 1e-6) -> None:
+def assert_same(found: Detections, expected: Detections, pixels: float = 1e-2, score: float = 1e-4) -> None:
+    """Up to rounding, which these random weights amplify: BatchNorms are folded, another batch takes another kernel."""
     assert len(found) == len(expected)
     np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=pixels)
     np.testing.assert_allclose(found.scores, expected.scores, atol=score)
@@ -71,8 +76,7 @@ def test_a_batch_of_several_sizes_equals_its_images_alone(nano: YOLOX) -> None:
     together = predictor.predict(images)
     assert sum(len(found) for found in together) > 10
     for found, image in zip(together, images, strict=True):
-        # Another batch size takes another convolution kernel, which rounds differently.
-        assert_same(found, predictor.predict([image])[0], pixels=1e-2, score=1e-4)
+        assert_same(found, predictor.predict([image])[0])
 
 
 def test_no_images_give_no_detections(nano: YOLOX) -> None:
@@ -86,7 +90,7 @@ def test_boxes_come_back_to_the_original_pixels(nano: YOLOX, size_hw: tuple[int,
     predictor = make_predictor(nano)
     box = np.array([0.31 * size_hw[1], 0.42 * size_hw[0], 0.31 * size_hw[1] + 12, 0.42 * size_hw[0] + 9])
     left, top, right, bottom = box * min(160 / size_hw[0], 160 / size_hw[1])
-    outputs = outputs_for([[(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]], [[0, 0, 0.9, 0]])
+    outputs = candidates_for([[(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]], [[0, 0, 0.9, 0]])
     before = outputs.clone()
 
     (found,) = predictor.postprocess(outputs, [size_hw])
@@ -99,41 +103,39 @@ def test_boxes_come_back_to_the_original_pixels(nano: YOLOX, size_hw: tuple[int,
 
 @pytest.mark.parametrize(("class_agnostic", "count"), [(False, 2), (True, 1)], ids=["per-class", "agnostic"])
 def test_nms_within_or_across_classes(nano: YOLOX, class_agnostic: bool, count: int) -> None:
-    outputs = outputs_for([[50, 50, 20, 20], [51, 50, 20, 20]], [[0.6, 0, 0, 0], [0, 0, 0.9, 0]])
+    outputs = candidates_for([[50, 50, 20, 20], [51, 50, 20, 20]], [[0.6, 0, 0, 0], [0, 0, 0.9, 0]])
     (found,) = make_predictor(nano, class_agnostic=class_agnostic).postprocess(outputs, [(160, 160)])
     assert len(found) == count
     assert found.labels[0] == 2
 
 
 def test_nothing_above_the_threshold(nano: YOLOX) -> None:
-    outputs = outputs_for([[50, 50, 20, 20]], [[0.4, 0, 0, 0]])
+    outputs = candidates_for([[50, 50, 20, 20]], [[0.4, 0, 0, 0]])
     (found,) = make_predictor(nano).postprocess(outputs, [(160, 160)])
     assert len(found) == 0
 
 
 def test_boxes_without_a_finite_size_are_dropped(nano: YOLOX) -> None:
-    outputs = outputs_for([[50, 50, float("inf"), 20], [50, 50, 20, 20]], [[0.9, 0, 0, 0], [0.8, 0, 0, 0]])
+    outputs = candidates_for([[50, 50, float("inf"), 20], [50, 50, 20, 20]], [[0.9, 0, 0, 0], [0.8, 0, 0, 0]])
     (found,) = make_predictor(nano).postprocess(outputs, [(160, 160)])
     assert found.scores == pytest.approx([0.8])
 
 
-def test_mixed_precision_stays_close(nano: YOLOX) -> None:
-    predictor = make_predictor(nano)
-    batch = predictor.preprocess([make_image(640, 512)])
-    full, mixed = predictor.network(batch), make_predictor(nano, half=True).network(batch)
-    assert mixed.dtype == torch.float32
-    assert not torch.equal(full, mixed)
+def test_16_bit_stays_close(nano: YOLOX) -> None:
+    batch = make_predictor(nano).preprocess([make_image(640, 512)])
+    full, half = (make_predictor(nano, half=half, score=0.0).network(batch) for half in (False, True))
+    assert half.dtype == torch.float32
+    assert not torch.equal(full, half)
     # bfloat16 has 8 bits, and random weights amplify what is lost.
-    assert (full - mixed)[..., :2].abs().median() < 1
-    assert (full - mixed)[..., 4:].abs().median() < 0.02
+    assert (full - half)[:, 1:3].abs().median() < 1
+    assert (full - half)[:, 5:].abs().median() < 0.02
 
 
 def test_the_model_is_left_as_it_was(nano: YOLOX) -> None:
+    before = {name: value.clone() for name, value in nano.state_dict().items()}
     predictor = make_predictor(nano)
     predictor.predict([make_image(64, 64)])
-    assert nano.head.decode_in_inference
-    with pytest.raises(RuntimeError):
-        predictor.network(torch.zeros(1, 5, 160, 160))
+    assert all(torch.equal(value, before[name]) for name, value in nano.state_dict().items())
     assert nano.head.decode_in_inference
 
 
@@ -145,11 +147,6 @@ def test_letterbox_ratio() -> None:
 def test_an_image_that_would_vanish(nano: YOLOX) -> None:
     with pytest.raises(UserError, match="2000 x 3 pixels is too narrow"):
         make_predictor(nano).predict([make_image(2000, 3)])
-
-
-def test_names_must_fit_the_model(nano: YOLOX) -> None:
-    with pytest.raises(ValueError, match="4 classes, but 1 names"):
-        Predictor(nano, ["drone"], (160, 160), 0.5, 0.45, "cpu")
 
 
 @pytest.fixture
@@ -174,7 +171,7 @@ def test_predict_split_gives_each_image_its_own_boxes(nano: YOLOX, coco_set: Pat
         image = cv2.imread(str(coco_set.parent / f"{number}.png"))
         (expected,) = predictor.predict([np.asarray(image, np.uint8)])
         assert len(expected) > 0
-        assert_same(found[100 - 7 * number], expected, pixels=1e-2, score=1e-4)
+        assert_same(found[100 - 7 * number], expected)
 
 
 def test_predict_split_names_an_image_that_cannot_be_read(nano: YOLOX, coco_set: Path) -> None:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from yolox_gssam.attention.contrast import global_contrast
 from yolox_gssam.attention.embedding import Embedding, check_choice
+from yolox_gssam.attention.exported_contrast import exported_contrast
 from yolox_gssam.attention.registry import register_attention
 from yolox_gssam.errors import UserError
 
@@ -42,6 +43,10 @@ class GSSAM(nn.Module):
         residual: adds the input to the output.
         embedding: "pointwise" or "dual", see `Embedding`.
         contrast: "mean" or "sum" over the base points.
+
+    Attributes:
+        max_base_points: the most base points that an exported graph of variable size can compare with; None: as many as
+            the image has that it is traced with.
 
     Raises:
         UserError: a receptive field smaller than the block, whose winner must have seen its block; a bad option.
@@ -67,6 +72,7 @@ class GSSAM(nn.Module):
         self.norm = norm
         self.residual = residual
         self.contrast = contrast
+        self.max_base_points: int | None = None
         receptive_field = self.embedding.receptive_field
         if receptive_field < pool_size:
             raise UserError(
@@ -84,7 +90,11 @@ class GSSAM(nn.Module):
         """(B, C, H, W) -> (B, 1, H, W) in [0, 1], in the dtype of `x`; float32 inside where that is a half type."""
         compared = self.embedding(x)  # (B, 1, H, W)
         base_points = F.max_pool2d(compared, self.pool_size, ceil_mode=True).flatten(1)  # (B, N)
-        contrast = global_contrast(compared.flatten(1), base_points).view(compared.shape)
+        if torch.jit.is_tracing():
+            limit = int(base_points.shape[1]) if self.max_base_points is None else self.max_base_points
+            contrast = exported_contrast(compared.flatten(1), base_points, limit).view(compared.shape)
+        else:
+            contrast = global_contrast(compared.flatten(1), base_points).view(compared.shape)
         if self.contrast == "mean":
             contrast = contrast / base_points.shape[1]
         attention = contrast.sigmoid() if self.norm == "sigmoid" else standardize(contrast)

@@ -5,10 +5,11 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
-from torch import nn
+from yolox.models import YOLOX
 
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.inference.backends import TorchBackend
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
 
@@ -45,7 +46,7 @@ class DroneEvaluator:
 
     def evaluate(
         self,
-        model: nn.Module,
+        model: YOLOX,
         distributed: bool = False,
         half: bool = False,
         trt_file: None = None,
@@ -58,13 +59,11 @@ class DroneEvaluator:
         """
         device = next(model.parameters()).device
         predictor = Predictor(
-            model,
+            TorchBackend(model, torch.device(device), half),
             self.split.classes,
             test_size or self.test_size,
             self.score_threshold,
             self.nms_threshold,
-            torch.device(device),
-            half=half,
         )
         share = share_of_split(self.split, self.batch_size) if distributed else self.split
         detections = predict_split(predictor, share, self.batch_size, self.workers)

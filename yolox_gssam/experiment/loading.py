@@ -1,9 +1,10 @@
-"""Experiments from exp files, and trained networks from checkpoints."""
+"""Experiments from exp files, and trained networks from checkpoints and exported files."""
 
 import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from yolox.models import YOLOX
 from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend, open_exported
+from yolox_gssam.inference.backends.auto import fastest_backend
 
 # What a checkpoint's weights were made for and from; these fields come from it, not from the exp file.
 MODEL_FIELDS = ("depth", "width", "act", "depthwise", "attention", "attention_position", "attention_options")
@@ -83,6 +86,77 @@ def load_trained(
     if not loaded.complete:
         raise UserError(f"{checkpoint}: does not fit {exp.exp_name}: {loaded}; use the exp file it was trained with")
     return exp, model.to(device).eval()
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained network and what runs it.
+
+    Attributes:
+        exp: classes, input size and data set of the network.
+        backend: runs it.
+        model: the network in torch; None for an exported file.
+        dynamic_size: whether it takes inputs smaller than `exp.test_size`.
+        precision: "float32", "16 bit" or "int8".
+    """
+
+    exp: DroneExp
+    backend: Backend
+    model: YOLOX | None
+    dynamic_size: bool
+    precision: str
+
+
+def load_detector(
+    exp_file: str | Path | None,
+    weights: str | Path,
+    options: Sequence[str],
+    device: torch.device,
+    backend: str = "torch",
+    half: bool = False,
+) -> Detector:
+    """A detector from a checkpoint, or from a file that tools/export.py wrote, which is known by its suffix.
+
+    Args:
+        backend: one of `yolox_gssam.inference.backends.BACKENDS` or "auto", the fastest here. An exported file has its
+            own.
+
+    Raises:
+        UserError: as `load_trained`; a backend that is not installed; other settings than the file was exported with.
+    """
+    path = Path(weights)
+    if path.suffix not in FILE_SUFFIXES:
+        exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
+        if backend == "auto":
+            backend = fastest_backend(model, exp.test_size, device, half)
+        built = build_backend(backend, model, exp.test_size, device, half)
+        return Detector(exp, built, model.to(device), True, "16 bit" if half else "float32")
+    opened, info = open_exported(path, device)
+    if backend not in ("torch", "auto", opened.name) or half:
+        raise UserError(f"{path}: is run by {opened.name}, in {info.precision}; leave out --backend and --fp16")
+    exp = DroneExp() if exp_file is None else load_exp(exp_file)
+    fields = exp.fields()
+    for field, value in info.exp.items():
+        # JSON knows no tuples.
+        if field in fields and field in (*INPUT_FIELDS, *DATA_FIELDS):
+            setattr(exp, field, tuple(value) if isinstance(value, list) else value)
+    exp.exp_name = exp.exp_name if exp_file else str(info.exp.get("exp_name", path.stem))
+    exp.test_size, exp.num_classes, exp.class_names = info.input_size, len(info.class_names), info.class_names
+    exp.merge(options)
+    if exp.num_classes != len(info.class_names) or not _fits(exp.test_size, info.input_size, info.dynamic_size):
+        size = f"{info.input_size[0]} x {info.input_size[1]}"
+        raise UserError(
+            f"{path}: was exported for {len(info.class_names)} classes and inputs of {'up to ' * info.dynamic_size}"
+            f"{size} pixels (height x width); export it anew with tools/export.py"
+        )
+    return Detector(exp, opened, None, info.dynamic_size, info.precision)
+
+
+def _fits(size_hw: tuple[int, int], largest_hw: tuple[int, int], smaller_too: bool) -> bool:
+    """Whether a network exported for `largest_hw` takes this input size."""
+    if not smaller_too:
+        return size_hw == largest_hw
+    return size_hw[0] <= largest_hw[0] and size_hw[1] <= largest_hw[1]
 
 
 def _check_attention(exp: DroneExp, trained: dict[str, Any], exp_file: Any, checkpoint: str | Path) -> None:

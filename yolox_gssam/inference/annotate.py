@@ -136,7 +136,7 @@ def _drawn(
     start = time.perf_counter()
     with StopRequest() as stop, progress_bar(description="detect", unit="frames", total=total or None) as bar:
         detected = detect_frames(predictor, until(stop, frames), outputs.attention)
-        for drawn in draw_frames(detected, predictor.class_names, predictor.test_size):
+        for drawn in draw_frames(detected, predictor.class_names):
             summary.frames += 1
             summary.objects += len(drawn.detected.detections)
             summary.detection_seconds += drawn.detected.seconds

@@ -1,4 +1,4 @@
-"""From images to boxes: letterbox, network, decoding, NMS, back to the original image's pixels."""
+"""From images to boxes: letterbox, network, NMS, back to the original image's pixels."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,18 +7,14 @@ from itertools import islice
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from yolox.data.data_augment import preproc
-from yolox.models import YOLOX
-from yolox.utils import postprocess
 
 from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
 from yolox_gssam.detections import Detections
-from yolox_gssam.device import autocast, half_dtype
-from yolox_gssam.errors import UserError
-from yolox_gssam.inference.decode import decode_outputs
+from yolox_gssam.inference.backends.base import Backend
+from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
+from yolox_gssam.inference.nms import choose_detections
 from yolox_gssam.progress import progress_bar
 
 T = TypeVar("T")
@@ -29,43 +25,37 @@ class Predictor:
     """A trained detector, ready for images.
 
     `predict` is `preprocess`, `network` and `postprocess` in a row; they are public so that each can be timed.
-    The boxes are those of YOLOX's own demo (`class_agnostic=True`) or evaluator (`class_agnostic=False`).
+    The boxes are those of YOLOX's own demo (`class_agnostic=True`) or evaluator (`class_agnostic=False`), up
+    to rounding, whatever the backend.
 
     Args:
-        model: YOLOX with its weights. It is moved to `device` and put into evaluation mode.
-        class_names: one for each of the model's classes, in its order.
+        backend: runs the network, see `yolox_gssam.inference.backends`.
+        class_names: one for each of the network's classes, in its order.
         test_size: height and width of the network's input, in pixels, multiples of 32.
         score_threshold: objects with a lower score (objectness times class probability) are dropped.
         nms_threshold: of two boxes with a greater IoU, the one with the lower score is dropped.
-        device: where the network runs.
-        half: mixed precision by autocast, float16 or on the CPU bfloat16. Weights, decoding and NMS stay in float32.
         class_agnostic: NMS across the classes: one object, one box. Otherwise each class on its own.
-
-    Raises:
-        ValueError: the model has another number of classes than there are names.
+        tight: leave out the grey beside the images, see `letterbox`; the backend must take inputs of any size.
     """
 
     def __init__(
         self,
-        model: YOLOX,
+        backend: Backend,
         class_names: Sequence[str],
         test_size: tuple[int, int],
         score_threshold: float,
         nms_threshold: float,
-        device: torch.device | str,
-        half: bool = False,
+        *,
         class_agnostic: bool = False,
+        tight: bool = False,
     ) -> None:
-        if model.head.num_classes != len(class_names):
-            raise ValueError(f"the model has {model.head.num_classes} classes, but {len(class_names)} names were given")
-        self.device = torch.device(device)
-        self.model = model.to(self.device).eval()
+        self.backend = backend
         self.class_names = tuple(class_names)
         self.test_size = test_size
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
-        self.half = half
         self.class_agnostic = class_agnostic
+        self.tight = tight
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """The objects on each image, best score first.
@@ -75,64 +65,36 @@ class Predictor:
 
         Returns:
             One `Detections` an image, in that image's pixels; a box may reach beyond the image, as in YOLOX.
+
+        Raises:
+            UserError: an image so narrow that nothing of it is left at this input size.
         """
         if not images:
             return []
         sizes_hw = [(image.shape[0], image.shape[1]) for image in images]
         return self.postprocess(self.network(self.preprocess(images)), sizes_hw)
 
-    def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """The letterboxed batch (B, 3, h, w) on the device: BGR, float32, 0 to 255, padded with 114.
+    def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        """The letterboxed batch (B, h, w, 3), BGR; see `letterbox`."""
+        return letterbox(images, self.test_size, self.tight)
 
-        Raises:
-            UserError: an image so narrow that nothing of it is left at this input size.
-        """
-        for image in images:
-            if min(int(side * letterbox_ratio(image.shape[:2], self.test_size)) for side in image.shape[:2]) < 1:
-                height, width = image.shape[:2]
-                raise UserError(f"an image of {width} x {height} pixels is too narrow for the input size; crop it")
-        batch = np.stack([preproc(image, self.test_size)[0] for image in images])
-        return torch.from_numpy(batch).to(self.device)
+    def network(self, batch: NDArray[np.uint8]) -> Tensor:
+        """The candidates (n, 6 + classes) of a batch (B, h, w, 3); see `yolox_gssam.models.inference`."""
+        return self.backend.candidates(batch, self.score_threshold)
 
-    @torch.inference_mode()
-    def network(self, batch: Tensor) -> Tensor:
-        """The decoded outputs (B, A, 5 + classes), float32: cx, cy, w, h in the input's pixels, objectness, classes."""
-        head = self.model.head
-        decodes, head.decode_in_inference = head.decode_in_inference, False
-        try:
-            with autocast(self.device, half_dtype(self.device) if self.half else None):
-                outputs = self.model(batch)
-        finally:
-            head.decode_in_inference = decodes
-        return decode_outputs(outputs, head.hw, head.strides)
-
-    @torch.inference_mode()
-    def postprocess(self, outputs: Tensor, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
+    def postprocess(self, candidates: Tensor, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
         """Thresholds, NMS, and boxes back in the original images' pixels.
 
         Args:
-            outputs: (B, A, 5 + classes) as `network` returns them.
+            candidates: (n, 6 + classes) as `network` returns them.
             sizes_hw: height and width of the B original images.
         """
-        rows_by_image = postprocess(
-            outputs.clone(), len(self.class_names), self.score_threshold, self.nms_threshold, self.class_agnostic
-        )
-        return [
-            Detections.empty() if rows is None else _to_detections(rows, letterbox_ratio(size_hw, self.test_size))
-            for rows, size_hw in zip(rows_by_image, sizes_hw, strict=True)
-        ]
+        ratios = [letterbox_ratio(size_hw, self.test_size) for size_hw in sizes_hw]
+        return choose_detections(candidates, ratios, self.score_threshold, self.nms_threshold, self.class_agnostic)
 
     def synchronize(self) -> None:
         """Waits until the device has done all it was given, so that a time taken now is right."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
-
-
-def letterbox_ratio(size_hw: Sequence[int], input_size_hw: Sequence[int]) -> float:
-    """The factor from an image's pixels to those of the network's input, as in YOLOX's letterbox."""
-    return min(input_size_hw[0] / size_hw[0], input_size_hw[1] / size_hw[1])
+        self.backend.synchronize()
 
 
 def predict_split(predictor: Predictor, split: CocoSplit, batch_size: int, workers: int) -> dict[int, Detections]:
@@ -173,11 +135,3 @@ def _map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int, ahe
             # After an error nobody waits for the rest.
             for future in pending:
                 future.cancel()
-
-
-def _to_detections(rows: Tensor, ratio: float) -> Detections:
-    """(n, 7) rows of YOLOX's postprocess: x1, y1, x2, y2 in the input's pixels, objectness, class score, class."""
-    # A network that diverged can give a box of infinite size, which says nothing.
-    rows = rows[torch.isfinite(rows).all(dim=1)].cpu()
-    scores = (rows[:, 4] * rows[:, 5]).numpy()
-    return Detections((rows[:, :4] / ratio).numpy(), scores, rows[:, 6].numpy().astype(np.int64))

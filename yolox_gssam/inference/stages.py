@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.stop import StopRequest
 
 AttentionMaps = Callable[[Tensor], dict[str, Tensor]]
-"""Takes a letterboxed batch (1, 3, h, w), returns stage name -> (1, 1, h', w') in [0, 1]."""
+"""Takes a letterboxed batch (1, 3, h, w) in float32, returns stage name -> (1, 1, h', w') in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +27,14 @@ class DetectedFrame:
 
     Attributes:
         maps: stage name -> (h', w') attention over the letterboxed input; empty where not asked for.
+        input_hw: height and width of that input, in pixels.
         seconds: what detection took, from image to boxes, without the maps.
     """
 
     frame: Frame
     detections: Detections
     maps: dict[str, NDArray[np.float32]]
+    input_hw: tuple[int, int]
     seconds: float
 
 
@@ -71,19 +74,20 @@ def detect_frames(
         predictor.synchronize()
         seconds = time.perf_counter() - start
         maps: dict[str, NDArray[np.float32]] = {}
+        input_hw = predictor.test_size
         if attention is not None:
-            stages = attention(predictor.preprocess([frame.image]))
+            batch = predictor.preprocess([frame.image])
+            input_hw = (batch.shape[1], batch.shape[2])
+            stages = attention(torch.from_numpy(batch).permute(0, 3, 1, 2).float())
             maps = {stage: values[0, 0].float().cpu().numpy() for stage, values in stages.items()}
             if not maps:
                 raise UserError("this network has no attention maps to save; leave out --save-attention")
-        yield DetectedFrame(frame, detections, maps, seconds)
+        yield DetectedFrame(frame, detections, maps, input_hw, seconds)
 
 
-def draw_frames(
-    detected_frames: Iterable[DetectedFrame], class_names: Sequence[str], test_size: tuple[int, int]
-) -> Iterator[DrawnFrame]:
+def draw_frames(detected_frames: Iterable[DetectedFrame], class_names: Sequence[str]) -> Iterator[DrawnFrame]:
     """Draws the detections and, where there are maps, the attention panels."""
     for detected in detected_frames:
         image = draw_detections(detected.frame.image, detected.detections, class_names)
-        panels = attention_panels(image, detected.maps, test_size) if detected.maps else None
+        panels = attention_panels(image, detected.maps, detected.input_hw) if detected.maps else None
         yield DrawnFrame(detected, image, panels)

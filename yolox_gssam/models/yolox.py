@@ -90,7 +90,7 @@ def attention_maps(model: YOLOX, images: Tensor) -> dict[str, Tensor]:
     ]
     try:
         with torch.inference_mode():
-            model.backbone.backbone(images)
+            model.backbone.backbone(images.to(next(model.parameters()).device))
     finally:
         for handle in hooks:
             handle.remove()

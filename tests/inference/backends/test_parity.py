@@ -1,0 +1,183 @@
+"""Every backend against torch's eager network: the same boxes and scores on real frames, or else on drawn ones."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from yolox.models import YOLOX
+
+from yolox_gssam.data.synthetic import render_clip
+from yolox_gssam.detections import Detections
+from yolox_gssam.errors import UserError
+from yolox_gssam.inference.backends import Backend, TorchBackend, build_backend, open_exported, why_unavailable
+from yolox_gssam.inference.exporting import SUFFIXES, check_format, export
+from yolox_gssam.inference.letterbox import letterbox
+from yolox_gssam.inference.model_info import ModelInfo
+from yolox_gssam.inference.predictor import Predictor
+
+CPU = torch.device("cpu")
+CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
+SIZE = (192, 192)
+CLIP = Path(__file__).parents[4] / "shared" / "data" / "svanstrom" / "Data" / "Video_V" / "V_DRONE_054.mp4"
+# An object that the rounding of a backend may move across the score threshold.
+AT_THE_THRESHOLD = 0.01
+
+
+def detect(backend: Backend, frames: list[NDArray[np.uint8]], tight: bool = True) -> list[Detections]:
+    predictor = Predictor(backend, CLASS_NAMES, SIZE, 0.3, 0.45, tight=tight)
+    return [predictor.predict([frame])[0] for frame in frames]
+
+
+def assert_same(found: list[Detections], expected: list[Detections]) -> None:
+    """Boxes within 0.5 pixel and scores within 0.01, each with a partner."""
+    for ours, theirs in zip(found, expected, strict=True):
+        for some, others in ((ours, theirs), (theirs, ours)):
+            for box, score, label in zip(some.boxes_xyxy, some.scores, some.labels, strict=True):
+                if score < 0.3 + AT_THE_THRESHOLD:
+                    continue
+                near = np.abs(others.boxes_xyxy - box).max(axis=1) < 0.5
+                assert (near & (np.abs(others.scores - score) < 0.01) & (others.labels == label)).any()
+
+
+def open_backend(name: str, model: YOLOX) -> Backend:
+    reason = why_unavailable(name, CPU)
+    if reason is not None:
+        pytest.skip(reason)
+    return build_backend(name, model, SIZE, CPU)
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[NDArray[np.uint8]]:
+    if not CLIP.is_file():
+        return list(render_clip(3, (256, 320), 4))
+    video = cv2.VideoCapture(str(CLIP))
+    return [np.asarray(video.read()[1], np.uint8) for _ in range(4)]
+
+
+@pytest.fixture(scope="module")
+def expected(gssam_nano: YOLOX, frames: list[NDArray[np.uint8]]) -> list[Detections]:
+    detections = detect(TorchBackend(gssam_nano, CPU), frames)
+    assert all(len(found) > 3 for found in detections)
+    return detections
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_same_detections(
+    name: str, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]], expected: list[Detections]
+) -> None:
+    backend = open_backend(name, gssam_nano)
+    assert_same(detect(backend, frames), expected)
+    # The same backend takes the next size, too, and a batch.
+    square = detect(TorchBackend(gssam_nano, CPU), frames, tight=False)
+    assert_same(detect(backend, frames, tight=False), square)
+    predictor = Predictor(backend, CLASS_NAMES, SIZE, 0.3, 0.45, tight=True)
+    assert_same(predictor.predict(frames), expected)
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_no_candidate(name: str, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]]) -> None:
+    candidates = open_backend(name, gssam_nano).candidates(letterbox(frames[:1], SIZE), 1.5)
+    assert candidates.shape == (0, 6 + len(CLASS_NAMES))
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript"])
+@pytest.mark.parametrize("dynamic_size", [True, False], ids=["dynamic", "fixed"])
+def test_exported_files_find_the_same(
+    name: str,
+    dynamic_size: bool,
+    gssam_nano: YOLOX,
+    frames: list[NDArray[np.uint8]],
+    expected: list[Detections],
+    tmp_path: Path,
+) -> None:
+    skip_where_missing(name, "float32")
+    info = ModelInfo(CLASS_NAMES, SIZE, dynamic_size, exp={"exp_name": "mine"}, checkpoint_sha256="abc")
+    path = tmp_path / f"detector{SUFFIXES[name]}"
+    export(gssam_nano, info, name, path)
+    backend, read = open_exported(path, CPU)
+    assert read == info
+    if dynamic_size:
+        assert_same(detect(backend, frames), expected)
+    else:
+        assert_same(detect(backend, frames, tight=False), detect(TorchBackend(gssam_nano, CPU), frames, tight=False))
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(
+        {path.name, path.with_suffix(".bin").name} if name == "openvino" else {path.name}
+    )
+
+
+@pytest.mark.parametrize(("name", "precision"), [("onnx", "float16"), ("torchscript", "float16"), ("openvino", "int8")])
+def test_reduced_precision(
+    name: str, precision: str, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]], tmp_path: Path
+) -> None:
+    """All anchors: half of the centres within half a pixel, half of the scores within 0.02 (float16) and 0.1 (int8)."""
+    skip_where_missing(name, precision)
+    path = tmp_path / f"detector{SUFFIXES[name]}"
+    batches = [letterbox([frame], SIZE) for frame in frames]
+    export(gssam_nano, ModelInfo(CLASS_NAMES, SIZE, True, precision), name, path, batches, 0.3)
+    backend, info = open_exported(path, CPU)
+    assert info.precision == precision
+    candidates, full = (one.candidates(batches[0], 0.0) for one in (backend, TorchBackend(gssam_nano, CPU)))
+    assert candidates.dtype == torch.float32
+    assert not torch.equal(candidates, full)
+    assert median_difference(candidates, full, slice(1, 3)) < 0.5
+    assert median_difference(candidates, full, slice(5, None)) < (0.02 if precision == "float16" else 0.1)
+
+
+def median_difference(some: Tensor, others: Tensor, columns: slice) -> float:
+    """With a threshold of 0 all anchors are candidates, in one order."""
+    return float((some - others)[:, columns].abs().median())
+
+
+def skip_where_missing(name: str, precision: str) -> None:
+    try:
+        check_format(name, precision)
+    except UserError as error:
+        pytest.skip(str(error))
+    if precision == "int8":
+        pytest.importorskip("nncf")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("name", ["torch", "compile", "onnxruntime", "tensorrt"])
+def test_same_detections_on_cuda(
+    name: str, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]], expected: list[Detections]
+) -> None:
+    device = torch.device("cuda")
+    reason = why_unavailable(name, device)
+    if reason is not None:
+        pytest.skip(reason)
+    assert_same(detect(build_backend(name, gssam_nano, SIZE, device), frames), expected)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".xml", ".torchscript"])
+def test_a_damaged_file_is_refused_in_one_line(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(b"no network at all")
+    with pytest.raises(UserError, match=r"broken\.") as caught:
+        open_exported(path, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    other = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", [value], [other])
+    onnx.save(onnx.helper.make_model(graph), str(tmp_path / "other.onnx"))
+    with pytest.raises(UserError, match=r"does not say what it is; export it with tools/export\.py"):
+        open_exported(tmp_path / "other.onnx", CPU)
+
+
+def test_what_is_not_installed_or_cannot_be_done_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolox_gssam.inference.backends.find_spec", lambda name: None)
+    assert why_unavailable("openvino", CPU) == "backend openvino needs openvino: pip install openvino"
+    monkeypatch.undo()
+    assert "NVIDIA" in str(why_unavailable("tensorrt", CPU)) or "pip install" in str(why_unavailable("tensorrt", CPU))
+    assert why_unavailable("torch", CPU) is None
+    with pytest.raises(UserError, match="int8 is there for --format openvino only"):
+        check_format("torchscript", "int8")

@@ -1,0 +1,101 @@
+"""OpenVINO: the fastest on a CPU. The package `openvino` must be installed."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from yolox.models import YOLOX
+
+from yolox_gssam.data.faults import one_line
+from yolox_gssam.errors import UserError
+from yolox_gssam.files import atomic_path
+from yolox_gssam.inference.model_info import KEY, ModelInfo
+from yolox_gssam.inference.tracing import trace
+
+MAX_COMPILED = 8
+
+
+class OpenVinoBackend:
+    """Runs a network on the CPU; compiled anew, in about a second, for each shape of input that comes.
+
+    Args:
+        network: an openvino.Model as `convert` makes it or `read_openvino` reads it.
+        precision: for the description.
+    """
+
+    name = "openvino"
+
+    def __init__(self, network: Any, precision: str = "float32") -> None:
+        import openvino
+
+        self._network = network
+        self._core = openvino.Core()
+        # As many threads as torch was given, and latency first: one image at a time by all of them.
+        self._settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        self._requests: dict[tuple[int, ...], Any] = {}
+        version = openvino.__version__.partition("-")[0]
+        self.description = f"openvino {version}, cpu ({torch.get_num_threads()} threads), {precision}"
+
+    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> Tensor:
+        """See `Backend`."""
+        request = self._request(batch.shape)
+        request.infer((batch, np.float32(score_threshold)))
+        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+
+    def synchronize(self) -> None:
+        """Nothing to wait for: results are there when a call returns."""
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """The network compiled for inputs of this shape; of the shapes seen, the latest few are kept."""
+        if shape not in self._requests:
+            if len(self._requests) >= MAX_COMPILED:
+                self._requests.pop(next(iter(self._requests)))
+            network = self._network.clone()
+            network.reshape({0: list(shape), 1: []})
+            self._requests[shape] = self._core.compile_model(network, "CPU", self._settings).create_infer_request()
+        return self._requests[shape]
+
+
+def convert(model: YOLOX, largest_hw: tuple[int, int]) -> Any:
+    """The network as an openvino.Model of float32 for inputs of any batch and size, up to `largest_hw`."""
+    import openvino
+
+    example = (torch.zeros((1, *largest_hw, 3), dtype=torch.uint8), torch.zeros(()))
+    network = openvino.convert_model(trace(model, largest_hw), example_input=example)
+    network.reshape({0: [-1, -1, -1, 3], 1: []})
+    return network
+
+
+def write_openvino(network: Any, info: ModelInfo, path: Path) -> None:
+    """Writes an .xml file and, beside it, the .bin file of the weights; each whole or not at all."""
+    import openvino
+
+    if not info.dynamic_size:
+        network.reshape({0: [-1, *info.input_size, 3], 1: []})
+    network.set_rt_info(info.to_text(), [KEY])
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        # Halves the file; the CPU computes in float32 all the same.
+        openvino.save_model(network, Path(folder, "network.xml"), compress_to_fp16=info.precision == "float16")
+        for suffix in (".bin", ".xml"):
+            with atomic_path(path.with_suffix(suffix)) as part:
+                Path(folder, "network").with_suffix(suffix).replace(part)
+
+
+def read_openvino(path: Path) -> tuple[Any, ModelInfo]:
+    """An .xml file, with its .bin file beside it, as tools/export.py writes them.
+
+    Raises:
+        UserError: not such a file.
+    """
+    import openvino
+
+    try:
+        network = openvino.Core().read_model(path)
+    except RuntimeError as error:
+        raise UserError(f"{path}: not a network of OpenVINO: {one_line(error)}") from error
+    text = network.get_rt_info([KEY]).astype(str) if network.has_rt_info([KEY]) else None
+    return network, ModelInfo.from_text(text, path)

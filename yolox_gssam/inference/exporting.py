@@ -1,0 +1,65 @@
+"""Networks as files for other programs: ONNX, OpenVINO, TorchScript, TensorRT."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from yolox.models import YOLOX
+
+from yolox_gssam.device import choose_device
+from yolox_gssam.errors import UserError
+from yolox_gssam.inference.backends import onnx, openvino, tensorrt, why_unavailable
+from yolox_gssam.inference.backends.pytorch import write_torchscript
+from yolox_gssam.inference.model_info import ModelInfo
+from yolox_gssam.inference.quantization import quantize_openvino
+from yolox_gssam.inference.tracing import trace
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript", "tensorrt": ".engine"}
+"""The formats and their files' suffixes."""
+
+
+def check_format(name: str, precision: str) -> None:
+    """Raises UserError where a format cannot be written here, or not in this precision."""
+    backend = {"onnx": "onnxruntime", "torchscript": "torch"}.get(name, name)
+    device = torch.device("cuda" if name == "tensorrt" else "cpu")
+    reason = why_unavailable(backend, device)
+    if reason is not None:
+        raise UserError(f"--format {name}: {reason}")
+    choose_device(device.type)  # raises where this machine has none
+    if precision == "int8" and name != "openvino":
+        raise UserError(f"--format {name}: --int8 is there for --format openvino only")
+
+
+def export(
+    model: YOLOX,
+    info: ModelInfo,
+    name: str,
+    path: Path,
+    calibration: Iterable[NDArray[np.uint8]] = (),
+    score_threshold: float = 0.01,
+) -> None:
+    """Writes a network in the format `name`, in the precision and for the sizes that `info` tells.
+
+    Args:
+        calibration: for int8: letterboxed training images (1, H, W, 3).
+        score_threshold: for int8: as it will be used.
+
+    Raises:
+        UserError: the format's package refuses the network, or the file cannot be written.
+    """
+    half, size = info.precision == "float16", info.input_size
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name == "onnx":
+        onnx.write_onnx(onnx.convert(model, size, half), info, path)
+    elif name == "torchscript":
+        write_torchscript(trace(model, size, half), info, path)
+    elif name == "openvino":
+        network = openvino.convert(model, size)
+        if info.precision == "int8":
+            network = quantize_openvino(network, calibration, score_threshold)
+        openvino.write_openvino(network, info, path)
+    else:
+        engine = tensorrt.build_engine(onnx.convert(model, size, half, dense=True), info)
+        tensorrt.write_engine(engine, info, path)

@@ -1,0 +1,64 @@
+"""The network as one TorchScript graph for inputs of any batch and size: what every other format is made from."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yolox.models import YOLOX
+
+from yolox_gssam.attention import GSSAM
+from yolox_gssam.models.backbone import STAGES
+from yolox_gssam.models.inference import InferenceYOLOX
+
+INPUTS = ("images", "score_threshold")
+OUTPUT = "candidates"
+# Odd multiples of 32 have no other common divisor, so that the graph relies on nothing that another size lacks.
+_TRACED_HW = (96, 160)
+
+
+def trace(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense: bool = False) -> Any:
+    """A TorchScript module, on the CPU, that computes what `InferenceYOLOX` does.
+
+    It takes images (B, H, W, 3) uint8 with any B, and H and W multiples of 32 up to `largest_hw`, and a score threshold
+    (a tensor of one number without dimensions).
+
+    Args:
+        model: left as it is.
+        largest_hw: how many base points the contrast can compare with follows from it.
+        half: float16 weights and activations; boxes and scores in float32.
+        dense: all anchors (B, A, 5 + classes), without a threshold, see `InferenceYOLOX.dense`.
+    """
+    network = InferenceYOLOX(model)
+    _set_max_base_points(network, largest_hw)
+    if half:
+        network.half()
+    images = torch.randint(0, 255, (1, *_TRACED_HW, 3), dtype=torch.uint8)
+    with torch.inference_mode(), warnings.catch_warnings():
+        # What stays Python during the trace is fixed on purpose: class numbers, strides, steps of the search.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        # torch calls its tracer deprecated, but its graphs are what ONNX, OpenVINO and TorchScript all take.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        if dense:
+            return torch.jit.trace(_Dense(network), (images,), check_trace=False)
+        # Every anchor reaches 0: a trace through empty tensors would leave things out.
+        return torch.jit.trace(network, (images, torch.zeros(())), check_trace=False)
+
+
+class _Dense(nn.Module):
+    def __init__(self, network: InferenceYOLOX) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.dense(images)
+
+
+def _set_max_base_points(network: InferenceYOLOX, largest_hw: tuple[int, int]) -> None:
+    """Lets each contrast compare with as many base points as an input of this size has."""
+    for stage, module in getattr(network.backbone.backbone, "attention", {}).items():
+        if isinstance(module, GSSAM):
+            # A stage's map has half the sides of the one before.
+            rows, columns = (-(-(side >> STAGES.index(stage) + 1) // module.pool_size) for side in largest_hw)
+            module.max_base_points = rows * columns
