@@ -13,7 +13,7 @@ from yolox.tools.demo import Predictor as StockPredictor
 from yolox_gssam.data.coco import load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
-from yolox_gssam.inference.predictor import Predictor, letterbox_ratio, predict_split
+from yolox_gssam.inference.predictor import Predictor, predict_split
 
 CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
 
@@ -135,11 +135,6 @@ def test_the_model_is_left_as_it_was(nano: YOLOX) -> None:
     with pytest.raises(RuntimeError):
         predictor.network(torch.zeros(1, 5, 160, 160))
     assert nano.head.decode_in_inference
-
-
-def test_letterbox_ratio() -> None:
-    assert letterbox_ratio((512, 640), (416, 416)) == 0.65
-    assert letterbox_ratio((100, 50), (416, 832)) == 4.16
 
 
 def test_an_image_that_would_vanish(nano: YOLOX) -> None:

@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from yolox.data.data_augment import preproc
 from yolox.models import YOLOX
-from yolox.utils import postprocess
 
 from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.device import autocast, half_dtype
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference.decode import decode_outputs
+from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
+from yolox_gssam.inference.nms import suppress
 from yolox_gssam.progress import progress_bar
 
 T = TypeVar("T")
@@ -87,12 +86,7 @@ class Predictor:
         Raises:
             UserError: an image so narrow that nothing of it is left at this input size.
         """
-        for image in images:
-            if min(int(side * letterbox_ratio(image.shape[:2], self.test_size)) for side in image.shape[:2]) < 1:
-                height, width = image.shape[:2]
-                raise UserError(f"an image of {width} x {height} pixels is too narrow for the input size; crop it")
-        batch = np.stack([preproc(image, self.test_size)[0] for image in images])
-        return torch.from_numpy(batch).to(self.device)
+        return torch.from_numpy(letterbox(images, self.test_size)).to(self.device)
 
     @torch.inference_mode()
     def network(self, batch: Tensor) -> Tensor:
@@ -114,11 +108,9 @@ class Predictor:
             outputs: (B, A, 5 + classes) as `network` returns them.
             sizes_hw: height and width of the B original images.
         """
-        rows_by_image = postprocess(
-            outputs.clone(), len(self.class_names), self.score_threshold, self.nms_threshold, self.class_agnostic
-        )
+        rows_by_image = suppress(outputs, self.score_threshold, self.nms_threshold, self.class_agnostic)
         return [
-            Detections.empty() if rows is None else _to_detections(rows, letterbox_ratio(size_hw, self.test_size))
+            _to_detections(rows, letterbox_ratio(size_hw, self.test_size))
             for rows, size_hw in zip(rows_by_image, sizes_hw, strict=True)
         ]
 
@@ -128,11 +120,6 @@ class Predictor:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
-
-
-def letterbox_ratio(size_hw: Sequence[int], input_size_hw: Sequence[int]) -> float:
-    """The factor from an image's pixels to those of the network's input, as in YOLOX's letterbox."""
-    return min(input_size_hw[0] / size_hw[0], input_size_hw[1] / size_hw[1])
 
 
 def predict_split(predictor: Predictor, split: CocoSplit, batch_size: int, workers: int) -> dict[int, Detections]:
@@ -176,7 +163,7 @@ def _map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int, ahe
 
 
 def _to_detections(rows: Tensor, ratio: float) -> Detections:
-    """(n, 7) rows of YOLOX's postprocess: x1, y1, x2, y2 in the input's pixels, objectness, class score, class."""
+    """(n, 7) rows: x1, y1, x2, y2 in the input's pixels, objectness, class score, class."""
     # A network that diverged can give a box of infinite size, which says nothing.
     rows = rows[torch.isfinite(rows).all(dim=1)].cpu()
     scores = (rows[:, 4] * rows[:, 5]).numpy()
