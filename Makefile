@@ -17,7 +17,7 @@ $(INSTALLED): setup.py
 	$(RUN) -m pip install --upgrade pip setuptools wheel ninja
 	$(RUN) -m pip install torch torchvision
 	$(RUN) -m pip install --no-deps --no-build-isolation yolox==0.3.0
-	$(RUN) -m pip install --no-build-isolation --editable ".[dev]"
+	$(RUN) -m pip install --no-build-isolation --editable ".[dev,fast]"
 	touch $@
 
 demo: $(DEMO_DATA)/dataset.json

@@ -29,6 +29,8 @@ setup(
         "mat-io>=1.0; python_version >= '3.11'",
     ],
     extras_require={
+        # Does what pycocotools does, to the bit, in a thirtieth of the time.
+        "fast": ["hotcoco>=1.3"],
         "dev": [
             "hypothesis>=6.100",
             "mypy>=1.10",
@@ -37,6 +39,6 @@ setup(
             "types-tabulate",
             "types-PyYAML",
             "types-defusedxml",
-        ]
+        ],
     },
 )
