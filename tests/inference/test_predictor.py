@@ -14,7 +14,6 @@ from yolox_gssam.data.coco import load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import TorchBackend
-from yolox_gssam.inference.letterbox import letterbox_ratio
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
 CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
@@ -137,11 +136,6 @@ def test_the_model_is_left_as_it_was(nano: YOLOX) -> None:
     predictor.predict([make_image(64, 64)])
     assert all(torch.equal(value, before[name]) for name, value in nano.state_dict().items())
     assert nano.head.decode_in_inference
-
-
-def test_letterbox_ratio() -> None:
-    assert letterbox_ratio((512, 640), (416, 416)) == 0.65
-    assert letterbox_ratio((100, 50), (416, 832)) == 4.16
 
 
 def test_an_image_that_would_vanish(nano: YOLOX) -> None:

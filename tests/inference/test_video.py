@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from yolox_gssam.errors import UserError
+from yolox_gssam.inference import video
 from yolox_gssam.inference.video import DEFAULT_FPS, VideoReader, open_video_writer, source_name
 
 SVANSTROM = Path("../shared/data/svanstrom")
@@ -71,7 +72,9 @@ def index_first(data: bytes) -> bytes:
 def test_reads_every_frame_in_order(tmp_path: Path, name: str, codec: str, fps: float) -> None:
     with VideoReader(str(make_video(tmp_path / name, codec, fps))) as reader:
         assert (reader.fps, reader.fps_known, reader.claimed_frames, reader.live) == (fps, True, 40, False)
+        assert not reader.ended
         frames = list(reader.frames())
+        assert reader.ended
     assert numbers_of([frame.image for frame in frames]) == list(range(40))
     assert [frame.index for frame in frames] == list(range(40))
     assert [frame.time_s for frame in frames] == pytest.approx([number / fps for number in range(40)], abs=1e-3)
@@ -203,6 +206,31 @@ def test_an_mp4_cut_off_before_its_index_says_so(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-900])
     with pytest.raises(UserError, match="index at the end is missing"):
         VideoReader(str(path))
+
+
+def test_opencv_is_as_loud_as_before_when_threads_read_and_write_at_a_time(tmp_path: Path) -> None:
+    logging = cv2.utils.logging
+    path = make_video(tmp_path / "a.avi", "MJPG", 25.0)
+    before = logging.getLogLevel()
+    assert before != logging.LOG_LEVEL_SILENT
+    both_inside, one_left = threading.Barrier(2), threading.Event()
+
+    def stay_longer() -> None:
+        with video._quiet_opencv:
+            both_inside.wait(10)
+            one_left.wait(10)
+
+    thread = threading.Thread(target=stay_longer)
+    thread.start()
+    with video._quiet_opencv:
+        both_inside.wait(10)
+    assert logging.getLogLevel() == logging.LOG_LEVEL_SILENT
+    one_left.set()
+    thread.join()
+    assert logging.getLogLevel() == before
+    with VideoReader(str(path)) as reader:
+        next(reader.frames())
+    assert logging.getLogLevel() == before
 
 
 def test_no_camera() -> None:

@@ -47,7 +47,7 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
     Raises:
         UserError: the checkpoint or the annotation file cannot be read.
     """
-    packages = ("torch", "torchvision", "yolox", "pycocotools", "numpy", "opencv-python")
+    packages = ("torch", "torchvision", "yolox", "hotcoco", "pycocotools", "numpy", "opencv-python")
     return Provenance(
         annotations=str(split.path),
         annotations_sha256=sha256_of(split.path),

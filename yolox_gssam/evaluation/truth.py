@@ -31,24 +31,20 @@ class Truth:
 
 
 def load_annotations(split: CocoSplit) -> list[dict[str, Any]]:
-    """The COCO annotations of the split's images, with `area` and `iscrowd` filled in where absent.
-
-    The ids are counted anew from 1: pycocotools takes a match with an object of id 0 for no match.
-    """
+    """The COCO annotations of the split's images, without ids, with `area` and `iscrowd` where absent."""
     image_ids = {image.image_id for image in split.images}
     with split.path.open(encoding="utf-8") as stream:
         in_file = json.load(stream)["annotations"]
-    in_split = [annotation for annotation in in_file if annotation["image_id"] in image_ids]
     return [
         {
-            "id": number,
             "image_id": annotation["image_id"],
             "category_id": annotation["category_id"],
             "bbox": annotation["bbox"],
             "area": _area(annotation),
             "iscrowd": int(annotation.get("iscrowd", 0)),
         }
-        for number, annotation in enumerate(in_split, start=1)
+        for annotation in in_file
+        if annotation["image_id"] in image_ids
     ]
 
 

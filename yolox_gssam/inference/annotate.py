@@ -1,8 +1,8 @@
 """Images and videos in, annotated images and videos out: what the demo tool does."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,12 +15,17 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.export import open_export
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
+from yolox_gssam.inference.pipeline import in_thread
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frames, until
 from yolox_gssam.inference.video import VideoReader, open_video_writer
 from yolox_gssam.inference.window import show
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import StopRequest
+
+AHEAD = 2
+"""So many frames wait at most between reading and detection, and as many between detection and drawing; with those in
+hand at the three stages, seven are in memory at most."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Summary:
     Attributes:
         frames, objects: how many went through, how many were detected.
         seconds: the whole time, from reading to writing.
-        detection_seconds: the detector's part in it.
+        detection_seconds: how long the detector worked in that time; frames are read, drawn and written meanwhile.
         files: what they hold -> where they lie.
         notes: what the user should know, a line each.
         failures: inputs that could not be used, a line each.
@@ -78,9 +83,12 @@ def annotate_images(predictor: Predictor, path: Path, outputs: Outputs) -> Summa
     if any((outputs.folder / image.relative_to(root)).resolve() in inputs for image in images):
         raise UserError(f"{outputs.folder}: the results would overwrite the images; choose another --output")
     summary = Summary(files={"annotated images": outputs.folder})
-    with _export(outputs, path.resolve().stem, predictor, summary) as write_export:
-        frames = image_frames(images, root, summary.failures.append)
-        for drawn in _drawn(predictor, frames, outputs, len(images), summary):
+    frames = image_frames(images, root, summary.failures.append)
+    with (
+        _export(outputs, path.resolve().stem, predictor, summary) as write_export,
+        closing(_drawn(predictor, frames, outputs, len(images), summary)) as drawn_frames,
+    ):
+        for drawn in drawn_frames:
             write_export(drawn)
             target = _output_path(outputs.folder / drawn.detected.frame.source)
             _write_image(target, drawn.image)
@@ -115,7 +123,11 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
                 summary.files["attention maps"] = outputs.folder / f"{stem}_attention.mp4"
                 panels_video = stack.enter_context(open_video_writer(summary.files["attention maps"], reader.fps))
             write_export = stack.enter_context(_export(outputs, stem, predictor, summary))
-            for drawn in _drawn(predictor, reader.frames(), outputs, reader.claimed_frames, summary):
+            frames, total = reader.frames(), reader.claimed_frames
+            drawn_frames = stack.enter_context(
+                closing(_drawn(predictor, frames, outputs, total, summary, live=reader.live))
+            )
+            for drawn in drawn_frames:
                 write_export(drawn)
                 time_s = drawn.detected.frame.time_s if reader.live else None
                 video.write(drawn.image, time_s)
@@ -130,19 +142,30 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
 
 
 def _drawn(
-    predictor: Predictor, frames: Iterable[Frame], outputs: Outputs, total: int, summary: Summary
-) -> Iterator[DrawnFrame]:
-    """The three stages one after the other, under a progress bar, counted in `summary`."""
+    predictor: Predictor,
+    frames: Iterable[Frame],
+    outputs: Outputs,
+    total: int,
+    summary: Summary,
+    live: bool = False,
+) -> Generator[DrawnFrame, None, None]:
+    """Reading and detection in a thread each, drawing in this one, under a progress bar, counted in `summary`.
+
+    What runs in this thread besides is writing, and windows, which OpenCV shows in the main thread only. `live` frames
+    that come faster than they are detected are left out: to queue them would show what was seen ever longer ago.
+    """
     start = time.perf_counter()
     with StopRequest() as stop, progress_bar(description="detect", unit="frames", total=total or None) as bar:
-        detected = detect_frames(predictor, until(stop, frames), outputs.attention)
-        for drawn in draw_frames(detected, predictor.class_names):
-            summary.frames += 1
-            summary.objects += len(drawn.detected.detections)
-            summary.detection_seconds += drawn.detected.seconds
-            summary.seconds = time.perf_counter() - start
-            yield drawn
-            bar.update()
+        read = in_thread(frames, 1 if live else AHEAD, newest=live)
+        detected = in_thread(detect_frames(predictor, until(stop, read), outputs.attention), AHEAD)
+        with closing(read), closing(detected):
+            for drawn in draw_frames(detected, predictor.class_names):
+                summary.frames += 1
+                summary.objects += len(drawn.detected.detections)
+                summary.detection_seconds += drawn.detected.seconds
+                summary.seconds = time.perf_counter() - start
+                yield drawn
+                bar.update()
         summary.seconds = time.perf_counter() - start
         summary.signal_number = stop.signal_number
 
@@ -171,13 +194,13 @@ def _video_notes(reader: VideoReader, summary: Summary) -> list[str]:
     notes = []
     if not reader.fps_known:
         notes.append(f"{reader.name}: says no frame rate; {reader.fps:g} frames/s were assumed")
-    read_to_end = summary.frames == reader.decoded and summary.signal_number is None
-    if read_to_end and reader.decoded < reader.claimed_frames:
+    uninterrupted = summary.signal_number is None
+    if uninterrupted and summary.frames == reader.decoded < reader.claimed_frames:
         notes.append(
             f"{reader.name}: {reader.decoded} of {reader.claimed_frames} frames could be decoded, the file is cut off "
             "or damaged; all of these were kept"
         )
-    if read_to_end and reader.live:
+    if uninterrupted and reader.live and reader.ended:
         notes.append(f"{reader.name}: gave no more frames after {reader.decoded}")
     return notes
 

@@ -1,4 +1,4 @@
-"""The stages of a demo as plain generators: frames -> detected -> drawn. Each could run in a thread of its own."""
+"""The stages of a demo as plain generators: frames -> detected -> drawn. Each can run in a thread of its own."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -3,6 +3,7 @@
 import math
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ class VideoReader:
         fps: frames a second, `DEFAULT_FPS` where the container does not say.
         fps_known: whether it does.
         decoded: frames decoded so far.
+        ended: whether the last frame was decoded.
 
     Raises:
         UserError: no such file or camera, or nothing that can be opened as a video.
@@ -52,7 +54,7 @@ class VideoReader:
         is_url = isinstance(source, str) and "://" in source
         if isinstance(source, str) and not is_url:
             _require_video_file(Path(source))
-        with _quiet_opencv():
+        with _quiet_opencv:
             self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
             raise UserError(f"{printable(self.name)}: {_why_not_opened(source, is_url)}")
@@ -66,6 +68,7 @@ class VideoReader:
         self.fps_known = math.isfinite(fps) and 0 < fps <= _MAX_FPS
         self.fps = fps if self.fps_known else DEFAULT_FPS
         self.decoded = 0
+        self.ended = False
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -82,7 +85,7 @@ class VideoReader:
         index = lost = 0
         time_s = 0.0
         while True:
-            with _quiet_opencv():
+            with _quiet_opencv:
                 done, image = self._capture.read()
             if done:
                 lost = 0
@@ -92,6 +95,7 @@ class VideoReader:
             else:
                 lost += 1
                 if self.live or index + 1 >= self.claimed_frames or lost > _MAX_LOST:
+                    self.ended = True
                     return
             index += 1
 
@@ -139,13 +143,13 @@ class VideoWriter:
 
     def is_whole(self) -> bool:
         """Whether the closed file holds what was written: OpenCV itself does not say when the disk is full."""
-        with _quiet_opencv():
+        with _quiet_opencv:
             found = cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)
         return found >= max(1, self.written - 1)  # some systems reckon the count from the duration
 
     def _open(self) -> "cv2.VideoWriter":
         fourcc = _working_fourcc(self._size_wh, self._fps)
-        with _quiet_opencv():
+        with _quiet_opencv:
             return cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*fourcc), self._fps, self._size_wh)
 
 
@@ -180,7 +184,7 @@ def source_name(source: str | int) -> str:
 def _working_fourcc(size_wh: tuple[int, int], fps: float) -> str:
     """The first codec that this OpenCV writes and reads back at this size and rate; some only say that they can."""
     frame = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    with tempfile.TemporaryDirectory() as folder, _quiet_opencv():
+    with tempfile.TemporaryDirectory() as folder, _quiet_opencv:
         for fourcc in _FOURCCS:
             path = str(Path(folder) / f"{fourcc}.mp4")
             writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*fourcc), fps, size_wh)
@@ -238,13 +242,26 @@ def _why_not_opened(source: str | int, is_url: bool) -> str:
     return "not a video that can be opened; if it is an .mp4 that was cut off, its index at the end is missing"
 
 
-@contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keeps OpenCV's own log lines out of the progress bar."""
-    logging: Any = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
+class _QuietOpenCV:
+    """Keeps OpenCV's own log lines out of the progress bar while any thread is inside."""
+
+    def __init__(self) -> None:
+        self._logging: Any = cv2.utils.logging
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._level_outside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._level_outside = self._logging.setLogLevel(self._logging.LOG_LEVEL_SILENT)
+            self._inside += 1
+
+    def __exit__(self, *exception: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._logging.setLogLevel(self._level_outside)
+
+
+_quiet_opencv = _QuietOpenCV()
