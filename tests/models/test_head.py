@@ -1,10 +1,14 @@
 """The head's losses: YOLOX's own, but for numbers that are not finite."""
 
+from itertools import islice
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
-from yolox.models import YOLOXHead
+from yolox.models import YOLOX, YOLOXHead
 
+from yolox_gssam.experiment import load_exp
 from yolox_gssam.models import build_yolox
 
 
@@ -16,13 +20,83 @@ def batch() -> tuple[Tensor, Tensor]:
     return images, targets
 
 
-def test_losses_are_those_of_yolox(batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def losses_and_gradients(model: YOLOX, images: Tensor, targets: Tensor) -> tuple[dict[str, float], list[Tensor]]:
+    """The losses by name, and the gradients of the total one."""
+    losses = model(images, targets)
+    gradients = torch.autograd.grad(losses["total_loss"], list(model.parameters()))
+    return {name: float(torch.as_tensor(value).detach()) for name, value in losses.items()}, list(gradients)
+
+
+def assert_those_of_yolox(model: YOLOX, images: Tensor, targets: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, our_gradients = losses_and_gradients(model, images, targets)
+    monkeypatch.setattr(type(model.head), "get_losses", YOLOXHead.get_losses)
+    theirs, their_gradients = losses_and_gradients(model, images, targets)
+    monkeypatch.undo()
+    assert ours == pytest.approx(theirs, rel=1e-5)
+    # Of all parameters together: some single ones, such as an offset that the contrast does not see, have none but
+    # rounding.
+    gradient, expected = (torch.cat([g.flatten() for g in parts]) for parts in (our_gradients, their_gradients))
+    assert float((gradient - expected).norm()) <= 1e-5 * float(expected.norm())
+
+
+@pytest.mark.parametrize("use_l1", [False, True])
+def test_losses_are_those_of_yolox(batch: tuple[Tensor, Tensor], use_l1: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = build_yolox(2, 0.33, 0.125)
-    ours = model(*batch)
-    monkeypatch.setattr(type(model.head), "get_losses", YOLOXHead.get_losses)
-    theirs = model(*batch)
-    assert {name: float(value) for name, value in ours.items()} == {n: float(v) for n, v in theirs.items()}
+    model.head.use_l1 = use_l1
+    assert_those_of_yolox(model, *batch, monkeypatch)
+
+
+def test_losses_of_a_batch_without_an_object_are_those_of_yolox(
+    batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    assert_those_of_yolox(build_yolox(2, 0.33, 0.125), batch[0], torch.zeros(2, 1, 5), monkeypatch)
+
+
+@pytest.mark.skipif(not Path("datasets/svanstrom").exists(), reason="datasets/svanstrom has not been made here")
+@pytest.mark.parametrize("mosaic", [True, False])
+def test_losses_of_real_images_are_those_of_yolox(mosaic: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    nano = ["depth", "0.33", "width", "0.25", "depthwise", "True"]
+    exp = load_exp("exps/gssam_sig_res_p1.py", [*nano, "input_size", "256,320", "data_num_workers", "0"])
+    torch.manual_seed(0)
+    model = exp.get_model()
+    model.head.use_l1 = not mosaic
+    loader, sampler = exp.get_training_data(8, cache=False)
+    sampler.set_epoch(0, mosaic=mosaic)
+    for images, targets in islice(loader, 3):
+        assert_those_of_yolox(model, images.float(), targets, monkeypatch)
+
+
+def losses_of(outputs: Tensor) -> tuple[Tensor, ...]:
+    """YOLOX's six of outputs (2, 84, 7) for images of 64 x 64 pixels with two objects in the first."""
+    head = build_yolox(2, 0.33, 0.125).head
+    head.grids = [torch.zeros(1, 1, 64 // stride, 64 // stride, 2) for stride in head.strides]
+    head.use_l1 = True
+    targets = torch.tensor([[[0.0, 20, 20, 10, 12], [1, 36, 36, 16, 8]], [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]])
+    return head.get_losses(torch.empty(0), [], [], [], targets, outputs, [outputs[..., :4]], outputs.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_types_are_summed_in_float32(dtype: torch.dtype) -> None:
+    outputs = (10 * torch.rand(2, 84, 7, generator=torch.Generator().manual_seed(0))).to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = losses_of(outputs)
+    assert torch.equal(torch.stack(losses), torch.stack(losses_of(outputs.float())))
+
+
+def test_no_gradient_comes_from_what_is_not_matched() -> None:
+    """A box whose area is infinite would turn the gradient of its IoU into NaN."""
+    outputs = torch.zeros(2, 84, 7)
+    outputs[..., :4] = torch.tensor([20.0, 20, 1e30, 1e30])
+    outputs[:, 2 * 8 + 2, :4] = torch.tensor([20.0, 20, 10, 12])
+    outputs[:, 4 * 8 + 4, :4] = torch.tensor([36.0, 36, 16, 8])
+    outputs.requires_grad_()
+    losses = losses_of(outputs)
+    losses[0].backward()
+    assert bool(torch.isfinite(losses[0]))
+    assert bool(torch.isfinite(outputs.grad).all())
+    assert (outputs.grad[..., :4] != 0).any(dim=2).nonzero().tolist() == [[0, 18], [0, 36]]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

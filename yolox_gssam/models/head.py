@@ -1,16 +1,22 @@
-"""YOLOX's head with losses that several processes share rightly and that survive numbers that are not finite."""
+"""YOLOX's head with losses of the whole batch at once, which several processes share rightly and which survive numbers
+that are not finite."""
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch import distributed as dist
 from yolox.models import YOLOXHead
 from yolox.utils import get_world_size
 
+from yolox_gssam.models.assignment import Assignment, Grid, anchor_centres, assign, take_anchors
+
+IOU_LOSS_WEIGHT = 5.0
+
 
 class DroneHead(YOLOXHead):
-    """The stock head; its weights, outputs and, in one process, its losses are YOLOX's own."""
+    """The stock head: weights and outputs are YOLOX's own, and in one process, but for rounding, so are the losses."""
 
     def get_losses(
         self,
@@ -23,22 +29,75 @@ class DroneHead(YOLOXHead):
         origin_preds: list[Tensor],
         dtype: torch.dtype,
     ) -> tuple[Any, ...]:
-        """YOLOX's (total, IoU, objectness, class, L1 loss, matched anchors an object), with two differences.
+        """YOLOX's (total, IoU, objectness, class, L1 loss, matched anchors an object), with three differences.
 
         - Outputs (B, anchors, 5 + classes) that are not finite give losses of NaN. YOLOX's matching of anchors and
           objects fails on them, on a GPU in a way that ends the process.
         - Of several processes each divides by the mean number of matched anchors over all of them, not by its own, so
           that the mean of their gradients is the gradient of the whole batch.
+        - Whatever the type of the outputs, it computes in float32.
         """
-        if not bool(torch.isfinite(outputs).all()):
+        grids = [
+            Grid(grid.shape[2], grid.shape[3], stride) for grid, stride in zip(self.grids, self.strides, strict=True)
+        ]
+        assignment = assign(outputs, labels, grids)
+        if assignment is None:
+            _mean_over_processes(outputs.new_zeros(()))  # the others wait for it
             lost = (outputs * 0).sum()  # not a constant: every process must have a gradient to share
             return lost, lost, lost, lost, lost, 0.0
-        losses = super().get_losses(imgs, x_shifts, y_shifts, expanded_strides, labels, outputs, origin_preds, dtype)
-        if get_world_size() == 1:
-            return tuple(losses)
-        objects = int((labels.sum(dim=2) > 0).sum())  # as YOLOX counts them
-        matched = round(float(losses[-1]) * objects)
-        total = torch.tensor(float(matched), device=outputs.device)
+        with torch.autocast(outputs.device.type, enabled=False):
+            outputs, labels = outputs.float(), labels.float()
+            raw_boxes = torch.cat(origin_preds, dim=1).float() if self.use_l1 else None
+            losses = self._sum_losses(outputs, labels, assignment, raw_boxes, grids)
+            matched = assignment.is_matched.sum()
+            objects = (labels.sum(dim=2) > 0).sum()
+            iou, objectness, classes, l1 = losses / _mean_over_processes(matched)
+            total = iou + objectness + classes + l1
+        return total, iou, objectness, classes, l1, matched.clamp(min=1) / objects.clamp(min=1)
+
+    def _sum_losses(
+        self, outputs: Tensor, labels: Tensor, assignment: Assignment, raw_boxes: Tensor | None, grids: list[Grid]
+    ) -> Tensor:
+        """(4,): the IoU loss with its weight, objectness, class and L1 loss, each summed over the batch.
+
+        Args:
+            raw_boxes: (B, anchors, 4), the boxes as the network gives them; None for an L1 loss of 0.
+        """
+        size = outputs.shape[1]
+        anchors, is_matched = assignment.anchors, assignment.is_matched[..., None]
+        objectness = outputs.new_zeros(len(outputs), size + 1).scatter_(1, anchors, assignment.is_matched.float())
+        loss_objectness = F.binary_cross_entropy_with_logits(outputs[..., 4], objectness[:, :size], reduction="sum")
+
+        indices = anchors.clamp(max=size - 1)
+        # What is not matched is a box and logits of 1 here and left out of the sums: no gradient passes there, not even
+        # one that is not finite.
+        candidates = torch.where(is_matched, take_anchors(outputs, indices), 1.0)
+        targets = labels.gather(1, assignment.objects[..., None].expand(-1, -1, 5))  # (B, C, 5)
+        boxes, classes = targets[..., 1:], targets[..., :1]
+
+        def total(losses: Tensor) -> Tensor:
+            return torch.where(is_matched, losses, 0.0).sum()
+
+        loss_iou = total(self.iou_loss(candidates[..., :4].reshape(-1, 4), boxes.reshape(-1, 4)).view(is_matched.shape))
+        is_class = classes == torch.arange(self.num_classes, device=classes.device)
+        loss_class = total(
+            F.binary_cross_entropy_with_logits(
+                candidates[..., 5:], is_class * assignment.ious[..., None], reduction="none"
+            )
+        )
+        loss_l1 = torch.zeros_like(loss_iou)
+        if raw_boxes is not None:
+            centres, strides = anchor_centres(grids, outputs.device)
+            strides = strides[indices][..., None]  # (B, C, 1)
+            shifts = centres[indices] / strides - 0.5
+            wanted = torch.cat((boxes[..., :2] / strides - shifts, (boxes[..., 2:] / strides + 1e-8).log()), dim=2)
+            loss_l1 = total(self.l1_loss(take_anchors(raw_boxes, indices), wanted))
+        return torch.stack((IOU_LOSS_WEIGHT * loss_iou, loss_objectness, loss_class, loss_l1))
+
+
+def _mean_over_processes(count: Tensor) -> Tensor:
+    """The mean over all processes of a count, float32; of a sum of 0 as if it were 1."""
+    total = count.float()
+    if get_world_size() > 1:
         dist.all_reduce(total)
-        factor = max(matched, 1) * get_world_size() / max(float(total), 1.0)
-        return (*(loss * factor for loss in losses[:-1]), losses[-1])
+    return total.clamp(min=1) / get_world_size()
