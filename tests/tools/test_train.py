@@ -95,12 +95,18 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "flags", [pytest.param(["--fp16"], id="fp16"), pytest.param(["--bf16", "--cache"], id="bf16 and cache")]
+    ("flags", "said"),
+    [
+        pytest.param(["--fp16"], "", id="fp16"),
+        pytest.param(["--bf16", "--cache"], "12 decoded images on cpu: 0.00 GiB of", id="bf16 and cache"),
+        pytest.param(["--device", "cpu", "--cache", "gpu"], "12 decoded images on cpu: 0.00 GiB of", id="cache gpu"),
+    ],
 )
-def test_flags(flags: list[str], tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+def test_flags(flags: list[str], said: str, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
     options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
     result = run_tool("train", "-f", "exps/gssam_std_p2.py", "-b", 4, *flags, *options)
     assert result.returncode == 0, result.stderr
+    assert said in result.stderr
 
 
 def test_early_stopping(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from yolox.utils import ModelEMA, get_model_info, get_rank, get_world_size, synchronize
 
+from yolox_gssam.data.cache import CacheKind
 from yolox_gssam.data.faults import printable
 from yolox_gssam.data.snapshot import Snapshot
 from yolox_gssam.data.training import TrainingSet
@@ -135,7 +136,9 @@ class Trainer:
         # channels_last: 1.2 to 1.5 times faster on a CPU (YOLOX-nano, 416 x 416), and what tensor cores want on a GPU.
         model.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = self.exp.get_optimizer(self.args.batch_size)
-        self.train_loader, self.sampler = self.exp.get_training_data(self.args.batch_size, bool(self.args.cache))
+        # YOLOX's own tool says True or False.
+        cache: CacheKind | None = "ram" if self.args.cache is True else self.args.cache or None
+        self.train_loader, self.sampler = self.exp.get_training_data(self.args.batch_size, cache, self.device)
         self.max_iter = len(self.train_loader)
         self.evaluator = self.exp.get_evaluator(self.args.batch_size, self.is_distributed)
         self.training_set = cast(TrainingSet, self.train_loader.dataset)
