@@ -1,5 +1,8 @@
 """Batches made on the device: the same samples as a loader with processes gives."""
 
+import time
+from unittest.mock import MagicMock
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +12,7 @@ from torch.utils.data import DataLoader
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.coco import CocoImage, CocoSplit
 from yolox_gssam.data.device_loader import DeviceLoader
-from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
+from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, collate
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,30 @@ def test_a_set_without_its_images_is_refused(data: TrainingSet) -> None:
     unread = TrainingSet(data.split, (64, 96), Augmentation(), seed=0)
     with pytest.raises(ValueError, match="fill_cache"):
         DeviceLoader(unread, TrainingSampler(13, 4, seed=0))
+
+
+def test_the_next_batch_is_begun_before_one_is_handed_over(data: TrainingSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way of CUDA, whose streams do nothing here: all batches come, in order."""
+    stream = MagicMock()
+    for name in ("Stream", "stream", "current_stream", "Event"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: stream)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
+    loader = DeviceLoader(data, TrainingSampler(13, 4, seed=0))
+    begun: list[int] = []
+
+    def make(requests: list[SampleRequest]) -> tuple[torch.Tensor, torch.Tensor]:
+        begun.append(requests[0].number)
+        return DeviceLoader._make(loader, requests)
+
+    monkeypatch.setattr(loader, "_make", make)
+    batches = loader._made_ahead()
+    first = next(batches)
+    while len(begun) < 2:  # in its thread
+        time.sleep(0.001)
+    for (images, targets), (expected, boxes) in zip([first, *batches], loader, strict=True):
+        assert torch.equal(images, expected)
+        assert torch.equal(targets, boxes)
+    assert begun[:3] == [0, 4, 8]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
