@@ -27,7 +27,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--fp16", action="store_true", help="mixed precision: float16 on CUDA and MPS, bfloat16 on the CPU"
     )
     parser.add_argument("--bf16", action="store_true", help="mixed precision in bfloat16, on any device that has it")
-    parser.add_argument("--cache", action="store_true", help="keep the decoded images in memory")
+    parser.add_argument(
+        "--cache",
+        nargs="?",
+        const="ram",
+        metavar="ram|gpu",
+        help="keep the decoded images in main memory (ram, also where nothing is said), or on the device and make the "
+        "batches there, too (gpu)",
+    )
     parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of weights, order and augmentation; the exp's by default"
     )
@@ -62,6 +69,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def train(args: argparse.Namespace) -> None:
+    if args.cache not in (None, "ram", "gpu"):  # a plain --cache takes the first field's name for its value
+        args.cache, args.opts = "ram", [args.cache, *args.opts]
     exp = load_exp(args.exp_file, args.opts)
     if args.seed is not None:
         exp.seed = args.seed

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.coco import CocoImage, CocoSplit
 from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, collate
+from yolox_gssam.errors import UserError
 
 PLAIN = Augmentation(mosaic_prob=0.0, hsv_prob=0.0, flip_prob=0.0)
 
@@ -91,15 +92,19 @@ def test_crops_have_their_size_and_an_object(split: CocoSplit) -> None:
 
 def test_cache_changes_nothing(split: CocoSplit) -> None:
     read = TrainingSet(split, (64, 96), Augmentation(), seed=0)
-    cached = TrainingSet(split, (64, 96), Augmentation(), seed=0, cache=True)
+    cached = TrainingSet(split, (64, 96), Augmentation(), seed=0)
+    cached.fill_cache(torch.device("cpu"))
     for number in range(10):
         request = SampleRequest(number, number, mosaic=True)
         for from_disk, from_memory in zip(read[request], cached[request], strict=True):
             np.testing.assert_array_equal(from_disk, from_memory)
 
 
-def test_workers_change_nothing(split: CocoSplit) -> None:
+@pytest.mark.parametrize("cache", [pytest.param(False, id="read"), pytest.param(True, id="cached")])
+def test_workers_change_nothing(split: CocoSplit, cache: bool) -> None:
     data = TrainingSet(split, (64, 96), Augmentation(), seed=0)
+    if cache:
+        data.fill_cache(torch.device("cpu"))
     loaders = [
         DataLoader(data, batch_sampler=TrainingSampler(10, 4, 0), num_workers=workers, collate_fn=collate)
         for workers in (0, 2)
@@ -109,12 +114,21 @@ def test_workers_change_nothing(split: CocoSplit) -> None:
         assert torch.equal(one[1], two[1])
 
 
+def test_an_image_of_another_size_than_stated_is_refused(split: CocoSplit) -> None:
+    cv2.imwrite(str(split.image_dir / "3.png"), np.zeros((60, 79, 3), np.uint8))
+    with pytest.raises(UserError, match=r"3\.png: is 79 x 60, stated are 80 x 60"):
+        TrainingSet(split, (64, 96), PLAIN, seed=0)[SampleRequest(3, 0, mosaic=False)]
+
+
 def test_collate_drops_no_box(split: CocoSplit) -> None:
     data = TrainingSet(split, (64, 96), PLAIN, seed=0)
     samples = [data[SampleRequest(index, 0, mosaic=False)] for index in (0, 9, 2)]
     images, targets = collate(samples)
     assert images.shape == (3, 3, 64, 96)
     assert images.dtype == torch.uint8
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    for image, (expected, _) in zip(images, samples, strict=True):
+        np.testing.assert_array_equal(image, expected)
     assert targets.shape == (3, 9, 5)
     assert [(row[:, 3] > 0).sum().item() for row in targets] == [0, 9, 2]
 

@@ -31,6 +31,7 @@ def test_a_run_leaves_its_files(finished: Path) -> None:
     rows = read_history(finished)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert all(math.isfinite(float(value)) for row in rows for value in row.values())
+    assert all(0 < float(row["data_share"]) < 1 for row in rows)
     # The L1 loss is on in the epoch without mosaic only.
     assert [float(row["l1_loss"]) > 0 for row in rows] == [False, False, True]
 
@@ -81,7 +82,7 @@ def test_resumed_run_ends_where_the_whole_run_ends(
         assert torch.equal(value, two["model"][name]), name
     whole, parts = read_history(finished), read_history(resumed)
     for row in (*whole, *parts):
-        row.pop("images_per_second")
+        del row["images_per_second"], row["data_share"]
     assert whole == parts
 
 
@@ -95,12 +96,18 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "flags", [pytest.param(["--fp16"], id="fp16"), pytest.param(["--bf16", "--cache"], id="bf16 and cache")]
+    ("flags", "said"),
+    [
+        pytest.param(["--fp16"], "", id="fp16"),
+        pytest.param(["--bf16", "--cache"], "12 decoded images on cpu: 0.00 GiB of", id="bf16 and cache"),
+        pytest.param(["--device", "cpu", "--cache", "gpu"], "12 decoded images on cpu: 0.00 GiB of", id="cache gpu"),
+    ],
 )
-def test_flags(flags: list[str], tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+def test_flags(flags: list[str], said: str, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
     options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
     result = run_tool("train", "-f", "exps/gssam_std_p2.py", "-b", 4, *flags, *options)
     assert result.returncode == 0, result.stderr
+    assert said in result.stderr
 
 
 def test_early_stopping(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:

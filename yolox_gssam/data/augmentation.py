@@ -1,4 +1,8 @@
-"""Augmentation for small objects: mosaic, mixup, affine, colour and flip, each a pure function of its random generator.
+"""Augmentation for small objects: mosaic, mixup, affine, colour and flip, drawn without touching a pixel.
+
+What is drawn is a `Recipe`: which images lie where, what is done to the colours, and the true boxes of the outcome. It
+is a pure function of its random generator, and whoever has the images carries it out: `rendering` with OpenCV on the
+processor, `device_rendering` with torch on any device.
 
 The same steps as YOLOX's `MosaicDetection` and `TrainTransform` (Ge et al. 2021, section 2.1), with three differences
 that matter for objects of 10 to 50 pixels:
@@ -8,34 +12,20 @@ that matter for objects of 10 to 50 pixels:
 - a box that the crop cuts is kept only if a good part of it is left to see, not whenever 1 pixel remains: a sliver of
   wing at the border is no drone;
 - mixup halves an object's contrast, so a small and faint one can vanish; it is drawn less often.
+
+Coordinates are of pixel edges: pixel i spans i to i + 1, and an image of width w spans 0 to w, as boxes do.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
 # YOLOX's grey for what lies outside the image, also what its letterbox pads with.
 PAD_VALUE = 114
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """An image with its true boxes.
-
-    Attributes:
-        image: (H, W, 3) uint8, BGR.
-        boxes_xyxy: (n, 4) float64, pixels of this image.
-        labels: (n,) int64 class indices.
-    """
-
-    image: NDArray[np.uint8]
-    boxes_xyxy: NDArray[np.float64]
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -66,117 +56,221 @@ class Augmentation:
     min_side: float = 2.0
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """An image of the set at the size used, without its pixels.
+
+    Attributes:
+        index: of the image in the set.
+        size_hw: height and width.
+        boxes_xyxy: (n, 4) float64, pixels of this image.
+        labels: (n,) int64 class indices.
+    """
+
+    index: int
+    size_hw: tuple[int, int]
+    boxes_xyxy: NDArray[np.float64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A whole image of the set on a canvas, its top left corner at whole pixels."""
+
+    index: int
+    size_hw: tuple[int, int]
+    left: int = 0
+    top: int = 0
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """Whole pixels of a canvas, `right` and `bottom` not among them."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The part of an image of the set that lies in a rectangle: rows and columns in the one and in the other."""
+
+    index: int
+    source: tuple[slice, slice]
+    target: tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Tiles, none above another, on an endless grey canvas, and where they come to lie in the training image.
+
+    Attributes:
+        tiles: the images.
+        matrix: (3, 3) float64, takes points of the canvas to points of the training image.
+    """
+
+    tiles: tuple[Tile, ...]
+    matrix: NDArray[np.float64]
+
+    @property
+    def is_upright(self) -> bool:
+        """Whether canvas pixels become pixels of the training image as they are, mirrored at most."""
+        linear, shift = np.abs(self.matrix[:2, :2]), self.matrix[:2, 2]
+        return bool((linear == np.eye(2)).all() and (shift == np.floor(shift)).all())
+
+    def to_canvas(self) -> NDArray[np.float64]:
+        """(2, 3) matrix that takes the indices of a training image's pixels to those of the canvas, in fractions."""
+        # Of edges: the centre of pixel i lies at i + 1/2.
+        half = np.array([0.5, 0.5])
+        linear = np.linalg.inv(self.matrix[:2, :2])
+        return np.column_stack([linear, linear @ (half - self.matrix[:2, 2]) - half])
+
+    def needed(self, size_hw: tuple[int, int]) -> Rectangle:
+        """The canvas pixels that bilinear interpolation looks at for a training image of `size_hw`.
+
+        Of a canvas that is not upright no more than the tiles and a grey rim of one pixel: what lies beyond is as grey.
+        """
+        matrix = self.to_canvas()
+        far_x, far_y = size_hw[1] - 1, size_hw[0] - 1
+        corners = matrix[:, :2] @ np.array([[0, far_x, 0, far_x], [0, 0, far_y, far_y]]) + matrix[:, 2:]
+        left, top = np.floor(corners.min(axis=1)).astype(int).tolist()
+        right, bottom = (np.ceil(corners.max(axis=1)).astype(int) + 1).tolist()
+        if self.is_upright:
+            return Rectangle(left, top, right, bottom)
+        left, right = _cut(left, right, min(t.left for t in self.tiles), max(t.left + t.size_hw[1] for t in self.tiles))
+        top, bottom = _cut(top, bottom, min(t.top for t in self.tiles), max(t.top + t.size_hw[0] for t in self.tiles))
+        return Rectangle(left, top, right, bottom)
+
+    def pieces(self, area: Rectangle) -> Iterator[Piece]:
+        """What of the tiles lies in a rectangle of the canvas; the rest of it is grey."""
+        for tile in self.tiles:
+            top, bottom = max(tile.top, area.top), min(tile.top + tile.size_hw[0], area.bottom)
+            left, right = max(tile.left, area.left), min(tile.left + tile.size_hw[1], area.right)
+            if top < bottom and left < right:
+                yield Piece(
+                    tile.index,
+                    (slice(top - tile.top, bottom - tile.top), slice(left - tile.left, right - tile.left)),
+                    (slice(top - area.top, bottom - area.top), slice(left - area.left, right - area.left)),
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """A training image to be made, and its true boxes.
+
+    Attributes:
+        size_hw: its height and width.
+        layers: one, or two that are averaged.
+        hsv_shift: (3,) int64, what is added to hue, saturation and value (of OpenCV's 180, 256, 256); None leaves the
+            colours alone.
+        boxes_xyxy: (n, 4) float64, pixels of this image.
+        labels: (n,) int64 class indices.
+    """
+
+    size_hw: tuple[int, int]
+    layers: tuple[Layer, ...]
+    boxes_xyxy: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    hsv_shift: NDArray[np.int64] | None = None
+
+
 def fit_scale(image_hw: tuple[int, int], size_hw: tuple[int, int]) -> float:
     """The letterbox's factor: the largest one at which the image fits into `size_hw`."""
     return min(size_hw[0] / image_hw[0], size_hw[1] / image_hw[1])
 
 
-def resize(sample: Sample, scale: float) -> Sample:
-    """The sample scaled by `scale`; sides are cut to whole pixels as in YOLOX's letterbox, at least 1."""
-    height, width = sample.image.shape[:2]
-    size_wh = (max(int(width * scale), 1), max(int(height * scale), 1))
-    if size_wh == (width, height):
-        return sample
-    image = cv2.resize(sample.image, size_wh, interpolation=cv2.INTER_LINEAR)
-    return Sample(_uint8(image), sample.boxes_xyxy * scale, sample.labels)
+def scaled_size(image_hw: tuple[int, int], scale: float) -> tuple[int, int]:
+    """(height, width) of the image scaled: sides are cut to whole pixels as in YOLOX's letterbox, at least 1."""
+    return max(int(image_hw[0] * scale), 1), max(int(image_hw[1] * scale), 1)
 
 
-def pad(sample: Sample, size_hw: tuple[int, int]) -> Sample:
-    """The sample at the top left of a grey image of `size_hw`, which it must fit."""
-    height, width = sample.image.shape[:2]
-    image = np.full((*size_hw, 3), PAD_VALUE, dtype=np.uint8)
-    image[:height, :width] = sample.image
-    return Sample(image, sample.boxes_xyxy, sample.labels)
+def place(frame: Frame, size_hw: tuple[int, int]) -> Recipe:
+    """The image at the top left of a grey one of `size_hw`, which it must fit."""
+    layer = Layer((Tile(frame.index, frame.size_hw),), np.eye(3))
+    return Recipe(size_hw, (layer,), frame.boxes_xyxy, frame.labels)
 
 
-def mosaic(samples: Sequence[Sample], size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> Sample:
-    """Four samples, fitted to `size_hw` each, around the middle of a canvas of twice that size; a random rotated,
-    sheared and zoomed window of `size_hw` is cut from it."""
+def mosaic(frames: Sequence[Frame], size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> Recipe:
+    """Four images of `size_hw` at most around the middle of a canvas of twice that size; a random rotated, sheared and
+    zoomed window of `size_hw` is cut from it."""
     height, width = size_hw
-    canvas = np.full((2 * height, 2 * width, 3), PAD_VALUE, dtype=np.uint8)
-    boxes, labels = [], []
-    for position, sample in enumerate(samples):
-        fitted = resize(sample, fit_scale(sample.image.shape[:2], size_hw))
-        h, w = fitted.image.shape[:2]
+    tiles, boxes = [], []
+    for position, frame in enumerate(frames):
+        h, w = frame.size_hw
         # Above left, above right, below left and below right of the middle, each touching it.
         top = height - h if position < 2 else height
         left = width - w if position % 2 == 0 else width
-        canvas[top : top + h, left : left + w] = fitted.image
-        boxes.append(fitted.boxes_xyxy + np.array([left, top, left, top]))
-        labels.append(fitted.labels)
-    whole = Sample(canvas, np.concatenate(boxes), np.concatenate(labels))
-    return keep_visible(_warp(whole, _window(size_hw, augmentation, rng), size_hw), augmentation)
+        tiles.append(Tile(frame.index, frame.size_hw, left, top))
+        boxes.append(frame.boxes_xyxy + np.array([left, top, left, top]))
+    labels = np.concatenate([frame.labels for frame in frames])
+    canvas = Recipe((2 * height, 2 * width), (Layer(tuple(tiles), np.eye(3)),), np.concatenate(boxes), labels)
+    return keep_visible(_move(canvas, _window(size_hw, augmentation, rng), size_hw), augmentation)
 
 
-def mixup(sample: Sample, other: Sample, augmentation: Augmentation, rng: Generator) -> Sample:
-    """`sample` blended half and half with `other`, zoomed, mirrored by chance and shifted. Both keep their boxes."""
-    size_hw = (sample.image.shape[0], sample.image.shape[1])
-    scale = fit_scale(other.image.shape[:2], size_hw) * rng.uniform(*augmentation.mixup_scale)
-    other = resize(other, scale)
+def mixup(recipe: Recipe, other: Frame, augmentation: Augmentation, rng: Generator) -> Recipe:
+    """The training image blended half and half with `other`, zoomed, mirrored by chance and shifted. Both keep their
+    boxes."""
+    size_hw = recipe.size_hw
+    scale = fit_scale(other.size_hw, size_hw) * rng.uniform(*augmentation.mixup_scale)
+    height, width = scaled_size(other.size_hw, scale)
+    zoomed = _move(place(other, other.size_hw), np.diag([scale, scale, 1.0]), (height, width))
     if rng.random() < 0.5:
-        other = flip(other)
-    height, width = other.image.shape[:2]
+        zoomed = flip(zoomed)
     # Where the other is larger than the image it is cropped at a random place, where smaller it is put at one.
     shift_y = rng.uniform(min(size_hw[0] - height, 0), max(size_hw[0] - height, 0))
     shift_x = rng.uniform(min(size_hw[1] - width, 0), max(size_hw[1] - width, 0))
-    matrix = np.array([[1.0, 0.0, int(shift_x)], [0.0, 1.0, int(shift_y)]])
-    other = keep_visible(_warp(other, matrix, size_hw), augmentation)
-    return Sample(
-        _uint8(cv2.addWeighted(sample.image, 0.5, other.image, 0.5, 0)),
-        np.concatenate([sample.boxes_xyxy, other.boxes_xyxy]),
-        np.concatenate([sample.labels, other.labels]),
+    shifted = keep_visible(_move(zoomed, _shift(int(shift_x), int(shift_y)), size_hw), augmentation)
+    return replace(
+        recipe,
+        layers=recipe.layers + shifted.layers,
+        boxes_xyxy=np.concatenate([recipe.boxes_xyxy, shifted.boxes_xyxy]),
+        labels=np.concatenate([recipe.labels, shifted.labels]),
     )
 
 
-def crop(sample: Sample, size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> Sample:
-    """A random window of `size_hw`, at the sample's own scale, that holds the centre of one of its objects; any window
-    where it has none. What lies outside the sample is grey.
+def crop(recipe: Recipe, size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> Recipe:
+    """A random window of `size_hw`, at the image's own scale, that holds the centre of one of its objects; any window
+    where it has none. What lies outside the image is grey.
 
     A small object fills little of an image, and training on crops spends its time where objects are.
     """
-    image_hw = np.array(sample.image.shape[:2])
+    image_hw = np.array(recipe.size_hw)
     size = np.array(size_hw)
     low, high = np.minimum(image_hw - size, 0), np.maximum(image_hw - size, 0)
-    if len(sample.boxes_xyxy):
-        box = sample.boxes_xyxy[rng.integers(len(sample.boxes_xyxy))]
+    if len(recipe.boxes_xyxy):
+        box = recipe.boxes_xyxy[rng.integers(len(recipe.boxes_xyxy))]
         centre = (box[[1, 0]] + box[[3, 2]]) / 2
         low, high = np.maximum(low, np.ceil(centre) - size), np.minimum(high, np.floor(centre))
     top, left = rng.integers(low.astype(int), high.astype(int) + 1)
-    return keep_visible(_warp(sample, np.array([[1.0, 0.0, -left], [0.0, 1.0, -top]]), size_hw), augmentation)
+    return keep_visible(_move(recipe, _shift(-left, -top), size_hw), augmentation)
 
 
-def jitter_hsv(sample: Sample, rng: Generator) -> Sample:
-    """The image with hue, saturation and value shifted by up to 5, 30 and 30 (of OpenCV's 180, 256, 256), each with
-    probability one half, as in YOLOX."""
-    shifts = (rng.uniform(-1, 1, 3) * (5, 30, 30) * rng.integers(0, 2, 3)).astype(np.int64)
-    levels = np.arange(256)
-    hue = ((levels + shifts[0]) % 180).astype(np.uint8)
-    saturation = np.clip(levels + shifts[1], 0, 255).astype(np.uint8)
-    value = np.clip(levels + shifts[2], 0, 255).astype(np.uint8)
-    hsv = cv2.cvtColor(sample.image, cv2.COLOR_BGR2HSV)
-    hsv = cv2.LUT(hsv, np.stack([hue, saturation, value], axis=-1)[None])
-    return Sample(_uint8(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)), sample.boxes_xyxy, sample.labels)
+def jitter_hsv(recipe: Recipe, rng: Generator) -> Recipe:
+    """Hue, saturation and value shifted by up to 5, 30 and 30 (of OpenCV's 180, 256, 256), each with probability one
+    half, as in YOLOX."""
+    shift = (rng.uniform(-1, 1, 3) * (5, 30, 30) * rng.integers(0, 2, 3)).astype(np.int64)
+    return replace(recipe, hsv_shift=shift)
 
 
-def flip(sample: Sample) -> Sample:
-    """The sample mirrored left to right."""
-    width = sample.image.shape[1]
-    boxes = sample.boxes_xyxy[:, [2, 1, 0, 3]] * (-1, 1, -1, 1) + (width, 0, width, 0)
-    return Sample(_uint8(cv2.flip(sample.image, 1)), boxes, sample.labels)
+def flip(recipe: Recipe) -> Recipe:
+    """The training image mirrored left to right."""
+    return _move(recipe, np.array([[-1.0, 0.0, recipe.size_hw[1]], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]), recipe.size_hw)
 
 
-def keep_visible(sample: Sample, augmentation: Augmentation) -> Sample:
-    """The sample with its boxes clipped to the image, without those of which too little is left."""
-    height, width = sample.image.shape[:2]
-    clipped = np.clip(sample.boxes_xyxy, 0, (width, height, width, height))
+def keep_visible(recipe: Recipe, augmentation: Augmentation) -> Recipe:
+    """The recipe with its boxes clipped to the image, without those of which too little is left."""
+    height, width = recipe.size_hw
+    clipped = np.clip(recipe.boxes_xyxy, 0, (width, height, width, height))
     sides = clipped[:, 2:] - clipped[:, :2]
-    before = np.prod(sample.boxes_xyxy[:, 2:] - sample.boxes_xyxy[:, :2], axis=1)
+    before = np.prod(recipe.boxes_xyxy[:, 2:] - recipe.boxes_xyxy[:, :2], axis=1)
     keep = (np.prod(sides, axis=1) >= augmentation.min_visible * before) & (sides.min(axis=1) >= augmentation.min_side)
-    return Sample(sample.image, clipped[keep], sample.labels[keep])
+    return replace(recipe, boxes_xyxy=clipped[keep], labels=recipe.labels[keep])
 
 
 def _window(size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> NDArray[np.float64]:
-    """A (2, 3) matrix that takes a canvas of twice `size_hw` to a random window of `size_hw`."""
+    """A (3, 3) matrix that takes a canvas of twice `size_hw` to a random window of `size_hw`."""
     height, width = size_hw
     scale = rng.uniform(*augmentation.mosaic_scale)
     angle = math.radians(rng.uniform(-augmentation.degrees, augmentation.degrees))
@@ -186,20 +280,27 @@ def _window(size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator
     # The window measures size / scale: this far its centre may go from the canvas's without leaving the canvas.
     reach = max(1.0 - 0.5 / scale, 0.0) + augmentation.translate
     centre = np.array([width, height]) * (1 + rng.uniform(-1, 1, 2) * reach)
-    shift = np.array([width / 2, height / 2]) - linear @ centre
-    return np.column_stack([linear, shift])
+    matrix = np.eye(3)
+    matrix[:2, :2] = linear
+    matrix[:2, 2] = np.array([width / 2, height / 2]) - linear @ centre
+    return matrix
 
 
-def _warp(sample: Sample, matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> Sample:
-    """The sample under an affine map of pixels; each box becomes the upright box around its four mapped corners."""
-    image = cv2.warpAffine(
-        sample.image, matrix, (size_hw[1], size_hw[0]), borderValue=(PAD_VALUE, PAD_VALUE, PAD_VALUE)
-    )
-    corners = sample.boxes_xyxy[:, [0, 1, 2, 3, 0, 3, 2, 1]].reshape(-1, 4, 2)
-    mapped = corners @ matrix[:, :2].T + matrix[:, 2]
-    return Sample(_uint8(image), np.concatenate([mapped.min(axis=1), mapped.max(axis=1)], axis=1), sample.labels)
+def _cut(start: int, stop: int, low: int, high: int) -> tuple[int, int]:
+    """The part of start..stop in low - 1..high + 1, at least one long."""
+    start = min(max(start, low - 1), high)
+    return start, min(max(stop, start + 1), high + 1)
 
 
-def _uint8(image: cv2.typing.MatLike) -> NDArray[np.uint8]:
-    """OpenCV's result in the type it has; not a copy."""
-    return np.asarray(image, dtype=np.uint8)
+def _shift(right: int, down: int) -> NDArray[np.float64]:
+    """A (3, 3) matrix that moves by whole pixels."""
+    return np.array([[1.0, 0.0, right], [0.0, 1.0, down], [0.0, 0.0, 1.0]])
+
+
+def _move(recipe: Recipe, matrix: NDArray[np.float64], size_hw: tuple[int, int]) -> Recipe:
+    """The recipe under an affine map of points; each box becomes the upright box around its four mapped corners."""
+    layers = tuple(Layer(layer.tiles, matrix @ layer.matrix) for layer in recipe.layers)
+    corners = recipe.boxes_xyxy[:, [0, 1, 2, 3, 0, 3, 2, 1]].reshape(-1, 4, 2)
+    mapped = corners @ matrix[:2, :2].T + matrix[:2, 2]
+    boxes = np.concatenate([mapped.min(axis=1), mapped.max(axis=1)], axis=1)
+    return replace(recipe, size_hw=size_hw, layers=layers, boxes_xyxy=boxes)

@@ -4,7 +4,7 @@ So the data do not depend on how many workers load them, and a run that goes on 
 uninterrupted run saw.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,9 +16,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from yolox_gssam.data import augmentation as aug
+from yolox_gssam.data.cache import ImageCache
 from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.faults import printable
+from yolox_gssam.data.rendering import render, resize
 from yolox_gssam.data.snapshot import Snapshot
-from yolox_gssam.progress import progress_bar
+from yolox_gssam.errors import UserError
 
 
 class SampleRequest(NamedTuple):
@@ -87,9 +90,9 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         augmentation: what is drawn.
         seed: of the run.
         crop_hw: give crops of this size around objects instead of whole images.
-        cache: keep every image in memory, decoded and at the size used (about size_hw x 3 bytes an image).
 
     Attributes:
+        cache: the decoded images, None to read them each time; see `fill_cache`.
         snapshot: of the split; where it is set, an image that is no longer as it was then is an error.
     """
 
@@ -100,36 +103,64 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         augmentation: aug.Augmentation,
         seed: int,
         crop_hw: tuple[int, int] | None = None,
-        cache: bool = False,
     ) -> None:
         self.split = split
         self.size_hw = size_hw
         self.augmentation = augmentation
         self.seed = seed
         self.crop_hw = crop_hw
+        self.cache: ImageCache | None = None
         self.snapshot: Snapshot | None = None
         self._with_objects = [index for index, image in enumerate(split.images) if len(image.labels)]
-        self._cached: list[NDArray[np.uint8]] = []
-        if cache:
-            bar = progress_bar(range(len(split.images)), description="reading images", unit="img")
-            self._cached = [self._read(index).image for index in bar]
 
     def __len__(self) -> int:
         return len(self.split.images)
 
     def __getitem__(self, request: SampleRequest) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Returns the image (3, H, W) uint8, BGR, and its boxes (n, 5): class, centre x, centre y, width, height in
-        pixels of that image, as YOLOX's head takes them."""
-        sample = self._draw(request, np.random.default_rng((self.seed, 1, request.number)))
-        boxes = sample.boxes_xyxy
-        sides = boxes[:, 2:] - boxes[:, :2]
-        targets = np.column_stack([sample.labels, boxes[:, :2] + sides / 2, sides]).astype(np.float32)
-        return np.ascontiguousarray(sample.image.transpose(2, 0, 1)), targets
+        """Returns the image (3, H, W) uint8, BGR, and its boxes (n, 5) as in `targets_of`."""
+        recipe = self.draw(request)
+        return render(recipe, self._image).transpose(2, 0, 1), targets_of(recipe)
+
+    @property
+    def out_hw(self) -> tuple[int, int]:
+        """Height and width of what comes out."""
+        return self.size_hw if self.crop_hw is None else self.crop_hw
+
+    def fill_cache(self, device: torch.device) -> None:
+        """Reads and decodes every image, and keeps it on `device` at the size used."""
+        cache = ImageCache([self._size(index) for index in range(len(self))], device)
+        cache.fill(self._read)
+        self.cache = cache
+
+    def cache_bytes(self) -> int:
+        """What `fill_cache` takes."""
+        return sum(3 * height * width for height, width in map(self._size, range(len(self))))
 
     def image_names(self, request: SampleRequest) -> list[str]:
         """File names of all images that the sample is made of."""
-        indices = self._choose(request, np.random.default_rng((self.seed, 1, request.number)))
+        indices = self._choose(request, self._generator(request))
         return [self.split.images[index].file_name for index in indices]
+
+    def draw(self, request: SampleRequest) -> aug.Recipe:
+        """What the sample is made of, and its boxes."""
+        rng, settings = self._generator(request), self.augmentation
+        frames = [self._frame(index) for index in self._choose(request, rng)]
+        if len(frames) == 1:
+            recipe = aug.place(frames[0], self.size_hw)
+        else:
+            recipe = aug.mosaic(frames[:4], self.size_hw, settings, rng)
+            for other in frames[4:]:
+                recipe = aug.mixup(recipe, other, settings, rng)
+        if self.crop_hw is not None:
+            recipe = aug.crop(recipe, self.crop_hw, settings, rng)
+        if rng.random() < settings.hsv_prob:
+            recipe = aug.jitter_hsv(recipe, rng)
+        if rng.random() < settings.flip_prob:
+            recipe = aug.flip(recipe)
+        return recipe
+
+    def _generator(self, request: SampleRequest) -> Generator:
+        return np.random.default_rng((self.seed, 1, request.number))
 
     def _choose(self, request: SampleRequest, rng: Generator) -> list[int]:
         """Indices of the images to use: one, or the four of a mosaic, or these and the one to blend in."""
@@ -141,41 +172,57 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
             chosen.append(self._with_objects[rng.integers(0, len(self._with_objects))])
         return chosen
 
-    def _draw(self, request: SampleRequest, rng: Generator) -> aug.Sample:
-        settings = self.augmentation
-        samples = [self._read(index) for index in self._choose(request, rng)]
-        if len(samples) == 1:
-            sample = aug.pad(samples[0], self.size_hw)
-        else:
-            sample = aug.mosaic(samples[:4], self.size_hw, settings, rng)
-            for other in samples[4:]:
-                sample = aug.mixup(sample, other, settings, rng)
-        if self.crop_hw is not None:
-            sample = aug.crop(sample, self.crop_hw, settings, rng)
-        if rng.random() < settings.hsv_prob:
-            sample = aug.jitter_hsv(sample, rng)
-        if rng.random() < settings.flip_prob:
-            sample = aug.flip(sample)
-        return sample
-
-    def _read(self, index: int) -> aug.Sample:
-        """One image fitted to the size used, with its boxes."""
+    def _scale(self, index: int) -> float:
+        """From the image as it is to the size used."""
         truth = self.split.images[index]
-        scale = aug.fit_scale((truth.height, truth.width), self.size_hw)
-        if self._cached:
-            return aug.Sample(self._cached[index], truth.boxes_xyxy * scale, truth.labels)
+        return aug.fit_scale((truth.height, truth.width), self.size_hw)
+
+    def _size(self, index: int) -> tuple[int, int]:
+        """Height and width of an image at the size used."""
+        truth = self.split.images[index]
+        return aug.scaled_size((truth.height, truth.width), self._scale(index))
+
+    def _frame(self, index: int) -> aug.Frame:
+        truth = self.split.images[index]
+        return aug.Frame(index, self._size(index), truth.boxes_xyxy * self._scale(index), truth.labels)
+
+    def _image(self, index: int) -> NDArray[np.uint8]:
+        return self._read(index) if self.cache is None else self.cache[index].numpy()
+
+    def _read(self, index: int) -> NDArray[np.uint8]:
+        """One image (H, W, 3), BGR, decoded and fitted to the size used."""
+        truth = self.split.images[index]
         path = self.split.image_path(truth)
         if self.snapshot is not None:
             self.snapshot.check_image(path)
         image = read_image(path)
-        return aug.resize(aug.Sample(image, truth.boxes_xyxy, truth.labels), scale)
+        if image.shape[:2] != (truth.height, truth.width):
+            raise UserError(
+                f"{printable(path)}: is {image.shape[1]} x {image.shape[0]}, stated are {truth.width} x "
+                f"{truth.height}; tools/prepare_dataset.py check lists all such images"
+            )
+        return resize(image, self._scale(index))
+
+
+def targets_of(recipe: aug.Recipe) -> NDArray[np.float32]:
+    """The boxes (n, 5): class, centre x, centre y, width, height in pixels of the training image, as YOLOX's head takes
+    them."""
+    boxes = recipe.boxes_xyxy
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.column_stack([recipe.labels, boxes[:, :2] + sides / 2, sides]).astype(np.float32)
+
+
+def stack_targets(targets: Sequence[NDArray[np.float32]]) -> Tensor:
+    """(B, n, 5) float32, where n is the most boxes an image of this batch has (at least 1); the rows after an image's
+    boxes are zero. No box is ever dropped."""
+    stacked = torch.zeros(len(targets), max(1, *map(len, targets)), 5)
+    for row, boxes in zip(stacked, targets, strict=True):
+        row[: len(boxes)] = torch.from_numpy(boxes)
+    return stacked
 
 
 def collate(samples: list[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> tuple[Tensor, Tensor]:
-    """Stacks samples: images (B, 3, H, W) uint8 and targets (B, n, 5) float32, where n is the most boxes an image of
-    this batch has (at least 1); the rows after an image's boxes are zero. No box is ever dropped."""
-    images = torch.from_numpy(np.stack([image for image, _ in samples]))
-    targets = torch.zeros(len(samples), max(1, *(len(boxes) for _, boxes in samples)), 5)
-    for row, (_, boxes) in zip(targets, samples, strict=True):
-        row[: len(boxes)] = torch.from_numpy(boxes)
-    return images, targets
+    """Stacks samples: images (B, 3, H, W) uint8, channels last in memory as the network takes them, and targets as
+    `stack_targets` gives them."""
+    images = torch.from_numpy(np.stack([image.transpose(1, 2, 0) for image, _ in samples]))
+    return images.permute(0, 3, 1, 2), stack_targets([targets for _, targets in samples])

@@ -17,10 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from yolox.exp import Exp
-from yolox.utils import get_rank, get_world_size
+from yolox.utils import get_rank, get_world_size, synchronize
 
 from yolox_gssam.data.augmentation import Augmentation
+from yolox_gssam.data.cache import CacheKind, choose_cache
 from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.device_loader import DeviceLoader
 from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
 from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
@@ -200,19 +202,23 @@ class DroneExp(Exp):
 
     def get_data_loader(
         self, batch_size: int, is_distributed: bool, no_aug: bool = False, cache_img: bool = False
-    ) -> DataLoader[Any]:
+    ) -> DataLoader[Any] | DeviceLoader:
         """Batches of the first epoch of the training part, see `get_training_data`."""
-        loader, sampler = self.get_training_data(batch_size, cache_img)
+        loader, sampler = self.get_training_data(batch_size, "ram" if cache_img else None)
         sampler.set_epoch(0, mosaic=not no_aug)
         return loader
 
-    def get_training_data(self, batch_size: int, cache: bool) -> tuple[DataLoader[Any], TrainingSampler]:
+    def get_training_data(
+        self, batch_size: int, cache: CacheKind | None = None, device: torch.device | None = None
+    ) -> tuple[DataLoader[Any] | DeviceLoader, TrainingSampler]:
         """Batches of the training part, images (B, 3, H, W) uint8 and targets (B, n, 5), see `collate`; and the sampler
         that chooses the epoch they come from.
 
         Args:
             batch_size: of all processes together; this one gets its share.
-            cache: keep the decoded images in memory.
+            cache: where the decoded images are kept, if there is room for them: "ram" or, on the device, "gpu", where
+                the batches are then made as well.
+            device: that trains; the CPU by default.
 
         Raises:
             UserError: num_classes is not the data set's.
@@ -224,8 +230,18 @@ class DroneExp(Exp):
                 f"num_classes at None to follow the data set"
             )
         sampler = TrainingSampler(len(split.images), batch_size, self.run_seed, get_rank(), get_world_size())
+        dataset = TrainingSet(split, self.input_size, self.augmentation(), self.run_seed, self.crop_size)
+        cpu = torch.device("cpu")
+        device = cpu if device is None else device
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", get_world_size()))
+        cache = choose_cache(cache, len(dataset), dataset.cache_bytes(), device, processes)
+        synchronize()  # no process fills its cache before the others have seen how much is free
+        if cache is not None:
+            dataset.fill_cache(device if cache == "gpu" else cpu)
+        if cache == "gpu":
+            return DeviceLoader(dataset, sampler), sampler
         loader = DataLoader(
-            TrainingSet(split, self.input_size, self.augmentation(), self.run_seed, self.crop_size, cache),
+            dataset,
             batch_sampler=sampler,
             num_workers=self.data_num_workers,
             persistent_workers=self.data_num_workers > 0,

@@ -1,0 +1,65 @@
+"""How much memory is free, on the processor and on the device."""
+
+import os
+from pathlib import Path
+
+import torch
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes that can be taken on the device without swapping; None where the system does not say."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = free_ram()
+    if device.type == "mps":  # a part of the same memory
+        left = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return left if free is None else min(left, free)
+    return free
+
+
+def free_ram(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes of main memory that are free or can be had at once, within the limits of the process's control groups.
+
+    Where the system tells its size alone, as macOS does, half of that.
+
+    Args:
+        proc, cgroups: where Linux mounts them.
+    """
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        try:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        except (AttributeError, ValueError, OSError):  # AttributeError: Windows
+            return None
+    return max(min([available, *_left_in_groups(proc, cgroups)]), 0)
+
+
+def _left_in_groups(proc: Path, cgroups: Path) -> list[int]:
+    """What each control group around this process leaves; those without a limit are passed over."""
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    left = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers:  # version 2
+            root, names = cgroups, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root, names = cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        group = root / path.lstrip("/")
+        # A container often sees its own group as the root, and its path leads nowhere.
+        for folder in (group, *group.parents[: len(group.relative_to(root).parts)]):
+            try:
+                limit, used = ((folder / name).read_text().strip() for name in names[:2])
+                stat = dict(entry.split() for entry in (folder / "memory.stat").read_text().splitlines())
+            except OSError:
+                continue
+            if limit.isdigit():
+                # Pages of files that nobody uses are given back as soon as memory is asked for.
+                left.append(int(limit) - int(used) + int(stat.get(names[2], 0)))
+    return left
