@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from yolox_gssam.errors import UserError
-from yolox_gssam.inference.pipeline import in_thread
+from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 
 
 @pytest.fixture(autouse=True)
@@ -216,3 +216,25 @@ def test_the_newest_drops_nothing_for_a_consumer_that_keeps_up() -> None:
         taken.append(number)
         asked.release()
     assert taken == list(range(20))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_map_keeps_the_order_and_its_bound(workers: int) -> None:
+    asked: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            asked.append(number)
+            yield number
+
+    results = map_in_threads(lambda number: time.sleep(0.002 * (number % 3)) or -number, items(), workers, 4)
+    for number, result in enumerate(results):
+        assert result == -number
+        assert len(asked) <= number + 6
+
+
+def test_map_hands_on_an_error_and_ends() -> None:
+    results = map_in_threads(lambda number: 1 // number, [1, 1, 0, 1], 2, 1)
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+    assert list(map_in_threads(lambda number: 2 * number, [], 2, 1)) == []

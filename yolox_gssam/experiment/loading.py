@@ -114,12 +114,14 @@ def load_detector(
     device: torch.device,
     backend: str = "torch",
     half: bool = False,
+    streams: int = 1,
 ) -> Detector:
     """A detector from a checkpoint, or from a file that tools/export.py wrote, which is known by its suffix.
 
     Args:
         backend: one of `yolox_gssam.inference.backends.BACKENDS` or "auto", the fastest here. An exported file has its
             own.
+        streams: images at a time, see `yolox_gssam.inference.backends.build_backend`.
 
     Raises:
         UserError: as `load_trained`; a backend that is not installed; other settings than the file was exported with.
@@ -129,9 +131,9 @@ def load_detector(
         exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
         if backend == "auto":
             backend = fastest_backend(model, exp.test_size, device, half)
-        built = build_backend(backend, model, exp.test_size, device, half)
+        built = build_backend(backend, model, exp.test_size, device, half, streams)
         return Detector(exp, built, model.to(device), True, "16 bit" if half else "float32")
-    opened, info = open_exported(path, device)
+    opened, info = open_exported(path, device, streams)
     if backend not in ("torch", "auto", opened.name) or half:
         raise UserError(f"{path}: is run by {opened.name}, in {info.precision}; leave out --backend and --fp16")
     exp = DroneExp() if exp_file is None else load_exp(exp_file)

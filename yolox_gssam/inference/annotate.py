@@ -52,7 +52,7 @@ class Summary:
     Attributes:
         frames, objects: how many went through, how many were detected.
         seconds: the whole time, from reading to writing.
-        detection_seconds: how long the detector worked in that time; frames are read, drawn and written meanwhile.
+        detection_seconds: from image to boxes, summed over the frames; others are read, detected and drawn meanwhile.
         files: what they hold -> where they lie.
         notes: what the user should know, a line each.
         failures: inputs that could not be used, a line each.

@@ -2,10 +2,12 @@
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def in_thread(items: Iterable[T], ahead: int, newest: bool = False) -> Generator[T, None, None]:
@@ -65,3 +67,20 @@ def in_thread(items: Iterable[T], ahead: int, newest: bool = False) -> Generator
         thread.join()
     if error is not None:
         raise error
+
+
+def map_in_threads(function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> Iterator[R]:
+    """`map` by threads, in order, with at most `ahead` results waiting, so that memory stays bounded."""
+    pending: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            # After an error nobody waits for the rest.
+            for future in pending:
+                future.cancel()

@@ -1,10 +1,7 @@
 """From images to boxes: letterbox, network, NMS, back to the original image's pixels."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +12,8 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends.base import Backend
 from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
 from yolox_gssam.inference.nms import choose_detections
+from yolox_gssam.inference.pipeline import map_in_threads
 from yolox_gssam.progress import progress_bar
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Predictor:
@@ -112,26 +107,9 @@ def predict_split(predictor: Predictor, split: CocoSplit, batch_size: int, worke
 
     detections: dict[int, Detections] = {}
     with progress_bar(description="detect", unit="images", total=len(split.images)) as bar:
-        loaded = _map_ahead(read, split.images, workers, 2 * batch_size)
+        loaded = map_in_threads(read, split.images, workers, 2 * batch_size)
         while batch := list(islice(loaded, batch_size)):
             image_ids, images = zip(*batch, strict=True)
             detections.update(zip(image_ids, predictor.predict(images), strict=True))
             bar.update(len(batch))
     return detections
-
-
-def _map_ahead(function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> Iterator[R]:
-    """`map` by threads, in order, with at most `ahead` results waiting, so that memory stays bounded."""
-    pending: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > ahead:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            # After an error nobody waits for the rest.
-            for future in pending:
-                future.cancel()

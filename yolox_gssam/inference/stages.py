@@ -14,6 +14,7 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.inference.drawing import draw_detections
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.overlay import attention_panels
+from yolox_gssam.inference.pipeline import map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.stop import StopRequest
 
@@ -28,7 +29,7 @@ class DetectedFrame:
     Attributes:
         maps: stage name -> (h', w') attention over the letterboxed input; empty where not asked for.
         input_hw: height and width of that input, in pixels.
-        seconds: what detection took, from image to boxes, without the maps.
+        seconds: what detection took, from image to boxes, without the maps; other frames may have had a part of it.
     """
 
     frame: Frame
@@ -63,16 +64,21 @@ def until(stop: StopRequest, frames: Iterable[Frame]) -> Iterator[Frame]:
 def detect_frames(
     predictor: Predictor, frames: Iterable[Frame], attention: AttentionMaps | None
 ) -> Iterator[DetectedFrame]:
-    """Runs the detector on each frame, and `attention` where given.
+    """Runs the detector on each frame, and `attention` where given; in order, as many at once as the backend likes.
 
     Raises:
         UserError: `attention` was given and the network has none.
     """
-    for frame in frames:
+
+    def detect(frame: Frame) -> tuple[Frame, Detections, float]:
         start = time.perf_counter()
         (detections,) = predictor.predict([frame.image])
         predictor.synchronize()
-        seconds = time.perf_counter() - start
+        return frame, detections, time.perf_counter() - start
+
+    streams = predictor.backend.streams
+    detected = map(detect, frames) if streams == 1 else map_in_threads(detect, frames, streams, streams)
+    for frame, detections, seconds in detected:
         maps: dict[str, NDArray[np.float32]] = {}
         input_hw = predictor.test_size
         if attention is not None:

@@ -15,9 +15,11 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import Backend, TorchBackend, build_backend, open_exported, why_unavailable
 from yolox_gssam.inference.exporting import SUFFIXES, check_format, export
+from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.letterbox import letterbox
 from yolox_gssam.inference.model_info import ModelInfo
 from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.stages import detect_frames
 
 CPU = torch.device("cpu")
 CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
@@ -181,3 +183,17 @@ def test_what_is_not_installed_or_cannot_be_done_says_so(monkeypatch: pytest.Mon
     assert why_unavailable("torch", CPU) is None
     with pytest.raises(UserError, match="int8 is there for --format openvino only"):
         check_format("torchscript", "int8")
+
+
+def test_several_streams_give_the_same_in_order(
+    gssam_nano: YOLOX, frames: list[NDArray[np.uint8]], expected: list[Detections]
+) -> None:
+    reason = why_unavailable("openvino", CPU)
+    if reason is not None:
+        pytest.skip(reason)
+    backend = build_backend("openvino", gssam_nano, SIZE, CPU, streams=2)
+    assert backend.streams == 2
+    predictor = Predictor(backend, CLASS_NAMES, SIZE, 0.3, 0.45, tight=True)
+    detected = list(detect_frames(predictor, [Frame(frame, "clip", index) for index, frame in enumerate(frames)], None))
+    assert [one.frame.index for one in detected] == list(range(len(frames)))
+    assert_same([one.detections for one in detected], expected)

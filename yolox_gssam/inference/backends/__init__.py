@@ -38,7 +38,12 @@ def why_unavailable(name: str, device: torch.device, half: bool = False) -> str 
 
 
 def build_backend(
-    name: str, model: YOLOX, largest_hw: tuple[int, int], device: torch.device, half: bool = False
+    name: str,
+    model: YOLOX,
+    largest_hw: tuple[int, int],
+    device: torch.device,
+    half: bool = False,
+    streams: int = 1,
 ) -> Backend:
     """A backend for a network in memory; what has to be converted or compiled for it takes seconds to minutes.
 
@@ -46,6 +51,7 @@ def build_backend(
         name: of `BACKENDS`.
         largest_hw: height and width of the largest input, multiples of 32.
         half: 16 bit weights and activations.
+        streams: images at a time, where the backend can share its threads among them.
 
     Raises:
         UserError: it is not installed, or cannot do this.
@@ -55,7 +61,7 @@ def build_backend(
         raise UserError(reason)
     precision = "float16" if half else "float32"
     if name == "openvino":
-        return openvino.OpenVinoBackend(openvino.convert(model, largest_hw))
+        return openvino.OpenVinoBackend(openvino.convert(model, largest_hw), streams=streams)
     if name == "onnxruntime":
         return onnx.OnnxRuntimeBackend(onnx.convert(model, largest_hw, half=half), device, precision)
     if name == "tensorrt":
@@ -65,8 +71,11 @@ def build_backend(
     return (CompiledBackend if name == "compile" else TorchBackend)(model, device, half)
 
 
-def open_exported(path: Path, device: torch.device) -> tuple[Backend, ModelInfo]:
+def open_exported(path: Path, device: torch.device, streams: int = 1) -> tuple[Backend, ModelInfo]:
     """The backend for a file that tools/export.py wrote; its suffix says which.
+
+    Args:
+        streams: as for `build_backend`.
 
     Raises:
         UserError: no such file, not one of ours, or what runs it is not installed.
@@ -79,7 +88,7 @@ def open_exported(path: Path, device: torch.device) -> tuple[Backend, ModelInfo]
         raise UserError(f"{path}: {reason}")
     if name == "openvino":
         network, info = openvino.read_openvino(path)
-        return openvino.OpenVinoBackend(network, info.precision), info
+        return openvino.OpenVinoBackend(network, info.precision, streams), info
     if name == "onnxruntime":
         data, info = onnx.read_onnx(path)
         return onnx.OnnxRuntimeBackend(data, device, info.precision), info

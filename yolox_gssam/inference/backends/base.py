@@ -13,10 +13,12 @@ class Backend(Protocol):
     Attributes:
         name: as in `--backend`.
         description: name, device and precision, for people.
+        streams: so many threads may call it at once, and are worth it.
     """
 
     name: str
     description: str
+    streams: int
 
     def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> Tensor:
         """The candidates (n, 6 + classes) float32 of images (B, H, W, 3), BGR; see `yolox_gssam.models.inference`."""

@@ -32,6 +32,7 @@ class OnnxRuntimeBackend:
     """
 
     name = "onnxruntime"
+    streams = 1
 
     def __init__(self, network: bytes, device: torch.device, precision: str = "float32") -> None:
         import onnxruntime

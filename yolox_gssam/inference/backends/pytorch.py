@@ -27,6 +27,7 @@ class TorchBackend:
     """
 
     name = "torch"
+    streams = 1
 
     def __init__(self, model: YOLOX, device: torch.device, half: bool = False) -> None:
         self.device = device

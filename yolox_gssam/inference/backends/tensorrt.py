@@ -34,6 +34,7 @@ class TensorRtBackend:
     """
 
     name = "tensorrt"
+    streams = 1
 
     def __init__(self, engine: bytes, device: torch.device, precision: str) -> None:
         import tensorrt
