@@ -303,7 +303,7 @@ class DroneExp(Exp):
                 {"params": [p for p in parameters if p.ndim <= 1]},
                 {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
             ]
-            self.optimizer = torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=True)
+            self.optimizer = torch.optim.SGD(groups, lr=lr, momentum=self.momentum, nesterov=True, fused=True)
         return self.optimizer
 
     def get_evaluator(
