@@ -152,7 +152,8 @@ def test_crop_of_an_empty_image() -> None:
 
 
 def test_crop_of_a_mosaic_is_a_part_of_it() -> None:
-    """Mosaic, mixup, crop and flip together: the pixels are those of the whole image, to within rounding."""
+    """Mosaic, mixup, crop and flip together: the pixels are those of the whole image. Of noise, which is off by up to
+    255 / 64 in x and in y where OpenCV 4 rounds coordinates to 1/32 pixel."""
     rng = np.random.default_rng(3)
     images = [rng.integers(0, 256, (100, 160, 3), dtype=np.uint8) for _ in range(5)]
     frames = [Frame(i, SIZE_HW, np.array([[70.0, 40, 80, 50]]), np.zeros(1, np.int64)) for i in range(5)]
@@ -163,7 +164,7 @@ def test_crop_of_a_mosaic_is_a_part_of_it() -> None:
     left, top = (round(whole.layers[0].matrix[i, 2] - flip(part).layers[0].matrix[i, 2]) for i in range(2))
     expected = whole_image[top : top + 48, left : left + 64][:, ::-1]
     assert image.shape == expected.shape
-    assert np.abs(image - expected).max() <= 1
+    assert np.abs(image - expected).max() <= 2 * 255 / 64 + 1
 
 
 def test_jitter_shifts_each_channel_by_its_limit_at_most() -> None:

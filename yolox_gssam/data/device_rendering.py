@@ -1,7 +1,8 @@
 """Training images made with torch on any device, a batch at a time, each from its recipe (see `augmentation`).
 
-The images differ from those of `rendering` in rounding alone: OpenCV interpolates between pixels in steps of 1/32,
-torch in float32. Nothing here waits for the device: what depends on the recipes is worked out on the processor.
+The images differ from those of `rendering` in rounding alone: OpenCV 4 interpolates between pixels in steps of 1/32,
+torch in float32. On frames of the Svanström set that is 0.04 grey levels in the mean, and one level for 99 of 100
+values. Nothing here waits for the device: what depends on the recipes is worked out on the processor.
 """
 
 from collections.abc import Callable, Sequence
