@@ -80,7 +80,7 @@ def test_train(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
     sides += ["--side", f"other={ORIGIN},bf16=True,code={checkout}"]
     options = ["--iterations", 2, "--rounds", 2, "-b", 4, "--data", tiny_dataset, *sides, *TINY]
     text, report = run(run_tool, tmp_path / "out", "train", *options, "data_num_workers", 0)
-    assert "stock: left out, stock YOLOX trains on CUDA only" in text
+    assert "stock: left out, stock YOLOX runs on cuda only" in text
     assert list(report["sides"]) == ["origin", "cached", "other"]
     for name, side in report["sides"].items():
         steps = side["steps"]
@@ -119,6 +119,8 @@ def test_contrast(run_tool: RunTool, tmp_path: Path) -> None:
         pytest.param(["latency", "--side", "stock", "--side", "stock"], "two sides are called stock", id="name"),
         pytest.param(["latency", "--data", "no"], "no: no such data set", id="data"),
         pytest.param(["latency", "--side", "stock,backend=x"], "stock YOLOX has no backends", id="stock-backend"),
+        pytest.param(["latency", "--side", "stock,fp16=True"], "stock YOLOX has fp16 on CUDA only", id="stock-fp16"),
+        pytest.param(["latency", "--side", "exps/origin.py,backend=x"], "'x' is not known; use torch", id="backend"),
         pytest.param(["latency", "widht", "0.25"], "did you mean 'width'", id="field"),
         pytest.param(["latency", "width"], "'width' has no value", id="field-without-value"),
         pytest.param(["train", "--side", "stock"], "no side is left", id="stock-on-a-cpu"),
@@ -137,10 +139,9 @@ def test_faults_end_in_one_line(
     message: str,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    given = arguments if "--data" in arguments or arguments[0] in ("video", "contrast") else [
-        arguments[0], "--data", str(tiny_dataset), *arguments[1:]
-    ]  # fmt: skip
-    given = given if "--device" in given else [given[0], "--device", "cpu", *given[1:]]
+    what, *rest = arguments
+    data = ["--data", str(tiny_dataset)] if what in ("latency", "train") else []
+    given = [what, "--device", "cpu", *data, *rest]  # of two equal flags the later one holds
     monkeypatch.setattr(sys, "argv", ["benchmark.py", *given])
     with pytest.raises(SystemExit) as ended:
         tool.run_tool(tool.make_parser(), tool.main)

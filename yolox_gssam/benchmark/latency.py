@@ -17,7 +17,7 @@ from yolox_gssam.benchmark.machine import describe_machine, synchronize
 from yolox_gssam.benchmark.memory import HOW, peak_memory
 from yolox_gssam.benchmark.network import network_size
 from yolox_gssam.benchmark.report import TOTAL, Report, SideResult
-from yolox_gssam.benchmark.sides import SideSpec, load_side
+from yolox_gssam.benchmark.sides import SideSpec, leave_out_stock, load_side
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.timing import STAGES, summarize, time_once
 from yolox_gssam.experiment import DroneExp
@@ -134,7 +134,9 @@ def build_side(spec: SideSpec, settings: LatencySettings, device: torch.device) 
     if spec.is_stock:
         if "backend" in spec.settings:
             raise UserError(f"side {spec.name}: stock YOLOX has no backends")
-        return StockSide(exp, model, device, half and device.type == "cuda")
+        if half and device.type != "cuda":
+            raise UserError(f"side {spec.name}: stock YOLOX has fp16 on CUDA only")
+        return StockSide(exp, model, device, half)
     if spec.settings.get("backend", "torch") != "torch":
         raise UserError(f"side {spec.name}: backend {spec.settings['backend']!r} is not known; use torch")
     predictor = Predictor(
@@ -156,14 +158,7 @@ def measure_latency(
     Raises:
         UserError: a side cannot be built.
     """
-    left_out = {
-        spec.name: "stock YOLOX runs on the CPU and on CUDA only"
-        for spec in specs
-        if spec.is_stock and device.type not in ("cpu", "cuda")
-    }
-    specs = [spec for spec in specs if spec.name not in left_out]
-    if not specs:
-        raise UserError("no side is left to measure; name one with --side EXP")
+    specs, left_out = leave_out_stock(specs, device, ("cpu", "cuda"))
     sides = {spec.name: build_side(spec, settings, device) for spec in specs}
     seconds = _time_in_turn(sides, images, settings)
     results = {}

@@ -83,6 +83,21 @@ def parse_sides(texts: Sequence[str], options: Sequence[str], settings: Collecti
     return sides
 
 
+def leave_out_stock(
+    sides: Sequence[SideSpec], device: torch.device, devices: Collection[str]
+) -> tuple[list[SideSpec], dict[str, str]]:
+    """The sides without stock YOLOX where it runs on other `devices` only, and why, by name.
+
+    Raises:
+        UserError: no side is left.
+    """
+    left_out = {side.name for side in sides if side.is_stock and device.type not in devices}
+    kept = [side for side in sides if side.name not in left_out]
+    if not kept:
+        raise UserError(f"stock YOLOX runs on {' and '.join(devices)} only: no side is left; name one with --side EXP")
+    return kept, dict.fromkeys(left_out, f"stock YOLOX runs on {' and '.join(devices)} only")
+
+
 def load_side(side: SideSpec, device: torch.device, seed: int) -> tuple[DroneExp, YOLOX]:
     """The side's experiment and network, in evaluation mode on the device; stock YOLOX is that without attention.
 

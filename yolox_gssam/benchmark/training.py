@@ -19,7 +19,7 @@ from yolox_gssam.benchmark.frames import DEFAULT_DATA, DRAWN_HW
 from yolox_gssam.benchmark.machine import describe_machine
 from yolox_gssam.benchmark.network import NetworkSize, network_size
 from yolox_gssam.benchmark.report import TOTAL, Report, SideResult
-from yolox_gssam.benchmark.sides import SideSpec, load_side
+from yolox_gssam.benchmark.sides import SideSpec, leave_out_stock, load_side
 from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.errors import UserError, innermost_message
@@ -72,12 +72,7 @@ def measure_training(
     Raises:
         UserError: a side cannot be built or its training fails.
     """
-    left_out = {spec.name: "stock YOLOX trains on CUDA only" for spec in specs if spec.is_stock}
-    if device.type == "cuda":
-        left_out = {}
-    specs = [spec for spec in specs if spec.name not in left_out]
-    if not specs:
-        raise UserError("no side is left to measure; name one with --side EXP")
+    specs, left_out = leave_out_stock(specs, device, ("cuda",))
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         root = _find_data(data, folder)
@@ -222,7 +217,13 @@ def _find_data(data: Path | None, folder: Path) -> Path:
 def _configure(
     spec: SideSpec, root: Path, folder: Path, settings: TrainingSettings, device: torch.device
 ) -> dict[str, Any]:
-    """What the process of a side is told."""
+    """What the process of a side is told.
+
+    Raises:
+        UserError: stock YOLOX is asked for bfloat16.
+    """
+    if spec.is_stock and spec.is_on("bf16"):
+        raise UserError(f"side {spec.name}: stock YOLOX has no bf16; use fp16")
     return {
         "exp": spec.exp_file,
         "exp_name": spec.name,

@@ -20,7 +20,7 @@ from yolox_gssam.benchmark.machine import describe_machine
 from yolox_gssam.benchmark.memory import HOW, peak_memory
 from yolox_gssam.benchmark.network import network_size
 from yolox_gssam.benchmark.report import TOTAL, Report, SideResult
-from yolox_gssam.benchmark.sides import SideSpec
+from yolox_gssam.benchmark.sides import SideSpec, leave_out_stock
 from yolox_gssam.data.synthetic import write_clip
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.timing import summarize
@@ -68,6 +68,7 @@ def measure_video(
     Raises:
         UserError: a side cannot be built, or no such video.
     """
+    specs, left_out = leave_out_stock(specs, device, ("cpu", "cuda"))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)
         clip = path or _drawn_clip(folder, settings.frames or DRAWN_FRAMES)
@@ -111,7 +112,7 @@ def measure_video(
         "in an order drawn anew each round. images/s are frames/s.",
         f"MiB: {HOW[device.type]}: building the side and the whole clip.",
     ]
-    return Report("video", settings.quick, described, describe_machine(device), results, how)
+    return Report("video", settings.quick, described, describe_machine(device), results, how, left_out)
 
 
 def annotate(side: Side, clip: Path, folder: Path) -> None:
