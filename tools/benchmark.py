@@ -53,15 +53,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Measures, prints the tables and writes the files."""
+    """Measures, writes the files and prints the tables."""
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     report: Report | contrast.ContrastReport = RUN[args.what](args)
-    print(report.table(), flush=True)
-    folder = args.output_dir or Path("runs", "benchmark", args.what)
-    print()
-    for name, path in report.write(folder).items():
+    # Written first: the numbers outlive a pipe that is closed while the tables are printed.
+    files = report.write(args.output_dir or Path("runs", "benchmark", args.what))
+    print(report.table(), end="\n\n")
+    for name, path in files.items():
         print(f"{name}: {path}")
 
 
