@@ -68,6 +68,16 @@ def test_equals_the_broadcast(values: Tensor, samples: Tensor) -> None:
     assert relative_error(values, samples) <= 1e-6
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 9, 31, 32, 33, 1600])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_values_in_several_rows(count: int, dtype: torch.dtype) -> None:
+    samples = randn(3, count, seed=1).to(dtype)
+    ties_and_more = torch.cat((samples, neighbours(samples), randn(3, 4000).to(dtype)), dim=1)
+    assert relative_error(ties_and_more, samples) <= 1e-6
+    few = [global_contrast(part, samples) for part in ties_and_more.split(500, dim=1)]
+    assert torch.equal(global_contrast(ties_and_more, samples), torch.cat(few, dim=1))
+
+
 def test_many_seeds_near_ties() -> None:
     for seed in range(200):
         samples = (1 + randn(4, 1 + seed % 5, seed=seed)) * 10.0 ** (seed % 60 - 30)
@@ -144,10 +154,13 @@ def test_empty(shape: tuple[int, int]) -> None:
     assert torch.equal(samples.grad, torch.zeros(shape[0], 3))
 
 
-def test_nan_stays_in_its_row_and_infinity_is_far() -> None:
+@pytest.mark.parametrize("times", [1, 1000])
+def test_nan_stays_in_its_row_and_infinity_is_far(times: int) -> None:
     values = torch.tensor([[0.0, torch.nan, torch.inf, -torch.inf], [0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0]])
+    values = values.repeat(1, times)
     samples = torch.tensor([[1.0, 2.0], [torch.nan, 0.0], [1.0, 2.0]])
     expected = torch.tensor([[3.0, torch.nan, torch.inf, torch.inf], [torch.nan] * 4, [3.0, 1.0, 1.0, 3.0]])
+    expected = expected.repeat(1, times)
     torch.testing.assert_close(global_contrast(values, samples), expected, equal_nan=True)
 
 
@@ -209,7 +222,7 @@ def median_speedup(run: Callable[..., object], stage: tuple[Tensor, Tensor]) -> 
 
 @pytest.mark.parametrize(
     ("run", "at_least"),
-    [pytest.param(forward, 25, id="forward"), pytest.param(forward_backward, 60, id="and-backward")],
+    [pytest.param(forward, 40, id="forward"), pytest.param(forward_backward, 100, id="and-backward")],
 )
 def test_faster_than_the_broadcast(run: Callable[..., object], at_least: float, stage: tuple[Tensor, Tensor]) -> None:
     run(global_contrast, *stage)

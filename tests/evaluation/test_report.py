@@ -18,7 +18,7 @@ from yolox_gssam.files import write_json
 
 BOX = (100, 100, 12, 12)
 HARDWARE: dict[str, str | int] = {"device": "cpu (2 threads)", "cpu": "Some CPU", "cores": 2, "threads": 2}
-TIME = InferenceTime({name: Milliseconds(1.5, 1.25, 2.0) for name in ("preprocess", "network", "nms", "total")}, 20, 5)
+TIME = InferenceTime(dict.fromkeys(("preprocess", "network", "nms", "total"), Milliseconds(1.5, 1.25, 2.0, 1.0)), 20, 5)
 
 
 def make_report(split: CocoSplit, detections: dict[int, Detections], timing: InferenceTime | None) -> EvalReport:
@@ -53,7 +53,7 @@ def test_json_holds_everything_and_survives_a_file(tmp_path: Path) -> None:
     assert len(content["precision_recall_iou_50"]["precision"]["drone"]) == 101
     assert content["confusion"]["counts"] == report.confusion.counts.tolist()
     assert [point["images_per_alarm"] for point in content["false_alarms"]] == [10, 100]
-    assert content["milliseconds"]["steps"]["nms"] == {"mean": 1.5, "median": 1.25, "p95": 2.0}
+    assert content["milliseconds"]["steps"]["nms"] == {"mean": 1.5, "median": 1.25, "p95": 2.0, "minimum": 1.0}
     assert content["provenance"]["checkpoint_sha256"] == "cd"
 
 

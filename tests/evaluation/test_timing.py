@@ -54,15 +54,15 @@ def image(height: int) -> np.ndarray:
     return np.zeros((height, 7, 3), np.uint8)
 
 
-def test_steps_mean_median_and_percentile(stages: FakeStages) -> None:
+def test_steps_mean_median_percentile_and_minimum(stages: FakeStages) -> None:
     times = time_inference(stages, [image(1), image(2), image(6)], repeats=300, warmup=2)
     # Warm-up takes the images 1 and 2; then 6, 1, 2, 6, 1, 2 ...
     assert stages.heights == ([1, 2, 6] * 101)[:302]
-    expected = {"preprocess": (3, 2, 6), "network": (10, 10, 10), "nms": (2, 2, 2), "total": (15, 14, 18)}
+    expected = {"preprocess": (3, 2, 6, 1), "network": (10,) * 4, "nms": (2,) * 4, "total": (15, 14, 18, 13)}
     assert list(times.steps) == list(expected)
     for name, numbers in expected.items():
         step = times.steps[name]
-        assert (step.mean, step.median, step.p95) == pytest.approx(numbers)
+        assert (step.mean, step.median, step.p95, step.minimum) == pytest.approx(numbers)
     assert (times.repeats, times.warmup) == (300, 2)
 
 

@@ -55,11 +55,11 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
         checkpoint=str(checkpoint),
         checkpoint_sha256=sha256_of(checkpoint),
         command=shlex.join([Path(sys.executable).name, *sys.argv]),
-        hardware={"device": device, "cpu": _cpu_name(), "cores": _cores(), "threads": torch.get_num_threads()},
+        hardware={"device": device, "cpu": cpu_name(), "cores": core_count(), "threads": torch.get_num_threads()},
         versions={
             "python": platform.python_version(),
             "yolox_gssam": yolox_gssam.__version__,
-            **{name: _version(name) for name in packages},
+            **{name: package_version(name) for name in packages},
             "system": platform.platform(),
         },
     )
@@ -75,14 +75,15 @@ def _dataset_hash(path: Path) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _version(package: str) -> str:
+def package_version(package: str) -> str:
+    """The version of an installed distribution, or that there is none."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "not installed under this name"
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """The model's name; Linux tells it only in /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -92,7 +93,8 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def core_count() -> int:
+    """CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from yolox_gssam.progress import progress_bar
 
@@ -39,6 +39,7 @@ class Milliseconds:
     mean: float
     median: float
     p95: float
+    minimum: float
 
 
 @dataclass(frozen=True)
@@ -66,30 +67,32 @@ def time_inference(
     if not images or repeats < 1:
         raise ValueError(f"timing needs an image and a repeat, got {len(images)} images and {repeats} repeats")
     seconds = [
-        _time_once(stages, images[number % len(images)])
+        time_once(stages, [images[number % len(images)]])
         for number in progress_bar(range(warmup + repeats), description="time", unit="images")
     ]
     counted = np.array(seconds[warmup:]) * 1000
     by_step = dict(zip(STAGES, counted.T, strict=True), total=counted.sum(axis=1))
-    return InferenceTime({name: _summary(values) for name, values in by_step.items()}, repeats, warmup)
+    return InferenceTime({name: summarize(values) for name, values in by_step.items()}, repeats, warmup)
 
 
-def _time_once(stages: Stages, image: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Seconds of the three steps; the device is waited for at each border."""
+def time_once(stages: Stages, images: Sequence[NDArray[np.uint8]]) -> tuple[float, float, float]:
+    """Seconds of the three steps for one batch of images (H, W, 3); the device is waited for at each border."""
     stages.synchronize()
     start = time.perf_counter()
-    batch = stages.preprocess([image])
+    batch = stages.preprocess(images)
     stages.synchronize()
     preprocessed = time.perf_counter()
     outputs = stages.network(batch)
     stages.synchronize()
     computed = time.perf_counter()
-    stages.postprocess(outputs, [(image.shape[0], image.shape[1])])
+    stages.postprocess(outputs, [(image.shape[0], image.shape[1]) for image in images])
     stages.synchronize()
     return preprocessed - start, computed - preprocessed, time.perf_counter() - computed
 
 
-def _summary(milliseconds: NDArray[np.float64]) -> Milliseconds:
+def summarize(milliseconds: ArrayLike) -> Milliseconds:
+    """Mean, median, 95th percentile and minimum of at least one time."""
+    times = np.asarray(milliseconds, np.float64)
     return Milliseconds(
-        float(milliseconds.mean()), float(np.median(milliseconds)), float(np.percentile(milliseconds, 95))
+        float(times.mean()), float(np.median(times)), float(np.percentile(times, 95)), float(times.min())
     )

@@ -1,0 +1,168 @@
+"""tools/benchmark.py, run as a user runs it."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import pytest
+from conftest import ROOT, RunTool
+
+from yolox_gssam.data.synthetic import write_clip
+
+ORIGIN, GSSAM = ROOT / "exps" / "origin.py", ROOT / "exps" / "gssam_sig_res_p1.py"
+TINY = ["width", "0.125", "depthwise", "True", "input_size", "(64,96)"]
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools" / "benchmark.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "benchmark_tool", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(run_tool: RunTool, folder: Path, what: str, *arguments: object) -> tuple[str, dict[str, Any]]:
+    """Standard output and the numbers of a run that succeeds, and whose chart can be read."""
+    result = run_tool("benchmark", what, "--device", "cpu", "--output-dir", folder, *arguments)
+    assert result.returncode == 0, result.stderr
+    (chart,) = folder.glob("*.png")
+    assert cv2.imread(str(chart)) is not None
+    assert result.stdout.splitlines()[-1].endswith(str(chart))
+    return result.stdout, json.loads((folder / f"{what}.json").read_text())
+
+
+def test_latency(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
+    sides = ["--side", "stock", "--side", ORIGIN, "--side", f"att={GSSAM},act=relu"]
+    options = ["--iterations", 6, "--conf", 0, "--data", tiny_dataset, *sides, "data_dir", tiny_dataset, *TINY]
+    text, report = run(run_tool, tmp_path, "latency", *options)
+    assert "times as fast as stock" in text
+    assert "quick" not in text
+    assert list(report["sides"]) == ["stock", "origin", "att"]
+    for side in report["sides"].values():
+        steps = side["steps"]
+        assert list(steps) == ["total", "preprocess", "network", "nms"]
+        assert 0 < steps["total"]["minimum"] <= steps["total"]["median"] <= steps["total"]["p95"]
+        parts = sum(steps[name]["mean"] for name in ("preprocess", "network", "nms"))
+        assert parts == pytest.approx(steps["total"]["mean"])
+    # The same weights on the same frames.
+    stock, origin = report["sides"]["stock"], report["sides"]["origin"]
+    assert stock["more"] == origin["more"]
+    assert stock["more"]["boxes/image"] > 0
+    assert stock["network"] == origin["network"]
+    assert report["sides"]["att"]["network"]["parameters"] > origin["network"]["parameters"]
+    if sys.platform.startswith("linux"):
+        assert 2**20 < origin["memory_bytes"] < 2**30
+    assert report["machine"]["command"].endswith("(64,96)'")
+
+
+def test_latency_of_batches_on_drawn_frames(run_tool: RunTool, tmp_path: Path) -> None:
+    arguments = ["--device", "cpu", "--quick", "--iterations", 5, "-b", 2, "--side", "stock", "--side", ORIGIN, *TINY]
+    result = run_tool("benchmark", "latency", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "quick" in result.stdout.splitlines()[0]
+    assert "drawn pictures of 640 x 512 pixels" in result.stdout
+    assert (tmp_path / "runs" / "benchmark" / "latency" / "latency.json").is_file()
+
+
+def test_train(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    shutil.copytree(ROOT / "yolox_gssam", checkout / "yolox_gssam", ignore=shutil.ignore_patterns("__pycache__"))
+    (checkout / "yolox_gssam" / "models" / "__init__.py").open("a").write("\nprint('the other code')\n")
+    sides = ["--side", "stock", "--side", ORIGIN, "--side", f"cached={GSSAM},cache=True"]
+    sides += ["--side", f"other={ORIGIN},bf16=True,code={checkout}"]
+    options = ["--iterations", 2, "--rounds", 2, "-b", 4, "--data", tiny_dataset, *sides, *TINY]
+    text, report = run(run_tool, tmp_path / "out", "train", *options, "data_num_workers", 0)
+    assert "stock: left out, stock YOLOX runs on cuda only" in text
+    assert list(report["sides"]) == ["origin", "cached", "other"]
+    for name, side in report["sides"].items():
+        steps = side["steps"]
+        assert set(steps) == {"total", "data", "forward", "loss", "backward", "optimizer + EMA", "other"}
+        assert all(steps[part]["mean"] > 0 for part in steps if part != "other")
+        assert (side["network"] is None) == (name == "other")
+    assert not list(tiny_dataset.glob("*.array"))
+
+
+def test_video(run_tool: RunTool, tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mp4", 0, (64, 96), 7)
+    options = ["--path", tmp_path / "clip.mp4", "--frames", 6, "--rounds", 2, "--side", "stock", "--side", ORIGIN]
+    text, report = run(run_tool, tmp_path / "out", "video", *options, *TINY, "num_classes", 2)
+    assert "6 frames" in text
+    assert list(report["sides"]) == ["stock", "origin"]
+    assert all(side["steps"]["total"]["minimum"] > 0 for side in report["sides"].values())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out"]
+
+
+def test_contrast(run_tool: RunTool, tmp_path: Path) -> None:
+    options = ["--rounds", 3, "--values", 50, 102_400, "--samples", 4, "--threads", 1]
+    text, report = run(run_tool, tmp_path, "contrast", *options)
+    assert "102,400 x 4" in text
+    assert {cell["values"] for cell in report["cells"]} == {50, 102_400}
+    memory = {(c["side"], c["values"]): c["memory_bytes"] for c in report["cells"] if c["mode"] == "forward"}
+    if sys.platform.startswith("linux"):
+        # Four differences a value and their magnitudes, 4 bytes each.
+        assert memory["broadcasting", 102_400] >= 2 * 4 * 4 * 102_400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["latency", "--side", "no.py"], "no.py: no such exp file", id="exp"),
+        pytest.param(["latency", "--side", "stock,ckpt=no.pth"], "no.pth: no such checkpoint", id="checkpoint"),
+        pytest.param(["latency", "--side", "stock", "--side", "stock"], "two sides are called stock", id="name"),
+        pytest.param(["latency", "--data", "no"], "no: no such data set", id="data"),
+        pytest.param(["latency", "--side", "stock,backend=x"], "stock YOLOX has no backends", id="stock-backend"),
+        pytest.param(["latency", "--side", "stock,fp16=True"], "stock YOLOX has fp16 on CUDA only", id="stock-fp16"),
+        pytest.param(["latency", "--side", "exps/origin.py,backend=x"], "'x' is not known; use torch", id="backend"),
+        pytest.param(["latency", "widht", "0.25"], "did you mean 'width'", id="field"),
+        pytest.param(["latency", "width"], "'width' has no value", id="field-without-value"),
+        pytest.param(["train", "--side", "stock"], "no side is left", id="stock-on-a-cpu"),
+        pytest.param(["train", "--data", "no"], "no: no such data set", id="training-data"),
+        pytest.param(["train", "--side", "a=exps/origin.py,code=no"], "is the folder of a checkout", id="code"),
+        pytest.param(["video", "--path", "no.mp4"], "no.mp4", id="video"),
+        pytest.param(["contrast", "--device", "abacus"], "not known", id="device"),
+    ],
+)
+def test_faults_end_in_one_line(
+    tool: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tiny_dataset: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    what, *rest = arguments
+    data = ["--data", str(tiny_dataset)] if what in ("latency", "train") else []
+    given = [what, "--device", "cpu", *data, *rest]  # of two equal flags the later one holds
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", *given])
+    with pytest.raises(SystemExit) as ended:
+        tool.run_tool(tool.make_parser(), tool.main)
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("benchmark.py: error: ")
+    assert message in line
+
+
+def test_a_side_that_fails_in_its_process_ends_in_one_line(run_tool: RunTool, tiny_dataset: Path) -> None:
+    arguments = ["--device", "cpu", "--data", tiny_dataset, "--side", f"small={ORIGIN},input_size=(65,96)"]
+    result = run_tool("benchmark", "train", *arguments)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("benchmark.py: error: side small: input_size must be")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["latency", "--conf", "2"], ["latency", "-b", "0"], ["train", "--rounds", "0"], ["contrast", "--values", "0"], []],
+)
+def test_values_out_of_range(tool: ModuleType, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        tool.make_parser().parse_args(arguments)
+    assert ended.value.code == 2
