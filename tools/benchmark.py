@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Measures time and memory of sides in turn: networks and backends, training, video, and the global contrast.
 
-A side is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt, backend or
-fp16 (train: cache, fp16, bf16 or code), or any field of the experiment. The first side is the one compared with.
+A side is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt, backend,
+fp16 or tight (train: cache, fp16, bf16 or code), or any field of the experiment. The first side is what the others are
+compared with.
 
 examples:
   python tools/benchmark.py latency --side stock --side exps/origin.py --side exps/gssam_sig_res_p1.py
-  python tools/benchmark.py latency --side a=exps/origin.py,ckpt=a.pth --side b=exps/origin.py,ckpt=a.pth,fp16=True
+  python tools/benchmark.py latency --side exps/origin.py --side fast=exps/origin.py,backend=openvino
+  python tools/benchmark.py latency --side a=exps/origin.py,ckpt=a.pth --side int8=exps/origin.py,ckpt=a.xml
   python tools/benchmark.py train --side exps/origin.py --side cached=exps/origin.py,cache=True width 0.25
   python tools/benchmark.py train --side before=exps/origin.py,code=../checkout --side after=exps/origin.py
   python tools/benchmark.py video --path clip.mp4 --side stock --side exps/gssam_sig_res_p1.py
@@ -143,7 +145,7 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--iterations", type=_count, metavar="N", help="steps a turn; 5, or 2 if quick")
     parser.add_argument("--rounds", type=_count, metavar="N", help="turns of each side; 7, or 2 if quick")
     parser.add_argument("-b", "--batch-size", type=_count, default=8, metavar="N", help="images a step")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="data set; the experiment's by default")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data set; datasets/svanstrom by default")
     _add_sides(parser, "train")
 
 

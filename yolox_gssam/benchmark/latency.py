@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,10 +22,13 @@ from yolox_gssam.benchmark.sides import SideSpec, leave_out_stock, load_side
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.timing import STAGES, summarize, time_once
 from yolox_gssam.experiment import DroneExp
+from yolox_gssam.experiment.loading import load_detector
+from yolox_gssam.inference.backends import BACKENDS, FILE_SUFFIXES, build_backend
+from yolox_gssam.inference.backends.auto import fastest_backend
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.progress import progress_bar
 
-SETTINGS = ("ckpt", "backend", "fp16")
+SETTINGS = ("ckpt", "backend", "fp16", "tight")
 """What a side may set besides fields of its experiment."""
 PER_TURN = 5
 """Batches that a side gets before it is the next one's turn."""
@@ -59,7 +63,7 @@ class Side(Protocol):
     """What is timed."""
 
     exp: DroneExp
-    model: YOLOX
+    model: YOLOX | None
 
     def time(self, images: Images) -> Seconds:
         """Seconds of pre-processing, network and NMS for one batch."""
@@ -69,9 +73,9 @@ class Side(Protocol):
 
 
 class OwnSide:
-    """Our `Predictor`."""
+    """Our `Predictor` as our demo uses it; `model` is None for an exported file."""
 
-    def __init__(self, exp: DroneExp, model: YOLOX, predictor: Predictor) -> None:
+    def __init__(self, exp: DroneExp, model: YOLOX | None, predictor: Predictor) -> None:
         self.exp = exp
         self.model = model
         self.predictor = predictor
@@ -122,25 +126,51 @@ class StockSide:
         self.borders.append(time.perf_counter())
 
 
-def build_side(spec: SideSpec, settings: LatencySettings, device: torch.device) -> Side:
+def build_side(spec: SideSpec, settings: LatencySettings, device: torch.device, streams: int = 1) -> Side:
     """Builds a side.
+
+    Args:
+        streams: images at a time, where the backend can share its threads among them.
 
     Raises:
         UserError: no such exp file or checkpoint, or a setting that the side has not.
     """
     half = spec.is_on("fp16")
+    if not spec.is_stock:
+        return _build_own(spec, settings, device, half, streams)
     exp, model = load_side(spec, device, settings.seed)
     exp.test_conf, exp.nmsthre = settings.score_threshold, settings.nms_threshold
-    if spec.is_stock:
-        if "backend" in spec.settings:
-            raise UserError(f"side {spec.name}: stock YOLOX has no backends")
-        if half and device.type != "cuda":
-            raise UserError(f"side {spec.name}: stock YOLOX has fp16 on CUDA only")
-        return StockSide(exp, model, device, half)
-    if spec.settings.get("backend", "torch") != "torch":
-        raise UserError(f"side {spec.name}: backend {spec.settings['backend']!r} is not known; use torch")
+    for setting in ("backend", "tight"):
+        if setting in spec.settings:
+            raise UserError(f"side {spec.name}: stock YOLOX has no {setting}")
+    if half and device.type != "cuda":
+        raise UserError(f"side {spec.name}: stock YOLOX has fp16 on CUDA only")
+    return StockSide(exp, model, device, half)
+
+
+def _build_own(spec: SideSpec, settings: LatencySettings, device: torch.device, half: bool, streams: int) -> OwnSide:
+    """A side of ours, from an exp file with or without a checkpoint, or from an exported file."""
+    name = spec.settings.get("backend", "torch")
+    if name not in ("auto", *BACKENDS):
+        raise UserError(f"side {spec.name}: backend {name!r} is not known; use auto, {', '.join(BACKENDS)}")
+    weights = Path(spec.settings.get("ckpt", ""))
+    if weights.suffix in FILE_SUFFIXES:
+        detector = load_detector(spec.exp_file, weights, spec.options, device, name, half, streams)
+        exp, model, backend, dynamic_size = detector.exp, None, detector.backend, detector.dynamic_size
+    else:
+        exp, model = load_side(spec, device, settings.seed)
+        if name == "auto":
+            name = fastest_backend(model, exp.test_size, device, half)
+        backend, dynamic_size = build_backend(name, model, exp.test_size, device, half, streams), True
+    tight = spec.is_on("tight") if "tight" in spec.settings else dynamic_size
     predictor = Predictor(
-        model, exp.class_names, exp.test_size, exp.test_conf, exp.nmsthre, device, half=half, class_agnostic=True
+        backend,
+        exp.class_names,
+        exp.test_size,
+        settings.score_threshold,
+        settings.nms_threshold,
+        class_agnostic=True,
+        tight=tight,
     )
     return OwnSide(exp, model, predictor)
 
@@ -172,7 +202,7 @@ def measure_latency(
             steps={TOTAL: summarize(steps.sum(axis=1)), **dict(zip(STAGES, map(summarize, steps.T), strict=True))},
             ratio=speed_ratio(first, times.sum(axis=(1, 2)), settings.seed),
             memory_bytes=peak_memory(prepare_side, (spec, settings, str(device), images[:3]), device),
-            network=network_size(side.model, side.exp.test_size),
+            network=None if side.model is None else network_size(side.model, side.exp.test_size),
             more={"boxes/image": side.count(some) / len(some)},
         )
     return Report("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
@@ -227,6 +257,7 @@ def _how(settings: LatencySettings, device: torch.device) -> list[str]:
         f"Time: from a decoded image to its boxes, the sides in turn, {PER_TURN} inferences a turn, in an order drawn "
         "anew each round; the ratio is the median over the rounds with a bootstrap 95 % interval.",
         f"MiB: {HOW[device.type]}: network, weights and three inferences.",
+        "Images are padded to multiples of 32 as in our demo; stock, and tight=False, pad them to the whole input.",
         "boxes/image: where it is 0, as with fresh weights, NMS has nothing to do.",
     ]
     if settings.batch_size > 1:

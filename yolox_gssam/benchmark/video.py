@@ -18,7 +18,7 @@ from yolox_gssam.benchmark.frames import DRAWN_HW
 from yolox_gssam.benchmark.latency import LatencySettings, OwnSide, Side, StockSide, build_side
 from yolox_gssam.benchmark.machine import describe_machine
 from yolox_gssam.benchmark.memory import HOW, peak_memory
-from yolox_gssam.benchmark.network import network_size
+from yolox_gssam.benchmark.network import NetworkSize, network_size
 from yolox_gssam.benchmark.report import TOTAL, Report, SideResult
 from yolox_gssam.benchmark.sides import SideSpec, leave_out_stock
 from yolox_gssam.data.synthetic import write_clip
@@ -76,7 +76,7 @@ def measure_video(
             clip = first_frames(clip, settings.frames, folder / f"first_{settings.frames}.mp4")
         frames = _count_frames(clip)
         short = first_frames(clip, WARMUP_FRAMES, folder / "warmup.mp4")
-        sides = {spec.name: build_side(spec, settings.for_sides(), device) for spec in specs}
+        sides = {spec.name: _build(spec, settings, device) for spec in specs}
         for side in sides.values():
             annotate(side, short, folder / "out")
 
@@ -96,7 +96,7 @@ def measure_video(
                 memory_bytes=peak_memory(
                     prepare_annotation, (spec, settings, str(device), clip, folder / "memory"), device
                 ),
-                network=network_size(sides[spec.name].model, sides[spec.name].exp.test_size),
+                network=_network_size(sides[spec.name]),
             )
             for spec in specs
         }
@@ -113,6 +113,15 @@ def measure_video(
         f"MiB: {HOW[device.type]}: building the side and the whole clip.",
     ]
     return Report("video", settings.quick, described, describe_machine(device), results, how, left_out)
+
+
+def _build(spec: SideSpec, settings: VideoSettings, device: torch.device) -> Side:
+    """As tools/demo.py does for a file: as many frames at a time as there are threads."""
+    return build_side(spec, settings.for_sides(), device, torch.get_num_threads())
+
+
+def _network_size(side: Side) -> NetworkSize | None:
+    return None if side.model is None else network_size(side.model, side.exp.test_size)
 
 
 def annotate(side: Side, clip: Path, folder: Path) -> None:
@@ -139,7 +148,7 @@ def prepare_annotation(
     """What the memory is measured of: building the side, and annotating the clip."""
 
     def work() -> Side:
-        side = build_side(spec, settings.for_sides(), torch.device(device))
+        side = _build(spec, settings, torch.device(device))
         annotate(side, clip, folder)
         return side
 
