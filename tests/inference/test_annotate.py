@@ -281,15 +281,15 @@ def test_a_file_is_read_ahead_and_no_frame_is_left_out(
     assert (summary.frames, summary.notes) == (10, [])
 
 
-def test_no_more_than_seven_frames_are_in_memory(
+def test_no_more_than_six_frames_are_in_memory(
     predictor: Predictor, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the first is written: two wait for that, one is detected, two wait for detection, the seventh is read."""
+    """While the first is written: two are drawn or wait for that, two wait for detection, the sixth is read."""
     monkeypatch.setattr(annotate, "VideoReader", partial(NumberedReader, live=False))
     write = VideoWriter.write
 
     def slow_write(writer: VideoWriter, image: NDArray[np.uint8], time_s: float | None) -> None:
-        most = min(writer.written + 7, 10)
+        most = min(writer.written + 6, 10)
         assert wait_until(lambda: NumberedReader.read == most)
         time.sleep(0.02)
         assert NumberedReader.read == most

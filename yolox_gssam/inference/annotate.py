@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,17 +16,17 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.export import open_export
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
-from yolox_gssam.inference.pipeline import in_thread
+from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
-from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frames, until
+from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
 from yolox_gssam.inference.video import VideoReader, open_video_writer
 from yolox_gssam.inference.window import show
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import StopRequest
 
 AHEAD = 2
-"""So many frames wait at most between reading and detection, and as many between detection and drawing; with those in
-hand at the three stages, seven are in memory at most."""
+"""So many frames wait at most between reading and detection, and as many between detection and writing; with those in
+hand at the stages, six are in memory at most, and as many more as the backend has streams, where it has several."""
 
 
 @dataclass(frozen=True)
@@ -149,17 +150,21 @@ def _drawn(
     summary: Summary,
     live: bool = False,
 ) -> Generator[DrawnFrame, None, None]:
-    """Reading and detection in a thread each, drawing in this one, under a progress bar, counted in `summary`.
+    """Reading and drawing in a thread each, detection in this one, under a progress bar, counted in `summary`.
 
-    What runs in this thread besides is writing, and windows, which OpenCV shows in the main thread only. `live` frames
-    that come faster than they are detected are left out: to queue them would show what was seen ever longer ago.
+    torch is slower by half in any other thread than where it began: OpenMP keeps threads for each, more than there are
+    cores, and lets none of them wait busily. What runs in this thread besides is writing, and windows, which OpenCV
+    shows in the main thread only. `live` frames that come faster than they are detected are left out, and none waits
+    behind detection: to queue them would show what was seen ever longer ago.
     """
     start = time.perf_counter()
     with StopRequest() as stop, progress_bar(description="detect", unit="frames", total=total or None) as bar:
         read = in_thread(frames, 1 if live else AHEAD, newest=live)
-        detected = in_thread(detect_frames(predictor, until(stop, read), outputs.attention), AHEAD)
-        with closing(read), closing(detected):
-            for drawn in draw_frames(detected, predictor.class_names):
+        detected = detect_frames(predictor, until(stop, read), outputs.attention)
+        draw = partial(draw_frame, class_names=predictor.class_names)
+        drawn_frames = map_in_threads(draw, detected, 1, 0 if live else AHEAD)
+        with closing(read), closing(drawn_frames):
+            for drawn in drawn_frames:
                 summary.frames += 1
                 summary.objects += len(drawn.detected.detections)
                 summary.detection_seconds += drawn.detected.seconds

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -69,7 +69,9 @@ def in_thread(items: Iterable[T], ahead: int, newest: bool = False) -> Generator
         raise error
 
 
-def map_in_threads(function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int) -> Iterator[R]:
+def map_in_threads(
+    function: Callable[[T], R], items: Iterable[T], workers: int, ahead: int
+) -> Generator[R, None, None]:
     """`map` by threads, in order, with at most `ahead` results waiting, so that memory stays bounded."""
     pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(max(1, workers)) as pool:

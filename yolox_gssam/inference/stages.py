@@ -1,4 +1,4 @@
-"""The stages of a demo as plain generators: frames -> detected -> drawn. Each can run in a thread of its own."""
+"""The stages of a demo: frames -> detected -> drawn. Each can run in a thread of its own."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -91,9 +91,8 @@ def detect_frames(
         yield DetectedFrame(frame, detections, maps, input_hw, seconds)
 
 
-def draw_frames(detected_frames: Iterable[DetectedFrame], class_names: Sequence[str]) -> Iterator[DrawnFrame]:
+def draw_frame(detected: DetectedFrame, class_names: Sequence[str]) -> DrawnFrame:
     """Draws the detections and, where there are maps, the attention panels."""
-    for detected in detected_frames:
-        image = draw_detections(detected.frame.image, detected.detections, class_names)
-        panels = attention_panels(image, detected.maps, detected.input_hw) if detected.maps else None
-        yield DrawnFrame(detected, image, panels)
+    image = draw_detections(detected.frame.image, detected.detections, class_names)
+    panels = attention_panels(image, detected.maps, detected.input_hw) if detected.maps else None
+    return DrawnFrame(detected, image, panels)
