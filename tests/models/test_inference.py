@@ -116,6 +116,13 @@ def test_no_candidate(images: Tensor) -> None:
     assert candidates.shape == (0, 6 + CLASSES)
 
 
+def test_nothing_is_drawn(model: YOLOX) -> None:
+    """A training goes on with the random numbers that it would have had without the validation."""
+    before = torch.get_rng_state()
+    InferenceYOLOX(model)
+    assert torch.equal(before, torch.get_rng_state())
+
+
 def test_the_model_is_left_as_it_was(images: Tensor) -> None:
     model = make_network(**NETWORKS["gssam-p1"])
     before = copy.deepcopy(model.state_dict())

@@ -5,6 +5,7 @@ import copy
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from yolox.models import YOLOX
 from yolox.models.darknet import Focus
@@ -145,7 +146,8 @@ def _merge_focus(focus: Focus) -> BaseConv:
     # Channels: the image's pixels at even row and column, odd row, odd column, both odd, BGR each.
     weight = conv.weight.reshape(out_channels, 2, 2, 3, 3, 3)  # (out, odd column, odd row, colour, row, column)
     weight = weight.permute(0, 3, 4, 2, 5, 1).reshape(out_channels, 3, 6, 6)
-    merged.conv = nn.Conv2d(3, out_channels, 6, stride=2, padding=2)
+    # Without first weights: to draw them would move the random generator of a training that validates.
+    merged.conv = skip_init(nn.Conv2d, 3, out_channels, 6, stride=2, padding=2)
     merged.conv.weight = nn.Parameter(weight.contiguous())
     merged.conv.bias = conv.bias
     return merged
