@@ -7,7 +7,8 @@ another version: only what every version has is used here.
 import sys
 
 # This folder, in which a script's imports begin: its modules would hide others of the same name.
-sys.path.pop(0)
+if __name__ == "__main__":
+    sys.path.pop(0)
 
 import argparse
 import ast
