@@ -1,11 +1,14 @@
-"""How much memory is free, within the limits of control groups."""
+"""How much memory is free, within the limits of control groups, and keeping what was taken."""
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from yolox_gssam.memory import free_bytes, free_ram
+from yolox_gssam.memory import free_bytes, free_ram, keep_freed_memory
 
 MIB = 2**20
 
@@ -69,3 +72,27 @@ def test_half_of_the_memory_where_nothing_more_is_told(tmp_path: Path) -> None:
 def test_the_cpu_has_main_memory() -> None:
     left = free_bytes(torch.device("cpu"))
     assert left is None or left > 100 * MIB
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_freed_memory_is_taken_again_without_clearing_its_pages() -> None:
+    """In a process of its own, since the setting lasts."""
+    script = """
+import resource, torch
+from yolox_gssam.memory import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        torch.empty(2**24).fill_(1)  # 64 MiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+    before, after = map(int, output.split())
+    assert before > 1000
+    assert after < before / 100

@@ -1,9 +1,28 @@
-"""How much memory is free, on the processor and on the device."""
+"""How much memory is free, on the processor and on the device, and keeping what was taken."""
 
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 import torch
+
+
+# Of glibc's mallopt (malloc.h).
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> None:
+    """Lets this process take freed memory again instead of giving it back to the system, on Linux with glibc.
+
+    Activations are as large as what glibc maps anew from the system each time, which clears every page on its first
+    use: a quarter of the time of a training on a CPU. Elsewhere this does nothing.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+        if mallopt is not None:
+            mallopt(_M_MMAP_MAX, 0)
+            mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def free_bytes(device: torch.device) -> int | None:

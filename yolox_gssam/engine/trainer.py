@@ -32,6 +32,7 @@ from yolox_gssam.engine.history import Row, plot_curves, write_csv
 from yolox_gssam.engine.launch import local_rank
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
+from yolox_gssam.memory import keep_freed_memory
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import Stopped, StopRequest
 
@@ -65,6 +66,8 @@ class Trainer:
         self.rank = get_rank()
         self.is_distributed = get_world_size() > 1
         self.device = self._choose_device(getattr(args, "device", None))
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.amp_dtype = self._choose_precision()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
         self.clip_grad_norm: float | None = getattr(args, "clip_grad_norm", None)

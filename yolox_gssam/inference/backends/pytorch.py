@@ -15,6 +15,7 @@ from yolox_gssam.device import describe_device, half_dtype
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.model_info import KEY, ModelInfo
+from yolox_gssam.memory import keep_freed_memory
 from yolox_gssam.models.inference import InferenceYOLOX, choose_candidates
 
 
@@ -31,6 +32,8 @@ class TorchBackend:
 
     def __init__(self, model: YOLOX, device: torch.device, half: bool = False) -> None:
         self.device = device
+        if device.type == "cpu":
+            keep_freed_memory()
         # A GPU would have to be waited for three times to learn where the class branch is needed.
         network = InferenceYOLOX(model, lazy_classes=device.type == "cpu").to(device)
         if half:
