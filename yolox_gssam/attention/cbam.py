@@ -15,6 +15,7 @@ convolution.
 import torch
 from torch import Tensor, nn
 
+from yolox_gssam.attention.options import hidden_channels
 from yolox_gssam.attention.registry import register_attention
 from yolox_gssam.errors import UserError
 
@@ -38,7 +39,9 @@ class CBAM(nn.Module):
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise UserError(f"kernel_size must be odd, not {kernel_size}")
         self.perceptron = nn.Sequential(
-            nn.Conv2d(channels, hidden, 1, bias=False), nn.ReLU(inplace=True), nn.Conv2d(hidden, channels, 1, bias=False)
+            nn.Conv2d(channels, hidden, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(hidden, channels, 1, bias=False),
         )
         self.spatial = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
@@ -58,14 +61,3 @@ class CBAM(nn.Module):
     def _spatial_map(self, x: Tensor) -> Tensor:
         pooled = torch.cat((x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)), dim=1)  # (B, 2, H, W)
         return self.spatial(pooled).sigmoid().to(x.dtype)
-
-
-def hidden_channels(channels: int, reduction: int) -> int:
-    """C / reduction, rounded down.
-
-    Raises:
-        UserError: that would be none.
-    """
-    if not 1 <= reduction <= channels:
-        raise UserError(f"reduction must be from 1 to the {channels} channels of the input, not {reduction}")
-    return channels // reduction

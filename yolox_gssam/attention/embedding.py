@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from yolox_gssam.attention.normalization import BatchNorm
+from yolox_gssam.attention.options import check_choice
 from yolox_gssam.errors import UserError
 
 
@@ -36,13 +38,13 @@ class Embedding(nn.Sequential):
         if channels < 1 or num_convs < 0:
             raise UserError(f"channels must be at least 1 and num_convs at least 0, not {channels} and {num_convs}")
         if kind == "dual":
-            layers = [_TwoConvolutions(channels, dual_kernel), _BatchNorm(1)]
+            layers = [_TwoConvolutions(channels, dual_kernel), BatchNorm(1)]
             layers += [nn.ReLU(inplace=True)] if num_convs else []
             layers += [SpatialConvolution() for _ in range(num_convs)]
         else:
             layers = [nn.Conv2d(channels, 1, 1, bias=False)]
             for _ in range(num_convs):
-                layers += [_BatchNorm(1), nn.ReLU(inplace=True), SpatialConvolution()]
+                layers += [BatchNorm(1), nn.ReLU(inplace=True), SpatialConvolution()]
         super().__init__(*layers)
         self.receptive_field = (dual_kernel if kind == "dual" else 1) + 2 * num_convs
 
@@ -53,7 +55,7 @@ class Embedding(nn.Sequential):
         for layer in self:
             if isinstance(layer, _TwoConvolutions):
                 layers.append(layer.merged())
-            elif isinstance(layer, _BatchNorm):
+            elif isinstance(layer, BatchNorm):
                 layers[-1] = fuse_conv_bn_eval(cast(nn.Conv2d, layers[-1]), layer)
             else:
                 layers.append(layer)
@@ -78,15 +80,6 @@ class _TwoConvolutions(nn.Module):
         merged.weight = nn.Parameter(self.spatial.weight + F.pad(self.pointwise.weight, [margin] * 4))
         merged.bias = self.pointwise.bias
         return merged
-
-
-class _BatchNorm(nn.BatchNorm2d):
-    """For a single value, which has no variance and where torch raises in training, uses the running statistics."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.numel() > 1:
-            return super().forward(x)
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
 
 
 class SpatialConvolution(nn.Conv2d):
@@ -114,9 +107,3 @@ class SpatialConvolution(nn.Conv2d):
         return F.conv2d(torch.cat((above, strips, below), dim=2), weight, bias, padding=(0, 1), groups=count).reshape(
             B, 1, H, W
         )
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises UserError where option `name` has a `value` that is none of its `choices`."""
-    if value not in choices:
-        raise UserError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolox_gssam.attention.contrast import global_contrast
-from yolox_gssam.attention.embedding import Embedding, check_choice
+from yolox_gssam.attention.embedding import Embedding
 from yolox_gssam.attention.exported_contrast import exported_contrast
+from yolox_gssam.attention.options import check_choice
 from yolox_gssam.attention.registry import register_attention
 from yolox_gssam.errors import UserError
 
