@@ -26,10 +26,8 @@ MODULES: dict[str, tuple[str, dict[str, Any]]] = {
     "se": ("se", {"reduction": 4}),
 }
 WITHOUT_MAP = {"nonlocal", "se"}
-# By whose square their output grows: at 10,000 it is beyond float16.
-SQUARES = {"gam-without-sigmoid"}
-# Bound to give no more than the input.
-SHRINK = {"cbam", "coordinate", "ema_attention", "gam", "se"}
+# Those that may give more than the input, and an input whose output float16 holds; others get 10,000.
+ENLARGING = {"bam": 1e3, "conv": 1e3, "gam-without-sigmoid": 100, "nonlocal": 1e4, "nonlocal-pooled": 1e4}
 
 
 def make(name: str) -> nn.Module:
@@ -70,19 +68,18 @@ def test_trains_at_any_size(name: str, size_hw: tuple[int, int], memory_format: 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_every_parameter_learns(name: str) -> None:
-    """But those whose only effect a later step takes away: an offset before a BatchNorm, or before a softmax."""
+    """But offsets that a later step takes away: a BatchNorm, a softmax, a contrast."""
     module = make(name).train()
     module(random_images(2, CHANNELS, 16, 16)).square().sum().backward()
-    still = [name for name, parameter in module.named_parameters() if parameter.grad.abs().max() < 1e-4]
-    assert all(parameter.endswith("bias") or name == "ema_attention-one-channel-a-group" for parameter in still), still
+    still = [part for part, parameter in module.named_parameters() if parameter.grad.abs().max() < 1e-4]
+    assert all(part.endswith("bias") for part in still), still
 
 
 @pytest.mark.parametrize("autocast", [False, True], ids=["half", "autocast"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", MODULES)
 def test_half_precision(name: str, dtype: torch.dtype, autocast: bool) -> None:
-    scale = 100 if name in SQUARES else 1e4
-    module, images = make(name), scale * random_images(1, CHANNELS, 9, 9)
+    module, images = make(name), ENLARGING.get(name, 1e4) * random_images(1, CHANNELS, 9, 9)
     if not autocast:
         module, images = module.to(dtype), images.to(dtype)
     images.requires_grad_()
@@ -90,7 +87,7 @@ def test_half_precision(name: str, dtype: torch.dtype, autocast: bool) -> None:
         attended = module(images)
     assert attended.dtype == images.dtype
     assert attended.isfinite().all()
-    if MODULES[name][0] in SHRINK and name not in SQUARES:
+    if name not in ENLARGING:
         assert (attended.abs() <= images.abs()).all()
     attended.float().mean().backward()
     assert images.grad.isfinite().all()
@@ -113,7 +110,6 @@ def test_map(name: str, dtype: torch.dtype) -> None:
         assert attention.dtype == dtype
         assert attention.min() >= 0
         assert attention.max() <= 1
-        assert attention.min() < attention.max()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -124,11 +120,13 @@ def test_images_of_a_batch_do_not_see_one_another(name: str) -> None:
     torch.testing.assert_close(module(images), alone, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "gssam"])  # test_exported_contrast.py has it
-@pytest.mark.parametrize("size_hw", [(1, 1), (32, 64), (95, 31)])
-def test_one_trace_holds_for_other_sizes(name: str, size_hw: tuple[int, int]) -> None:
+# GSSAM: test_exported_contrast.py. The strips of the convolutions of one channel hold for the sizes of a network only.
+@pytest.mark.parametrize("name", [name for name in MODULES if MODULES[name][0] not in ("conv", "gssam")])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::torch.jit.TracerWarning")
+def test_one_trace_holds_for_other_sizes(name: str) -> None:
     module = make(name).eval()
-    with torch.no_grad():
+    with torch.no_grad(), torch.jit.optimized_execution(False):
         trace = torch.jit.trace(module, (torch.rand(1, CHANNELS, 48, 80),), check_trace=False)
-        images = random_images(2, CHANNELS, *size_hw)
-        torch.testing.assert_close(trace(images), module(images), rtol=1e-5, atol=1e-6)
+        for size_hw in ((1, 1), (32, 64), (95, 31)):
+            images = random_images(2, CHANNELS, *size_hw)
+            torch.testing.assert_close(trace(images), module(images), rtol=1e-5, atol=1e-6)

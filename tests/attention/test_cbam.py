@@ -62,31 +62,6 @@ def test_the_channel_map_is_independent_of_position() -> None:
     assert not torch.allclose(module.attention_map(shuffled), module.attention_map(images))
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("size_hw", [(1, 1), (7, 5), (33, 17)])
-def test_trains_at_any_size(size_hw: tuple[int, int], memory_format: torch.memory_format) -> None:
-    module = CBAM(16, reduction=4).to(memory_format=memory_format)
-    images = random_images(1, 16, *size_hw).to(memory_format=memory_format).requires_grad_()
-    attended = module(images)
-    assert attended.shape == images.shape
-    assert attended.is_contiguous(memory_format=memory_format)
-    attended.square().sum().backward()
-    assert images.grad.isfinite().all()
-    assert all(parameter.grad.isfinite().all() for parameter in module.parameters())
-
-
-@pytest.mark.parametrize("autocast", [False, True], ids=["half", "autocast"])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision(dtype: torch.dtype, autocast: bool) -> None:
-    module, images = CBAM(16, reduction=4), 1e4 * random_images(1, 16, 9, 9)
-    if not autocast:
-        module, images = module.to(dtype), images.to(dtype)
-    with torch.autocast("cpu", dtype=dtype, enabled=autocast):
-        attended = module(images)
-    assert attended.dtype == images.dtype
-    assert (attended.abs() <= images.abs()).all()
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [

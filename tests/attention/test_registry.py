@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from yolox_gssam.attention import GSSAM, ConvAttention, attention_names, build_attention, register_attention, registry
 from yolox_gssam.errors import UserError
 
+NAMES = ("bam", "cbam", "conv", "coordinate", "ema_attention", "gam", "gssam", "nonlocal", "se")
+
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,7 +32,7 @@ def make_own(qualified_name: str) -> type[nn.Module]:
 
 
 def test_names() -> None:
-    assert attention_names() == ("conv", "gssam")
+    assert attention_names() == NAMES
 
 
 def test_builds_with_its_options() -> None:
@@ -42,7 +44,7 @@ def test_builds_with_its_options() -> None:
 
 def test_a_users_own() -> None:
     register_attention("own")(make_own("Own"))
-    assert attention_names() == ("conv", "gssam", "own")
+    assert attention_names() == (*NAMES[:-1], "own", NAMES[-1])
     images = torch.ones(1, 3, 2, 2)
     assert torch.equal(build_attention("own", 3, gain=2.0)(images), 2 * images)
 
@@ -62,7 +64,7 @@ def test_a_name_that_is_taken() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        pytest.param("gsam", {}, "unknown attention 'gsam'; known: conv, gssam; add your own", id="unknown-name"),
+        pytest.param("gsam", {}, "unknown attention 'gsam'; known: bam, .*, se; add your own", id="unknown-name"),
         pytest.param(
             "gssam",
             {"pool_size": 4, "num_convs": 2, "residul": True},

@@ -1,4 +1,5 @@
-"""The exp files: one for each row of the paper's Tables 2 and 3, also through YOLOX's own loader."""
+"""The exp files: one for each row of the paper's Tables 2 and 3 and for each other attention, also through YOLOX's own
+loader."""
 
 import csv
 from pathlib import Path
@@ -18,6 +19,8 @@ TABLE_ROWS = [
     *(f"gssam_{norm}_p{position}" for norm in ("std", "sig", "sig_res") for position in (1, 2)),
     *(f"conv{residual}_p{position}" for residual in ("", "_res") for position in (1, 2)),
 ]
+# The exp file's name -> the attention's.
+OTHERS = {f"{name}_p1": name for name in ("bam", "cbam", "coordinate", "gam", "nonlocal")} | {"ema_p1": "ema_attention"}
 
 
 @pytest.mark.skipif(not PAPER.is_dir(), reason="needs the paper's tables beside the repository")
@@ -26,12 +29,16 @@ def test_rows_are_those_of_the_paper() -> None:
     assert set(rows) == set(TABLE_ROWS)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in TABLE_ROWS])
+def test_all_exp_files_are_covered() -> None:
+    assert {path.stem for path in (ROOT / "exps").glob("*.py")} == {*TABLE_ROWS, *OTHERS, "demo"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in (*TABLE_ROWS, *OTHERS)])
 def test_exp_file_says_what_its_name_says(name: str) -> None:
     exp = load_exp(ROOT / "exps" / f"{name}.py")
     parts = name.split("_")
     assert exp.exp_name == name
-    assert exp.attention == ("none" if name == "origin" else parts[0])
+    assert exp.attention == OTHERS.get(name, "none" if name == "origin" else parts[0])
     assert (exp.depth, exp.width, exp.input_size, exp.test_size) == (0.33, 0.50, (640, 640), (640, 640))
     if name != "origin":
         assert exp.attention_position == int(parts[-1][1])
@@ -40,7 +47,7 @@ def test_exp_file_says_what_its_name_says(name: str) -> None:
         assert exp.attention_options["norm"] == {"std": "standardize", "sig": "sigmoid"}[parts[1]]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in TABLE_ROWS])
+@pytest.mark.parametrize("name", [pytest.param(name, id=name) for name in (*TABLE_ROWS, *OTHERS)])
 def test_model_of_the_exp_file(name: str) -> None:
     exp = load_exp(ROOT / "exps" / f"{name}.py", ["num_classes", "3", "width", "0.25", "depthwise", "True"])
     model = exp.get_model()
@@ -55,7 +62,7 @@ def test_model_of_the_exp_file(name: str) -> None:
     assert sorted(trained) == sorted(id(p) for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", ["origin", "gssam_sig_res_p2", "demo"])
+@pytest.mark.parametrize("name", ["origin", "gssam_sig_res_p2", "nonlocal_p1", "demo"])
 def test_yolox_loads_the_exp_file_too(name: str) -> None:
     exp = get_exp(str(ROOT / "exps" / f"{name}.py"))
     exp.merge(["num_classes", "2", "width", "0.25"])

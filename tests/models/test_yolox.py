@@ -1,6 +1,7 @@
 """YOLOX with attention, against stock YOLOX as its own exp files build it."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from yolox.exp import get_exp
 from yolox_gssam.attention.embedding import SpatialConvolution
 from yolox_gssam.engine.checkpoint import load_weights
 from yolox_gssam.errors import UserError
-from yolox_gssam.experiment import GSSAM_STAGES
+from yolox_gssam.experiment import CONV_STAGES, GSSAM_STAGES
 from yolox_gssam.models import STAGES, add_attention, attention_maps, build_yolox
 
 SIZES = {
@@ -80,10 +81,18 @@ def test_one_seed_gives_the_same_stock_weights_with_and_without_attention() -> N
 
 
 @pytest.mark.parametrize("position", [pytest.param(1, id="p1"), pytest.param(2, id="p2")])
-@pytest.mark.parametrize("name", [pytest.param("gssam", id="gssam"), pytest.param("conv", id="conv")])
-def test_every_parameter_gets_a_gradient(name: str, position: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        pytest.param("gssam", GSSAM_STAGES, id="gssam"),
+        pytest.param("conv", CONV_STAGES, id="conv"),
+        *(pytest.param(name, {}, id=name) for name in ("bam", "cbam", "coordinate", "gam", "se")),
+        pytest.param("ema_attention", {"groups": 8}, id="ema_attention"),
+        pytest.param("nonlocal", {"pool_size": (4, 2, 1, 1, 1)}, id="nonlocal"),
+    ],
+)
+def test_every_parameter_gets_a_gradient(name: str, options: dict[str, Any], position: int) -> None:
     torch.manual_seed(0)
-    options = GSSAM_STAGES if name == "gssam" else {"num_convs": GSSAM_STAGES["num_convs"]}
     model = add_attention(nano(), name, position, options)
     targets = torch.tensor([[[1.0, 30, 30, 20, 20]], [[0.0, 60, 40, 12, 9]]])
     model(IMAGES, targets)["total_loss"].backward()
@@ -104,6 +113,16 @@ def test_attention_maps() -> None:
     for stage_map in maps.values():
         assert stage_map.min() >= 0
         assert stage_map.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "has_maps"), [("bam", True), ("cbam", True), ("coordinate", True), ("gam", True), ("nonlocal", False)]
+)
+def test_attention_maps_of_others(name: str, has_maps: bool) -> None:
+    maps = attention_maps(add_attention(nano(), name, 1, {}).eval(), IMAGES)
+    assert list(maps) == (list(STAGES) if has_maps else [])
+    for stage_map, stride in zip(maps.values(), (2, 4, 8, 16, 32), strict=False):
+        assert stage_map.shape == (2, 1, 64 // stride, 96 // stride)
 
 
 def test_attention_maps_of_a_stock_network_are_none() -> None:
