@@ -8,6 +8,6 @@ class Exp(DroneExp):
         super().__init__()
         self.attention = "gam"
         self.attention_position = 1
-        # Grouped where C is large: without groups dark5 alone would take 6.6 million parameters; all of
-        # plain YOLOX-s has 8.9 million.
+        # Grouped where C is large: without groups dark5 alone would take 6.6 million parameters; all of plain
+        # YOLOX-s has 8.9 million.
         self.attention_options = {"groups": (1, 1, 1, 4, 4)}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from yolox.models import YOLOX
 
-from yolox_gssam.attention import attention_names
+from yolox_gssam.attention import NonLocal, attention_names
 from yolox_gssam.experiment import CONV_STAGES, GSSAM_STAGES
 from yolox_gssam.inference.backends import onnx, why_unavailable
 from yolox_gssam.models import add_attention, build_yolox
@@ -40,6 +40,10 @@ def make_network(name: str) -> YOLOX:
             module.bias.data.normal_(0, 0.1)
     with torch.no_grad():
         model.backbone(torch.rand(4, 3, 96, 128) * 255)
+    for module in model.modules():
+        if isinstance(module, NonLocal):
+            # What a fresh one adds hardly varies: divided by so little, rounding would be all one sees.
+            module.norm.running_var.clamp_(min=0.1)
     for convs in (model.head.obj_preds, model.head.cls_preds):
         for conv in convs:
             conv.weight.data.normal_(0, 1)

@@ -45,7 +45,9 @@ class EfficientMultiScaleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         maps = self.group_maps(x).unsqueeze(2)  # (B, G, 1, H, W)
-        return (x.unflatten(1, (self.groups, -1)) * maps).flatten(1, 2)
+        B, _, H, W = x.shape
+        # Not unflatten, whose rank ONNX loses.
+        return (x.reshape(B, self.groups, -1, H, W) * maps).reshape(x.shape)
 
     def attention_map(self, x: Tensor) -> Tensor:
         """The mean of the groups' maps: (B, C, H, W) -> (B, 1, H, W) in [0, 1], in the dtype of `x`."""

@@ -16,6 +16,8 @@ listing with groups shuffles the channels of Ms; here they are shuffled between 
 (Zhang et al., CVPR 2018, arXiv 1707.01083), which the paper names, so that the second one sees all groups of the first.
 """
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from yolox_gssam.attention.normalization import BatchNorm
@@ -46,7 +48,7 @@ class GAM(nn.Module):
         channels: int,
         reduction: int = 4,
         channel_sigmoid: bool = True,
-        padding: str = "zeros",
+        padding: Literal["zeros", "replicate"] = "zeros",
         groups: int = 1,
     ) -> None:
         super().__init__()
@@ -87,4 +89,6 @@ def shuffle_channels(x: Tensor, groups: int) -> Tensor:
     """(B, C, H, W) -> same shape: the first channel of every group, then the second of every group, and so on."""
     if groups == 1:
         return x
-    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+    B, _, H, W = x.shape
+    # Not unflatten, whose rank ONNX loses.
+    return x.reshape(B, groups, -1, H, W).transpose(1, 2).reshape(x.shape)

@@ -60,5 +60,7 @@ class NonLocal(nn.Module):
             for convolution, inputs in ((self.theta, x), (self.phi, pooled), (self.g, pooled))
         )
         mixed = F.scaled_dot_product_attention(queries, keys, values)
-        mixed = mixed.squeeze(1).transpose(1, 2).unflatten(2, x.shape[2:])  # (B, d, H, W)
+        B, _, H, W = x.shape
+        # Not unflatten, whose rank ONNX loses.
+        mixed = mixed.squeeze(1).transpose(1, 2).reshape(B, -1, H, W)  # (B, d, H, W)
         return x + self.norm(self.expand(mixed)).to(x.dtype)
