@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures time and memory of sides in turn: networks and backends, training, video, and the global contrast.
+"""Measures time and memory of sides in turn: networks and backends, training, video, attention, the global contrast.
 
 A side is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt, backend,
 fp16 or tight (train: cache, fp16, bf16 or code), or any field of the experiment. The first side is what the others are
@@ -12,6 +12,7 @@ examples:
   python tools/benchmark.py train --side exps/origin.py --side cached=exps/origin.py,cache=True width 0.25
   python tools/benchmark.py train --side before=exps/origin.py,code=../checkout --side after=exps/origin.py
   python tools/benchmark.py video --path clip.mp4 --side stock --side exps/gssam_sig_res_p1.py
+  python tools/benchmark.py attention --side exps/cbam_p1.py --side exps/gssam_sig_p1.py width 0.25 input_size 416,416
   python tools/benchmark.py contrast
 """
 
@@ -22,7 +23,7 @@ from typing import Any
 
 import torch
 
-from yolox_gssam.benchmark import contrast, latency, training, video
+from yolox_gssam.benchmark import attention, contrast, latency, training, video
 from yolox_gssam.benchmark.frames import load_frames
 from yolox_gssam.benchmark.report import Report
 from yolox_gssam.benchmark.sides import parse_sides
@@ -36,6 +37,17 @@ SIDES = {
     "latency": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
     "train": ["exps/origin.py", "exps/gssam_sig_res_p1.py"],
     "video": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
+    "attention": [
+        "gssam=exps/gssam_sig_res_p1.py",
+        "conv=exps/conv_res_p1.py",
+        "cbam=exps/cbam_p1.py",
+        "bam=exps/bam_p1.py",
+        "gam=exps/gam_p1.py",
+        "ema_attention=exps/ema_p1.py",
+        "coordinate=exps/coordinate_p1.py",
+        "nonlocal=exps/nonlocal_p1.py",
+        "se=exps/cbam_p1.py,attention=se",
+    ],
 }
 
 
@@ -44,11 +56,12 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options of the four benchmarks."""
+    """The options of the five benchmarks."""
     parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=_HelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_latency(commands)
     _add_train(commands)
+    _add_attention(commands)
     _add_contrast(commands)
     _add_video(commands)
     return parser
@@ -59,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    report: Report | contrast.ContrastReport = RUN[args.what](args)
+    report: Report | attention.AttentionReport | contrast.ContrastReport = RUN[args.what](args)
     # Written first: the numbers outlive a pipe that is closed while the tables are printed.
     files = report.write(args.output_dir or Path("runs", "benchmark", args.what))
     print(report.table(), end="\n\n")
@@ -96,8 +109,6 @@ def run_train(args: argparse.Namespace) -> Report:
 
 
 def run_contrast(args: argparse.Namespace) -> contrast.ContrastReport:
-    device = choose_device(args.device)
-    devices = [torch.device("cpu")] if args.device is None and device.type != "cpu" else []
     settings = contrast.ContrastSettings(
         values=args.values or (contrast.QUICK_VALUES if args.quick else contrast.VALUES),
         samples=args.samples or (contrast.QUICK_SAMPLES if args.quick else contrast.SAMPLES),
@@ -105,7 +116,24 @@ def run_contrast(args: argparse.Namespace) -> contrast.ContrastReport:
         seed=args.seed,
         quick=args.quick,
     )
-    return contrast.measure_contrast([*devices, device], settings)
+    return contrast.measure_contrast(cpu_and_device(args.device), settings)
+
+
+def run_attention(args: argparse.Namespace) -> attention.AttentionReport:
+    settings = attention.AttentionSettings(
+        rounds=args.rounds or (3 if args.quick else 21),
+        seconds=1 if args.quick else 20,
+        seed=args.seed,
+        quick=args.quick,
+    )
+    sides = parse_sides(args.side or SIDES["attention"], args.opts, ())
+    return attention.measure_attention(sides, cpu_and_device(args.device), settings)
+
+
+def cpu_and_device(name: str | None) -> list[torch.device]:
+    """The device of this name; without a name the CPU and, where there is one, the GPU."""
+    device = choose_device(name)
+    return [device] if name is not None or device.type == "cpu" else [torch.device("cpu"), device]
 
 
 def run_video(args: argparse.Namespace) -> Report:
@@ -124,6 +152,7 @@ def run_video(args: argparse.Namespace) -> Report:
 RUN: dict[str, Callable[[argparse.Namespace], Any]] = {
     "latency": run_latency,
     "train": run_train,
+    "attention": run_attention,
     "contrast": run_contrast,
     "video": run_video,
 }
@@ -147,6 +176,14 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("-b", "--batch-size", type=_count, default=8, metavar="N", help="images a step")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data set; datasets/svanstrom by default")
     _add_sides(parser, "train")
+
+
+def _add_attention(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands, "attention", "size, time and memory of attention modules at the five stages of the backbone"
+    )
+    parser.add_argument("--rounds", type=_count, metavar="N", help="most turns of each side; 21, or 3 if quick")
+    _add_sides(parser, "attention")
 
 
 def _add_contrast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -7,7 +7,7 @@ import cv2
 import pytest
 import torch
 
-from yolox_gssam.benchmark import contrast
+from yolox_gssam.benchmark import compare, contrast
 from yolox_gssam.benchmark.compare import Ratio
 from yolox_gssam.benchmark.contrast import MODES, SIDES, Cell, ContrastReport, ContrastSettings, measure_contrast, run
 from yolox_gssam.benchmark.machine import Machine
@@ -69,7 +69,7 @@ def test_the_target_is_judged_at_a_stage_on_the_cpu(ratio: float, word: str) -> 
 def test_a_turn_of_a_short_call_is_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     monkeypatch.setattr(contrast, "run", lambda side, *_: calls.append(side))
-    monkeypatch.setattr(contrast, "SHORTEST", 1e-4)
+    monkeypatch.setattr(compare, "SHORTEST", 1e-4)
     times = contrast._time_in_turn(CPU, "forward", (8, 2), list(SIDES), ContrastSettings(rounds=3))
     assert set(times) == set(SIDES)
     assert all(len(seconds) == 3 for seconds in times.values())

@@ -111,6 +111,22 @@ def test_contrast(run_tool: RunTool, tmp_path: Path) -> None:
         assert memory["broadcasting", 102_400] >= 2 * 4 * 4 * 102_400
 
 
+def test_attention(run_tool: RunTool, tmp_path: Path) -> None:
+    sides = ["--side", ROOT / "exps" / "cbam_p1.py", "--side", f"att={GSSAM},act=relu"]
+    text, report = run(
+        run_tool, tmp_path, "attention", "--quick", "--threads", 1, *sides, "width", 0.25, "input_size", "(64,96)"
+    )
+    assert "quick" in text.splitlines()[0]
+    assert list(report["sides"]) == ["cbam_p1", "att"]
+    cells = {(cell["side"], cell["stage"]): cell for cell in report["cells"]}
+    assert len(cells) == 10
+    # A quarter of YOLOX's channels: 16 at half the size, 256 at a 32nd, whose perceptron is 256 -> 16 -> 256.
+    assert cells["att", "stem"]["maps"] == [16, 32, 48]
+    assert cells["cbam_p1", "dark5"]["maps"] == [256, 2, 3]
+    assert cells["cbam_p1", "dark5"]["parameters"] == 2 * 256 * 16 + 98
+    assert "256 x 2 x 3" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -128,6 +144,8 @@ def test_contrast(run_tool: RunTool, tmp_path: Path) -> None:
         pytest.param(["train", "--side", "a=exps/origin.py,code=no"], "is the folder of a checkout", id="code"),
         pytest.param(["video", "--path", "no.mp4"], "no.mp4", id="video"),
         pytest.param(["contrast", "--device", "abacus"], "not known", id="device"),
+        pytest.param(["attention", "--side", "exps/origin.py"], "origin.py has no attention", id="plain"),
+        pytest.param(["attention", "--side", "stock"], "stock YOLOX has no attention", id="stock-attention"),
     ],
 )
 def test_faults_end_in_one_line(

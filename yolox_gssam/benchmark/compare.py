@@ -1,15 +1,21 @@
 """Sides measured in turn, and what their times say about one another."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+import torch
+
+from yolox_gssam.benchmark.machine import synchronize
 
 T = TypeVar("T")
 
 RESAMPLES = 2000
 """Of the bootstrap."""
+SHORTEST, LONGEST = 0.001, 0.5
+"""Seconds between which the turns of short calls last, unless a single call takes longer."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,40 @@ def measure_in_turn(
             results[name].append(sides[name](number))
             done()
     return results
+
+
+def time_calls_in_turn(
+    sides: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, seed: int
+) -> dict[str, list[float]]:
+    """Seconds a call of every side, one number a round, after a call that does not count.
+
+    A turn of each side is as many calls as the slowest needs for one, in `SHORTEST` to `LONGEST` seconds: a busy
+    machine interrupts every long call and hardly one of the short.
+
+    Args:
+        sides: name -> what is called.
+        device: that is waited for.
+        rounds: the most there are; at least three.
+        seconds: after so many no further round begins.
+        seed: of the order within each round.
+    """
+
+    def mean_seconds(side: str, calls: int) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(calls):
+            sides[side]()
+        synchronize(device)
+        return (time.perf_counter() - start) / calls
+
+    for side in sides:
+        mean_seconds(side, 1)  # what happens at the first call only
+    once = {side: mean_seconds(side, 1) for side in sides}
+    turn_seconds = min(max(SHORTEST, max(once.values())), LONGEST)
+    calls = {side: max(1, round(turn_seconds / once[side])) for side in sides}
+    round_seconds = sum(once[side] * calls[side] for side in sides)
+    turns = {side: lambda _, side=side: mean_seconds(side, calls[side]) for side in sides}
+    return measure_in_turn(turns, range(max(3, min(rounds, int(seconds / round_seconds)))), seed)
 
 
 def speed_ratio(first: Sequence[float], other: Sequence[float], seed: int = 0) -> Ratio:

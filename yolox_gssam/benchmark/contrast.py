@@ -1,6 +1,5 @@
 """Time and memory of the global contrast against the two usual ways to compute it, as the maps grow."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,8 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from yolox_gssam.attention import global_contrast
-from yolox_gssam.benchmark.compare import Ratio, measure_in_turn, speed_ratio
-from yolox_gssam.benchmark.machine import Machine, describe_machine, synchronize
+from yolox_gssam.benchmark.compare import Ratio, speed_ratio, time_calls_in_turn
+from yolox_gssam.benchmark.machine import Machine, describe_machine
 from yolox_gssam.benchmark.memory import HOW, available_memory, peak_memory
 from yolox_gssam.benchmark.report import align, mebibytes, save_figure
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
@@ -31,8 +30,6 @@ TARGETS = {"forward": 40, "forward + backward": 100}
 """Times as fast as broadcasting at `STAGE` on a CPU."""
 RIVAL_BYTES = {"forward": 8, "forward + backward": 16}
 """An upper bound of what the rivals hold for each of the M N differences, in float32."""
-SHORTEST, LONGEST = 0.001, 0.5
-"""Seconds between which the turns of one size last, unless a single call takes longer."""
 
 Contrast = Callable[[Tensor, Tensor], Tensor]
 
@@ -237,26 +234,9 @@ def _time_in_turn(
     device: torch.device, mode: str, size: tuple[int, int], names: Sequence[str], settings: ContrastSettings
 ) -> dict[str, list[float]]:
     """Side -> seconds a call, one for each round."""
-    values, samples, weights = _numbers(device, mode, size, settings.seed)
-
-    def seconds(side: str, calls: int) -> float:
-        synchronize(device)
-        start = time.perf_counter()
-        for _ in range(calls):
-            run(side, mode, values, samples, weights)
-        synchronize(device)
-        return (time.perf_counter() - start) / calls
-
-    for side in names:
-        seconds(side, 1)  # what happens at the first call only
-    once = {side: seconds(side, 1) for side in names}
-    # Turns as long as the slowest side's call: a busy machine interrupts every long call and hardly one of the short.
-    turn_seconds = min(max(SHORTEST, max(once.values())), LONGEST)
-    calls = {side: max(1, round(turn_seconds / once[side])) for side in names}
-    round_seconds = sum(once[side] * calls[side] for side in names)
-    rounds = max(3, min(settings.rounds, int(settings.seconds / round_seconds)))
-    turns = {side: lambda _, side=side: seconds(side, calls[side]) for side in names}
-    return measure_in_turn(turns, range(rounds), settings.seed)
+    numbers = _numbers(device, mode, size, settings.seed)
+    calls = {side: partial(run, side, mode, *numbers) for side in names}
+    return time_calls_in_turn(calls, device, settings.rounds, settings.seconds, settings.seed)
 
 
 def _numbers(device: torch.device, mode: str, size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor, Tensor]:

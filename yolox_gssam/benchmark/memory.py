@@ -17,7 +17,7 @@ HOW = {
     "mps": "not measured on MPS",
 }
 
-PRELOADED = tuple(f"yolox_gssam.benchmark.{name}" for name in ("contrast", "latency", "training", "video"))
+PRELOADED = tuple(f"yolox_gssam.benchmark.{name}" for name in ("attention", "contrast", "latency", "training", "video"))
 """What tools/benchmark.py imports, which every process imports first."""
 
 

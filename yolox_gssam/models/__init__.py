@@ -1,6 +1,14 @@
 """YOLOX with attention between the stages of its backbone."""
 
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
-from yolox_gssam.models.yolox import add_attention, attention_maps, build_yolox
+from yolox_gssam.models.yolox import add_attention, attention_maps, build_stage_attention, build_yolox
 
-__all__ = ["STAGES", "AttentionCSPDarknet", "add_attention", "attention_maps", "build_yolox", "stage_channels"]
+__all__ = [
+    "STAGES",
+    "AttentionCSPDarknet",
+    "add_attention",
+    "attention_maps",
+    "build_stage_attention",
+    "build_yolox",
+    "stage_channels",
+]

@@ -62,10 +62,22 @@ def add_attention(model: YOLOX, name: str, position: int, options: Mapping[str, 
     stages = STAGES if position == 1 else STAGES[:-1]
     attention = nn.ModuleDict()
     for index, stage in enumerate(stages):
-        attention[stage] = build_attention(name, channels[index], **_options_of_stage(options, index))
-    attention.apply(_set_batch_norm)
+        attention[stage] = build_stage_attention(name, channels[index], options, stage)
     model.backbone.backbone = AttentionCSPDarknet(darknet, attention, position)
     return model
+
+
+def build_stage_attention(name: str, channels: int, options: Mapping[str, Any], stage: str) -> nn.Module:
+    """The attention of one stage of the backbone, with YOLOX's BatchNorm settings.
+
+    Args:
+        channels: that leave the stage.
+        name, options: as `add_attention` takes them.
+
+    Raises:
+        UserError: as `add_attention`.
+    """
+    return build_attention(name, channels, **_options_of_stage(options, STAGES.index(stage))).apply(_set_batch_norm)
 
 
 def attention_maps(model: YOLOX, images: Tensor) -> dict[str, Tensor]:
