@@ -36,13 +36,13 @@ class Embedding(nn.Sequential):
         if channels < 1 or num_convs < 0:
             raise UserError(f"channels must be at least 1 and num_convs at least 0, not {channels} and {num_convs}")
         if kind == "dual":
-            layers = [_TwoConvolutions(channels, dual_kernel), _BatchNorm(1)]
+            layers = [_TwoConvolutions(channels, dual_kernel), BatchNorm(1)]
             layers += [nn.ReLU(inplace=True)] if num_convs else []
             layers += [SpatialConvolution() for _ in range(num_convs)]
         else:
             layers = [nn.Conv2d(channels, 1, 1, bias=False)]
             for _ in range(num_convs):
-                layers += [_BatchNorm(1), nn.ReLU(inplace=True), SpatialConvolution()]
+                layers += [BatchNorm(1), nn.ReLU(inplace=True), SpatialConvolution()]
         super().__init__(*layers)
         self.receptive_field = (dual_kernel if kind == "dual" else 1) + 2 * num_convs
 
@@ -53,7 +53,7 @@ class Embedding(nn.Sequential):
         for layer in self:
             if isinstance(layer, _TwoConvolutions):
                 layers.append(layer.merged())
-            elif isinstance(layer, _BatchNorm):
+            elif isinstance(layer, BatchNorm):
                 layers[-1] = fuse_conv_bn_eval(cast(nn.Conv2d, layers[-1]), layer)
             else:
                 layers.append(layer)
@@ -80,7 +80,7 @@ class _TwoConvolutions(nn.Module):
         return merged
 
 
-class _BatchNorm(nn.BatchNorm2d):
+class BatchNorm(nn.BatchNorm2d):
     """For a single value, which has no variance and where torch raises in training, uses the running statistics."""
 
     def forward(self, x: Tensor) -> Tensor:
