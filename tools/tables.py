@@ -4,6 +4,7 @@
   python tools/tables.py run --dataset datasets/svanstrom --seeds 0 1 2 --size nano --input 416 --epochs 60
   python tools/tables.py run --exps origin gssam_sig_res_p1 wide=origin,width=0.28125 --seeds 0 1
   python tools/tables.py report
+  python tools/tables.py maps                # of the attention: flat or saturated, and what gradient reaches it
 
 `run` may be stopped and started again: finished runs are kept, others go on where they were saved.
 """
@@ -11,7 +12,7 @@
 import argparse
 import csv
 import io
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -21,8 +22,10 @@ from yolox_gssam.benchmark.latency import LatencySettings, measure_latency
 from yolox_gssam.cli import run_tool
 from yolox_gssam.device import choose_device
 from yolox_gssam.engine.log import setup_log
+from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.files import write_text
+from yolox_gssam.files import write_json, write_text
+from yolox_gssam.tables.maps import map_states, map_table
 from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
 from yolox_gssam.tables.report import build_report, load_test_part
 from yolox_gssam.tables.runs import Runner
@@ -36,7 +39,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescrip
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=_HelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report|maps")
     run = commands.add_parser("run", help="train, test and time", formatter_class=_HelpFormatter)
     run.add_argument("--dataset", default="datasets/svanstrom", metavar="DIR", help="data set with train, val and test")
     run.add_argument(
@@ -61,7 +64,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks")
     report = commands.add_parser("report", help="tables and plots of what is done", formatter_class=_HelpFormatter)
-    for command in (run, report):
+    maps = commands.add_parser("maps", help="how far the attention's maps vary", formatter_class=_HelpFormatter)
+    maps.add_argument("-b", "--batch-size", type=_count, default=16, metavar="N", help="training images a batch")
+    maps.add_argument("--batches", type=_count, default=4, metavar="N", help="how many batches")
+    for command in (run, report, maps):
         command.add_argument("--output-dir", type=Path, default=Path("runs/tables"), metavar="DIR", help="of the runs")
     return parser
 
@@ -123,7 +129,18 @@ def report(args: argparse.Namespace) -> None:
     print("written: " + ", ".join(map(str, files.values())))
 
 
-RUN = {"run": run, "report": report}
+def maps(args: argparse.Namespace) -> None:
+    """Prints the table of the maps and writes it."""
+    plan = read_plan(args.output_dir)
+    states = map_states(plan, args.output_dir, args.batches, args.batch_size)
+    if not states:
+        raise UserError(f"{args.output_dir}: none of its networks has an attention with a map")
+    print(map_table(states), flush=True)
+    write_text(args.output_dir / "maps.md", map_table(states) + "\n")
+    write_json(args.output_dir / "maps.json", [asdict(state) for state in states])
+
+
+RUN = {"run": run, "report": report, "maps": maps}
 
 
 def _count(text: str) -> int:
