@@ -4,6 +4,7 @@
 examples:
   python tools/export.py -c best_ckpt.pth --format openvino --int8            # the fastest on a CPU
   python tools/export.py -c best_ckpt.pth --format onnx --dynamic-size
+  python tools/export.py -c best_ckpt.pth --format checkpoint --half           # small, to hand on
   python tools/demo.py video --path clip.mp4 -c best_ckpt.onnx
 """
 
@@ -21,9 +22,9 @@ from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.experiment.base import DroneExp
-from yolox_gssam.experiment.loading import load_trained
+from yolox_gssam.experiment.loading import load_detector, load_trained
 from yolox_gssam.files import sha256_of
-from yolox_gssam.inference.backends import Backend, TorchBackend, open_exported
+from yolox_gssam.inference.backends import Backend, TorchBackend
 from yolox_gssam.inference.exporting import SUFFIXES, check_format, export
 from yolox_gssam.inference.letterbox import letterbox
 from yolox_gssam.inference.model_info import ModelInfo
@@ -69,7 +70,7 @@ def main(args: argparse.Namespace) -> None:
     precision = "int8" if args.int8 else "float16" if args.half else "float32"
     check_format(args.format, precision)
     path = args.output or Path(args.ckpt).with_suffix(SUFFIXES[args.format])
-    if path.suffix != SUFFIXES[args.format]:
+    if not path.name.endswith(SUFFIXES[args.format]):
         raise UserError(f"--output {path}: the name of a file of this format ends in {SUFFIXES[args.format]}")
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
     exp, model = load_trained(args.exp_file, args.ckpt, options, torch.device("cpu"))
@@ -86,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
     images = calibration_images(exp.load_split("train"), exp.test_size, args.images) if args.int8 else ()
     export(model, info, args.format, path, images, exp.test_conf)
     device = torch.device("cuda" if args.format == "tensorrt" else "cpu")
-    backend, _ = open_exported(path, device)
+    backend = load_detector(args.exp_file, path, (), device).backend
     print(f"{args.format}: {path}, {precision}, read back by {backend.description}")
     if validation is not None:
         report_loss(exp, validation, TorchBackend(model, device), backend)

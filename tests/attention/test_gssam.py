@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from yolox_gssam.attention import GSSAM
 from yolox_gssam.errors import UserError
 
+SCALES = ["none", "affine", "z_score", "batch_norm"]
 SIZES_HW = [(1, 1), (7, 5), (33, 17), (2, 40)]
 
 
@@ -48,6 +49,36 @@ def test_map_follows_the_equations(size_hw: tuple[int, int], contrast: str, norm
         assert attention.flatten().tolist() == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("scale", ["affine", "z_score", "batch_norm"])
+@pytest.mark.parametrize("size_hw", SIZES_HW)
+def test_scale_of_the_contrast(size_hw: tuple[int, int], scale: str) -> None:
+    plain = GSSAM(3, 4, 2).double().eval()
+    module = GSSAM(3, 4, 2, scale=scale).double().eval()
+    module.load_state_dict(plain.state_dict(), strict=False)
+    gain, offset = 1.5, -0.25
+    for name, value in (("weight", gain), ("gain", gain), ("bias", offset), ("offset", offset)):
+        if hasattr(module.scale, name):
+            nn.init.constant_(getattr(module.scale, name), value)
+    images = random_images(2, 3, *size_hw).double()
+    raw = plain.attention_map(images).logit()
+    if scale == "z_score":
+        raw = torch.stack([(image - image.mean()) / (image.var(correction=0) + 1e-6).sqrt() for image in raw])
+    if scale == "batch_norm":
+        module.scale.running_mean.fill_(0.5)
+        module.scale.running_var.fill_(0.04)
+        raw = (raw - 0.5) / 0.2
+    torch.testing.assert_close(module.attention_map(images).logit(), gain * raw + offset, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["affine", "z_score", "batch_norm"])
+def test_fresh_scales(scale: str) -> None:
+    """A learned gain alone begins as the plain contrast; the others spread a flat map."""
+    module, images = GSSAM(8, 4, 2, scale=scale).train(), 0.05 * random_images(4, 8, 32, 32)
+    nn.init.normal_(module.embedding[-1].weight, std=1e-3)
+    raw = GSSAM.attention_map(module, images).logit()
+    assert raw.std() < 1e-2 if scale == "affine" else raw.std() > 0.5
+
+
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
 def test_residual_adds_the_input(norm: str) -> None:
     module = GSSAM(4, 4, 2, norm=norm).eval()
@@ -61,8 +92,12 @@ def test_residual_adds_the_input(norm: str) -> None:
 @pytest.mark.parametrize("embedding", ["pointwise", "dual"])
 @pytest.mark.parametrize("size_hw", SIZES_HW)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_trains_at_any_size(size_hw: tuple[int, int], embedding: str, memory_format: torch.memory_format) -> None:
-    module = GSSAM(4, 4, 2, residual=True, embedding=embedding).to(memory_format=memory_format).train()
+@pytest.mark.parametrize("scale", SCALES)
+def test_trains_at_any_size(
+    size_hw: tuple[int, int], embedding: str, memory_format: torch.memory_format, scale: str
+) -> None:
+    module = GSSAM(4, 4, 2, residual=True, embedding=embedding, scale=scale)
+    module.to(memory_format=memory_format).train()
     images = random_images(1, 4, *size_hw).to(memory_format=memory_format).requires_grad_()
     attended = module(images)
     assert attended.shape == images.shape
@@ -81,9 +116,10 @@ def test_every_convolution_learns(norm: str) -> None:
     assert all(gradient.abs().max() > 1e-3 for gradient in gradients)
 
 
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
-def test_gradients_in_double(norm: str) -> None:
-    module = GSSAM(2, 2, 1, norm=norm, residual=True).double().train()
+def test_gradients_in_double(norm: str, scale: str) -> None:
+    module = GSSAM(2, 2, 1, norm=norm, residual=True, scale=scale).double().train()
     assert torch.autograd.gradcheck(module, random_images(2, 2, 5, 3).double().requires_grad_())
 
 
@@ -109,12 +145,15 @@ def test_standardize_is_per_image_over_the_whole_map() -> None:
     torch.testing.assert_close(maps, torch.cat([module.attention_map(image[None]) for image in images]))
 
 
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("contrast", ["mean", "sum"])
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
 @pytest.mark.parametrize("autocast", [False, True], ids=["half", "autocast"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_does_not_overflow(dtype: torch.dtype, autocast: bool, norm: str, contrast: str) -> None:
-    module = GSSAM(16, 3, 1, norm=norm, contrast=contrast)
+def test_half_precision_does_not_overflow(
+    dtype: torch.dtype, autocast: bool, norm: str, contrast: str, scale: str
+) -> None:
+    module = GSSAM(16, 3, 1, norm=norm, contrast=contrast, scale=scale)
     images = (1e4 * random_images(1, 16, 33, 33)).requires_grad_()
     if not autocast:
         module, images = module.to(dtype), images.detach().to(dtype).requires_grad_()
@@ -159,6 +198,7 @@ def test_dual_reads_single_pixels_where_the_pool_is_one() -> None:
     [
         pytest.param({"norm": "softmax"}, "norm must be one of sigmoid, standardize, not 'softmax'", id="norm"),
         pytest.param({"contrast": "max"}, "contrast must be one of mean, sum, not 'max'", id="contrast"),
+        pytest.param({"scale": "log"}, "scale must be one of none, affine, z_score, batch_norm, not 'log'", id="scale"),
         pytest.param({"pool_size": 0}, "pool_size must be at least 1 pixel, not 0", id="pool_size"),
     ],
 )

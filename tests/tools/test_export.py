@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import RunTool, fields
 
 pytest.importorskip("onnxruntime")
@@ -37,6 +38,22 @@ def test_an_exported_detector_needs_only_its_file(
     photos = str(tiny_dataset / "images" / "test_2.jpg")
     done = run_tool("demo", "image", "--path", photos, "-c", str(path), "--output", str(tmp_path / "out"))
     assert (tmp_path / "out" / "test_2.jpg").is_file()
+
+
+def test_weights_in_half_precision(run_tool: RunTool, checkpoint: Path, tiny_dataset: Path) -> None:
+    done = run_tool("export", "-c", str(checkpoint), "--format", "checkpoint", "--half", "data_dir", "elsewhere")
+    path = checkpoint.parent / "best_ckpt.weights.pth"
+    assert f"checkpoint: {path}, float16, read back by torch" in done.stdout, done.stderr
+    assert path.stat().st_size < checkpoint.stat().st_size / 4
+    full, half = (torch.load(file, weights_only=True) for file in (checkpoint, path))
+    assert set(half) == {"model", "class_names", "exp"}
+    assert half["exp"]["data_dir"] == "elsewhere"
+    assert half["class_names"] == full["class_names"]
+    for name, value in full["model"].items():
+        torch.testing.assert_close(half["model"][name].to(value.dtype), value, rtol=1e-3, atol=1e-7)
+    photo, out = str(tiny_dataset / "images" / "test_2.jpg"), str(checkpoint.parent / "demo")
+    done = run_tool("demo", "image", "--path", photo, "-c", str(path), "--save-attention", "--output", out)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ doi 10.3788/LOP231933. For a feature map F:
 
     c = embedding(F)                    one value a pixel                     (Eq. 2)
     s = the maxima of the r x r blocks of c: N base points
-    A = norm(sum_j |c_i - s_j|)         how much pixel i stands out globally  (Eq. 3)
+    A = norm(scale(sum_j |c_i - s_j|))  how much pixel i stands out globally  (Eq. 3; scale is an option of ours)
     output = F * A, or F + F * A with the residual                            (Eq. 1, Fig. 17)
 
 Differs from the paper: the contrast is computed without broadcasting (contrast.py), and it is the mean over the base
@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolox_gssam.attention.contrast import global_contrast
+from yolox_gssam.attention.contrast_scale import build_contrast_scale
 from yolox_gssam.attention.embedding import Embedding
 from yolox_gssam.attention.exported_contrast import exported_contrast
 from yolox_gssam.attention.options import check_choice
@@ -44,6 +45,7 @@ class GSSAM(nn.Module):
         residual: adds the input to the output.
         embedding: "pointwise" or "dual", see `Embedding`.
         contrast: "mean" or "sum" over the base points.
+        scale: what is done to the contrast before `norm`: "none", as in the paper, or one of contrast_scale.py.
 
     Attributes:
         max_base_points: the most base points that an exported graph of variable size can compare with; None: as many as
@@ -62,6 +64,7 @@ class GSSAM(nn.Module):
         residual: bool = False,
         embedding: str = "pointwise",
         contrast: str = "mean",
+        scale: str = "none",
     ) -> None:
         super().__init__()
         check_choice("norm", norm, ("sigmoid", "standardize"))
@@ -73,6 +76,7 @@ class GSSAM(nn.Module):
         self.norm = norm
         self.residual = residual
         self.contrast = contrast
+        self.scale = build_contrast_scale(scale)
         self.max_base_points: int | None = None
         receptive_field = self.embedding.receptive_field
         if receptive_field < pool_size:
@@ -98,6 +102,7 @@ class GSSAM(nn.Module):
             contrast = global_contrast(compared.flatten(1), base_points).view(compared.shape)
         if self.contrast == "mean":
             contrast = contrast / base_points.shape[1]
+        contrast = self.scale(contrast)
         attention = contrast.sigmoid() if self.norm == "sigmoid" else standardize(contrast)
         return attention.to(x.dtype)
 

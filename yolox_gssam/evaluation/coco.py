@@ -103,7 +103,9 @@ def evaluate_coco(split: CocoSplit, detections: Mapping[int, Detections]) -> Coc
     results = coco_results(split, detections)
     coco_class, evaluator_class = _evaluator_classes()
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = evaluator_class(_coco(coco_class, split, annotations), _coco(coco_class, split, results), "bbox")
+        evaluator = evaluator_class(
+            coco_index(coco_class, split, annotations), coco_index(coco_class, split, results), "bbox"
+        )
         evaluator.params.areaRng = [[0.0, 1e10], *map(list, AREAS.values())]
         evaluator.params.areaRngLbl = ["all", *AREAS]
         evaluator.evaluate()
@@ -170,7 +172,7 @@ def _evaluator_classes() -> tuple[type, type]:
     return hotcoco.COCO, hotcoco.COCOeval
 
 
-def _coco(coco_class: type, split: CocoSplit, entries: Sequence[dict[str, Any]]) -> Any:
+def coco_index(coco_class: type, split: CocoSplit, entries: Sequence[dict[str, Any]]) -> Any:
     """The index that the evaluators work on, from memory; unlike their `loadRes` it takes an empty list too.
 
     Ids are counted anew in their order: hotcoco takes no negative ones, and both take a match with an object of id 0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from yolox.models import YOLOX
 
 from yolox_gssam.device import choose_device
+from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import onnx, openvino, tensorrt, why_unavailable
 from yolox_gssam.inference.backends.pytorch import write_torchscript
@@ -16,13 +17,19 @@ from yolox_gssam.inference.model_info import ModelInfo
 from yolox_gssam.inference.quantization import quantize_openvino
 from yolox_gssam.inference.tracing import trace
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".torchscript", "tensorrt": ".engine"}
-"""The formats and their files' suffixes."""
+SUFFIXES = {
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "torchscript": ".torchscript",
+    "tensorrt": ".engine",
+    "checkpoint": ".weights.pth",
+}
+"""The formats and how their files' names end."""
 
 
 def check_format(name: str, precision: str) -> None:
     """Raises UserError where a format cannot be written here, or not in this precision."""
-    backend = {"onnx": "onnxruntime", "torchscript": "torch"}.get(name, name)
+    backend = {"onnx": "onnxruntime", "torchscript": "torch", "checkpoint": "torch"}.get(name, name)
     device = torch.device("cuda" if name == "tensorrt" else "cpu")
     reason = why_unavailable(backend, device)
     if reason is not None:
@@ -53,6 +60,8 @@ def export(
     path.parent.mkdir(parents=True, exist_ok=True)
     if name == "onnx":
         onnx.write_onnx(onnx.convert(model, size, half), info, path)
+    elif name == "checkpoint":
+        _write_checkpoint(model, info, path)
     elif name == "torchscript":
         write_torchscript(trace(model, size, half), info, path)
     elif name == "openvino":
@@ -63,3 +72,14 @@ def export(
     else:
         engine = tensorrt.build_engine(onnx.convert(model, size, half, dense=True), info)
         tensorrt.write_engine(engine, info, path)
+
+
+def _write_checkpoint(model: YOLOX, info: ModelInfo, path: Path) -> None:
+    """The weights, and what a detector needs to know of the experiment: nothing that only a resume needs."""
+    weights = model.state_dict()
+    if info.precision == "float16":
+        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        beyond = [name for name, value in weights.items() if not value.isfinite().all()]
+        if beyond:
+            raise UserError(f"{beyond[0]}: holds values beyond the range of float16; export without --half")
+    save_checkpoint(path, {"model": weights, "class_names": list(info.class_names), "exp": info.exp})

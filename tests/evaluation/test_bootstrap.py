@@ -1,0 +1,88 @@
+"""Average precision on drawn clips, against pycocotools on a data set that holds the clips as often."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation.cases import found, make_split, random_case
+
+from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
+from yolox_gssam.evaluation.coco import evaluate_coco
+
+
+def in_clips(split: CocoSplit, length: int) -> CocoSplit:
+    """The split with so many successive images a clip."""
+    images = [replace(image, group=f"clip {index // length}") for index, image in enumerate(split.images)]
+    return replace(split, images=tuple(images))
+
+
+def copied(split: CocoSplit, detections: dict[int, Detections], weights: list[int], folder: Path) -> float | None:
+    """AP by `evaluate_coco` of a set that holds each clip as often as its weight says."""
+    document = json.loads(split.path.read_text())
+    clips = list(dict.fromkeys(image.group for image in split.images))
+    images, annotations, copies = [], [], {}
+    for image in split.images:
+        for _ in range(weights[clips.index(image.group)]):
+            number = len(images) + 1
+            images.append({"id": number, "file_name": f"{number}.jpg", "width": image.width, "height": image.height})
+            if image.image_id in detections:
+                copies[number] = detections[image.image_id]
+            annotations += [
+                {**annotation, "id": len(annotations) + position, "image_id": number}
+                for position, annotation in enumerate(
+                    (a for a in document["annotations"] if a["image_id"] == image.image_id), start=1
+                )
+            ]
+    path = folder / "copied.json"
+    path.write_text(json.dumps({**document, "images": images, "annotations": annotations}))
+    return evaluate_coco(load_split(path, folder), copies).overall.ap
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_clip_once_is_the_plain_number(tmp_path: Path, seed: int) -> None:
+    split, detections = random_case(tmp_path, seed)
+    expected = evaluate_coco(split, detections).overall.ap
+    assert ClipAP(in_clips(split, 4), detections).ap() == pytest.approx(expected, abs=1e-12)
+    assert ClipAP(split, detections).ap() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_weights_are_copies_of_the_clips(tmp_path: Path, seed: int) -> None:
+    split, detections = random_case(tmp_path, seed)
+    # Without equal scores: copies of an image would stand in another order among them.
+    for index, (image_id, of_image) in enumerate(detections.items()):
+        scores = 0.99 * of_image.scores + (index + np.linspace(0, 0.9, len(of_image))) * 1e-6
+        detections[image_id] = replace(of_image, scores=scores)
+    split = in_clips(split, 5)
+    clip_ap = ClipAP(split, detections)
+    for weights in draw_clips(len(clip_ap.clips), 5, seed):
+        assert clip_ap.ap(weights) == pytest.approx(copied(split, detections, weights.tolist(), tmp_path), abs=1e-12)
+
+
+def test_a_crowd_counts_for_nothing(tmp_path: Path) -> None:
+    split = make_split(tmp_path, [[(3, [10, 10, 50, 50])], [(3, [10, 10, 50, 50])]], iscrowd=1)
+    assert ClipAP(split, {1: found((0, 0.9, (20, 20, 10, 10)))}).ap() is None
+
+
+def test_without_objects_or_detections(tmp_path: Path) -> None:
+    split = make_split(tmp_path, [[(3, [10, 10, 50, 50])], []])
+    clip_ap = ClipAP(split, {})
+    assert clip_ap.clips == ("image 1", "image 2")
+    assert clip_ap.ap() == 0
+    assert clip_ap.ap([0, 2]) is None
+
+
+def test_draws() -> None:
+    draws = draw_clips(7, 1000, seed=0)
+    assert draws.shape == (1000, 7)
+    assert (draws.sum(axis=1) == 7).all()
+    assert np.allclose(draws.mean(axis=0), 1, atol=0.1)
+    assert (draws == draw_clips(7, 1000, seed=0)).all()
+
+
+def test_interval() -> None:
+    assert interval(np.arange(1001.0)) == pytest.approx((25, 975))

@@ -1,0 +1,154 @@
+#!/usr/bin/env python3
+"""Recreates Tables 2 and 3: trains and tests networks with several seeds, times them in turn, and compares them.
+
+  python tools/tables.py run --dataset datasets/svanstrom --seeds 0 1 2 --size nano --input 416 --epochs 60
+  python tools/tables.py run --exps origin gssam_sig_res_p1 wide=origin,width=0.28125 --seeds 0 1
+  python tools/tables.py report
+  python tools/tables.py maps                # of the attention: flat or saturated, and what gradient reaches it
+
+`run` may be stopped and started again: finished runs are kept, others go on where they were saved.
+"""
+
+import argparse
+import csv
+import io
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from yolox_gssam.benchmark.frames import load_frames
+from yolox_gssam.benchmark.latency import LatencySettings, measure_latency
+from yolox_gssam.cli import run_tool
+from yolox_gssam.device import choose_device
+from yolox_gssam.engine.log import setup_log
+from yolox_gssam.errors import UserError
+from yolox_gssam.experiment import load_exp
+from yolox_gssam.files import write_json, write_text
+from yolox_gssam.tables.maps import map_states, map_table
+from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
+from yolox_gssam.tables.report import build_report, load_test_part
+from yolox_gssam.tables.runs import Runner
+
+TIMED_FRAMES = 50
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=_HelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report|maps")
+    run = commands.add_parser("run", help="train, test and time", formatter_class=_HelpFormatter)
+    run.add_argument("--dataset", default="datasets/svanstrom", metavar="DIR", help="data set with train, val and test")
+    run.add_argument(
+        "--exps",
+        nargs="+",
+        default=list(EXP_NAMES),
+        metavar="[NAME=]EXP[,FIELD=VALUE ...]",
+        help="networks; the first is compared with; EXP is an exp file, or the name of one in exps/",
+    )
+    run.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="runs of each network")
+    run.add_argument("--size", choices=tuple(SIZES), default="s", help="depth and width of all networks")
+    run.add_argument("--input", default="640", metavar="N|H,W", help="input size in pixels")
+    run.add_argument("--epochs", type=_count, default=100, metavar="N", help="of each run")
+    run.add_argument("-b", "--batch-size", type=_count, default=16, metavar="N", help="images a step")
+    run.add_argument("--jobs", type=_count, default=1, metavar="K", help="runs at once; on a CPU they share the cores")
+    run.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
+    run.add_argument("--cache", choices=("ram", "gpu"), help="as in tools/train.py")
+    run.add_argument("--fp16", action="store_true", help="as in tools/train.py")
+    run.add_argument("--bf16", action="store_true", help="as in tools/train.py")
+    run.add_argument(
+        "--iterations", type=int, default=1000, metavar="N", help="inferences of each network that are timed; 0: none"
+    )
+    run.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks")
+    report = commands.add_parser("report", help="tables and plots of what is done", formatter_class=_HelpFormatter)
+    maps = commands.add_parser("maps", help="how far the attention's maps vary", formatter_class=_HelpFormatter)
+    maps.add_argument("-b", "--batch-size", type=_count, default=16, metavar="N", help="training images a batch")
+    maps.add_argument("--batches", type=_count, default=4, metavar="N", help="how many batches")
+    for command in (run, report, maps):
+        command.add_argument("--output-dir", type=Path, default=Path("runs/tables"), metavar="DIR", help="of the runs")
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    setup_log()
+    RUN[args.command](args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Carries the plan out, then times all networks in turn."""
+    flags = ["-b", str(args.batch_size)]
+    for name in ("device", "cache"):
+        flags += [f"--{name}", getattr(args, name)] if getattr(args, name) else []
+    flags += [f"--{name}" for name in ("fp16", "bf16") if getattr(args, name)]
+    fields = fields_of(args.dataset, args.size, args.input, args.epochs, args.opts)
+    plan = Plan(tuple(args.exps), tuple(args.seeds), fields, tuple(flags))
+    exp = load_exp(plan.sides()[0].exp_file, fields)
+    for part in ("train", "val", "test"):
+        exp.load_split(part)
+    device = choose_device(args.device)
+    plan.keep(args.output_dir)
+    plan = read_plan(args.output_dir)
+    jobs = plan.jobs(args.output_dir)
+    Runner(args.jobs, args.device).run(jobs, args.epochs)
+    if args.iterations > 0:
+        time_networks(plan, args.output_dir, args.iterations, device)
+    report(args)
+
+
+def time_networks(plan: Plan, folder: Path, iterations: int, device: torch.device) -> None:
+    """Times the runs of the first seed in turn and writes `latency.json` and a chart."""
+    sides = [
+        replace(side, settings={"ckpt": str(folder / f"{side.name}_seed{min(plan.seeds)}" / "best_ckpt.pth")})
+        for side in plan.sides()
+    ]
+    images, frames = load_frames(Path(load_exp(sides[0].exp_file, plan.fields).data_dir), TIMED_FRAMES)
+    settings = LatencySettings(iterations, 20, 1, score_threshold=0.25, nms_threshold=0.45, seed=0)
+    timed = measure_latency(sides, images, frames, settings, device)
+    print(timed.table())
+    timed.write(folder)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Prints the tables and writes them."""
+    plan = read_plan(args.output_dir)
+    exp = load_exp(plan.sides()[0].exp_file, plan.fields)
+    found = build_report(args.output_dir, [side.name for side in plan.sides()], load_test_part(Path(exp.data_dir)))
+    print(found.markdown(), flush=True)
+    files = {name: args.output_dir / f"tables.{name}" for name in ("md", "csv", "png")}
+    write_text(files["md"], found.markdown())
+    rows = found.csv_rows()
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(files["csv"], text.getvalue())
+    found.plot(files["png"])
+    print("written: " + ", ".join(map(str, files.values())))
+
+
+def maps(args: argparse.Namespace) -> None:
+    """Prints the table of the maps and writes it."""
+    plan = read_plan(args.output_dir)
+    states = map_states(plan, args.output_dir, args.batches, args.batch_size)
+    if not states:
+        raise UserError(f"{args.output_dir}: none of its networks has an attention with a map")
+    print(map_table(states), flush=True)
+    write_text(args.output_dir / "maps.md", map_table(states) + "\n")
+    write_json(args.output_dir / "maps.json", [asdict(state) for state in states])
+
+
+RUN = {"run": run, "report": report, "maps": maps}
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    run_tool(make_parser(), main)
