@@ -1,0 +1,99 @@
+"""tools/visualize.py, run as a user runs it."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, RunTool
+
+from yolox_gssam.engine.checkpoint import save_checkpoint
+from yolox_gssam.experiment import load_exp
+
+
+def write_checkpoint(exp_name: str, data: Path, path: Path) -> Path:
+    """A tiny network whose fresh weights find something at a threshold of 0."""
+    torch.manual_seed(0)
+    fields = {"data_dir": data, "depth": 0.33, "width": 0.125, "depthwise": True, "input_size": "(64, 96)"}
+    exp = load_exp(ROOT / "exps" / f"{exp_name}.py", [str(item) for pair in fields.items() for item in pair])
+    state = {"model": exp.get_model().state_dict(), "class_names": list(exp.class_names)}
+    save_checkpoint(path, {**state, "exp": {**exp.fields(), "num_classes": 2, "test_size": (64, 96)}})
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    for exp_name in ("origin", "gssam_sig_res_p1"):
+        (root / exp_name).mkdir()
+        write_checkpoint(exp_name, tiny_dataset, root / exp_name / "best_ckpt.pth")
+    return root
+
+
+def test_detections_of_a_folder_and_the_page(runs: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    photos = tmp_path / "photos"
+    for name in ("a/same.png", "b/same.png"):
+        (photos / name).parent.mkdir(parents=True)
+        cv2.imwrite(str(photos / name), np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
+    # The results lie in the folder that is read; they are not photos.
+    arguments = ["detections", "--path", photos, "--conf", "0", "--nms", "0", "--device", "cpu"]
+    for exp_name, folder in (("origin", "out/origin"), ("gssam_sig_res_p1", "out")):
+        checkpoint = runs / exp_name / "best_ckpt.pth"
+        result = run_tool("visualize", *arguments, "-c", checkpoint, "--output", photos / folder)
+        assert result.returncode == 0, result.stderr
+        assert "2 pictures" in result.stdout
+    for folder in (photos / "out", photos / "out" / "origin"):
+        assert {path.name for path in folder.glob("*.png")} == {"a_same.png.png", "b_same.png.png"}
+    with_maps, plain = (cv2.imread(str(photos / "out" / name / "a_same.png.png")) for name in (".", "origin"))
+    assert with_maps is not None
+    assert plain is not None
+    assert with_maps.shape[0] > plain.shape[0], "the rows of the maps"
+    page = (photos / "out" / "index.html").read_text()
+    assert page.count("<img") == 4
+    result = run_tool("visualize", "page", photos / "out" / "origin")
+    assert result.returncode == 0, result.stderr
+    assert (photos / "out" / "origin" / "index.html").read_text().count("<img") == 2
+
+
+def test_steps_of_images_of_the_data_set(runs: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    arguments = ["steps", "-c", runs / "gssam_sig_res_p1" / "best_ckpt.pth", "--count", "2", "--seed", "3"]
+    result = run_tool("visualize", *arguments, "--device", "cpu", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert len(names) == 2
+    assert all(name.startswith("test_") for name in names)
+
+
+def test_energy_of_two_networks(runs: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    checkpoints = [("-c", runs / name / "best_ckpt.pth") for name in ("origin", "gssam_sig_res_p1")]
+    options = ["--conf", "0", "--nms", "0", "--device", "cpu", "--output", tmp_path / "energy.json"]
+    result = run_tool("visualize", "energy", *(word for pair in checkpoints for word in pair), *options)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "energy.json").read_text())
+    places = [(row["network"], row["place"]) for row in report["rows"]]
+    stages = ["stem", "dark2", "dark3", "dark4", "dark5"]
+    assert places == [("origin", "Grad-CAM"), *(("gssam_sig_res_p1", place) for place in [*stages, "Grad-CAM"])]
+    for row in report["rows"]:
+        assert row["images"] == 2, "two of the four images have boxes"
+        assert 0 <= row["inside"] <= 1
+        assert 0 < row["area"] < 0.2
+    assert "± " in result.stdout
+    assert "dark5" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        pytest.param(["detections", "-c", "none.pth"], "none.pth", id="no-checkpoint"),
+        pytest.param(["steps", "-c", "origin/best_ckpt.pth", "--count", "1"], "has no GSSAM", id="no-gssam"),
+    ],
+)
+def test_errors_are_one_line(runs: Path, run_tool: RunTool, command: list[str], message: str) -> None:
+    result = run_tool("visualize", *command, cwd=runs)
+    assert result.returncode == 1
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("visualize.py: error: ")
+    assert message in line
+    assert "Traceback" not in result.stderr
