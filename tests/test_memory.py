@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from yolox_gssam.memory import free_bytes, free_ram, keep_freed_memory
+from yolox_gssam.memory import free_bytes, free_ram
 
 MIB = 2**20
 

@@ -10,6 +10,7 @@ from typing import Any
 from yolox_gssam.cli import run_tool
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
+from yolox_gssam.data.crops import CropRule, make_crops
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.samples import LabelledSet, group_by_name
@@ -25,6 +26,7 @@ from yolox_gssam.data.formats.svanstrom import (
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.yolo import read_yolo_set
 from yolox_gssam.data.stats import summary_table, write_contact_sheet, write_histogram
+from yolox_gssam.data.subset import copy_classes
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records, write_clip
 from yolox_gssam.errors import UserError
 from yolox_gssam.progress import progress_bar
@@ -50,6 +52,8 @@ def make_parser() -> argparse.ArgumentParser:
     _add_coco(commands)
     _add_yolo(commands)
     _add_voc(commands)
+    _add_crops(commands)
+    _add_classes(commands)
     _add_check(commands)
     _add_stats(commands)
     _add_clip(commands)
@@ -205,6 +209,59 @@ def _voc(args: argparse.Namespace) -> None:
     _import(args, read, "Pascal VOC annotations")
 
 
+def _add_crops(commands: Any) -> None:
+    parser = _add_command(commands, "crops", _crops, "objects of a data set cut out, one folder a class, to classify")
+    parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/svanstrom")
+    rule = CropRule()
+    parser.add_argument(
+        "--context", type=float, default=rule.context, metavar="X", help="side of the square over the box's longer side"
+    )
+    parser.add_argument(
+        "--min-side", type=_positive, default=rule.min_side, metavar="N", help="smallest square, in pixels of the image"
+    )
+    parser.add_argument("--size", type=_positive, metavar="N", help="scale each crop to so many pixels a side")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="of the stored crops")
+    parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes to keep (default: all)")
+    parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many crops of each class in each part")
+    parser.add_argument(
+        "--balanced", action="store_true", help="in each part as many crops of each class as of its rarest one"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; must not exist")
+    parser.add_argument("--seed", type=_natural, default=0, help="of which crops are drawn where there are too many")
+
+
+def _crops(args: argparse.Namespace) -> None:
+    summary = make_crops(
+        read_splits(args.root, raise_fatal),
+        args.out,
+        CropRule(args.context, args.min_side, args.size, args.format == "jpg"),
+        classes=args.classes,
+        limit=args.limit,
+        balanced=args.balanced,
+        seed=args.seed,
+        source={"source": f"objects of {args.root}", "command": _command()},
+    )
+    for part, counts in summary["parts"].items():
+        print(f"{part}: {', '.join(f'{count} {name}' for name, count in counts['crops'].items())}")
+    print(args.out)
+
+
+def _add_classes(commands: Any) -> None:
+    parser = _add_command(commands, "classes", _classes, "a few classes of a folder of images, drawn by seed")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with train/ and val/, such as ImageNet-1K's")
+    parser.add_argument("--count", type=_positive, default=10, metavar="N", help="how many classes to draw")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; must not exist")
+    parser.add_argument("--seed", type=_natural, default=0, help="of the draw")
+
+
+def _classes(args: argparse.Namespace) -> None:
+    source = {"source": f"classes of {args.root}", "command": _command()}
+    summary = copy_classes(args.root, args.out, args.count, args.seed, source)
+    for part, counts in summary["parts"].items():
+        print(f"{part}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    print(args.out)
+
+
 def _add_check(commands: Any) -> None:
     parser = _add_command(commands, "check", _check, "list every fault of a data set; status 1 if there is any")
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/mine")
@@ -310,6 +367,10 @@ def _import(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]], 
     _build(args, labelled.classes, labelled.records(), source, len(labelled.samples))
 
 
+def _command() -> str:
+    return shlex.join(["python", "tools/prepare_dataset.py", *sys.argv[1:]])
+
+
 def _build(
     args: argparse.Namespace, classes: Sequence[str], records: Iterable[Record], source: str, total: int | None = None
 ) -> None:
@@ -318,7 +379,7 @@ def _build(
         classes,
         records,
         source=source,
-        command=shlex.join(["python", "tools/prepare_dataset.py", *sys.argv[1:]]),
+        command=_command(),
         seed=args.seed,
         shares=args.shares,
         total=total,

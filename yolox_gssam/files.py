@@ -34,7 +34,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield part
         with part.open("rb") as stream:
             os.fsync(stream.fileno())
-        part.chmod(0o666 & ~_umask())
+        part.chmod(0o666 & ~umask())
         part.replace(target)
         _flush_folder(target.parent)
     except OSError as error:
@@ -92,7 +92,7 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _umask() -> int:
+def umask() -> int:
     """The process's file mode mask; the system only tells it by setting it."""
     mask = os.umask(0)
     os.umask(mask)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-
 # Of glibc's mallopt (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 

@@ -117,7 +117,7 @@ def test_deepcopy_keeps_the_outputs() -> None:
 
 
 def test_options_for_the_wrong_number_of_stages_are_refused() -> None:
-    with pytest.raises(UserError, match="give one value, or five"):
+    with pytest.raises(UserError, match="give one value, or 5: one each"):
         add_attention(nano(), "gssam", 1, {"pool_size": (8, 4), "num_convs": 4})
 
 

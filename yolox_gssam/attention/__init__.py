@@ -6,4 +6,12 @@ from yolox_gssam.attention.conv import ConvAttention
 from yolox_gssam.attention.gssam import GSSAM
 from yolox_gssam.attention.registry import attention_names, build_attention, register_attention
 
-__all__ = ["CBAM", "GSSAM", "ConvAttention", "attention_names", "build_attention", "global_contrast", "register_attention"]
+__all__ = [
+    "CBAM",
+    "GSSAM",
+    "ConvAttention",
+    "attention_names",
+    "build_attention",
+    "global_contrast",
+    "register_attention",
+]

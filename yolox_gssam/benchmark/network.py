@@ -1,11 +1,10 @@
 """How large a network is."""
 
-import copy
 from dataclasses import dataclass
 
-import torch
-from thop import profile
 from torch import nn
+
+from yolox_gssam.operations import multiply_adds
 
 WHAT_IS_COUNTED = (
     "two for each multiply-add that thop sees, as YOLOX counts them: convolutions, normalizations, average pooling and "
@@ -23,8 +22,4 @@ class NetworkSize:
 
 def network_size(model: nn.Module, size_hw: tuple[int, int]) -> NetworkSize:
     """The size of a network for images of `size_hw` pixels; the model itself is not touched."""
-    own = copy.deepcopy(model).eval().float()
-    image = torch.zeros(1, 3, *size_hw, device=next(own.parameters()).device)
-    with torch.inference_mode():
-        multiply_adds, _ = profile(own, inputs=(image,), verbose=False)
-    return NetworkSize(sum(p.numel() for p in model.parameters()), 2 * float(multiply_adds) / 1e9)
+    return NetworkSize(sum(p.numel() for p in model.parameters()), 2 * multiply_adds(model, size_hw) / 1e9)

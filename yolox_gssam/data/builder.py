@@ -18,7 +18,7 @@ from yolox_gssam.data.images import image_size
 from yolox_gssam.data.paths import name_fault
 from yolox_gssam.data.split import PARTS, Group, split_groups
 from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_json
+from yolox_gssam.files import umask, write_json
 from yolox_gssam.progress import progress_bar
 
 DECIMALS = 3
@@ -79,7 +79,8 @@ def build_dataset(
     classes = tuple(classes)
     if not classes or len(set(classes)) < len(classes):
         raise UserError(f"the class names must be there and differ, not {shorten(list(classes))}")
-    with _new_folder(out) as folder:
+    with new_folder(out) as folder:
+        (folder / "images").mkdir()
         collection = _Collection(folder, classes)
         with progress_bar(records, description="images", unit="images", total=total) as bar:
             for record in bar:
@@ -106,8 +107,12 @@ def content_hash(digests: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that is renamed to it when the block ends well and removed otherwise."""
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that is renamed to it when the block ends well and removed otherwise.
+
+    Raises:
+        UserError: `out` is there and not empty, or the disk is full.
+    """
     try:
         if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
             raise UserError(f"{printable(out)}: is there already; remove it or choose another --out")
@@ -116,9 +121,8 @@ def _new_folder(out: Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"{printable(out)}: cannot be made: {error.strerror}; choose another --out") from error
     try:
-        (folder / "images").mkdir()  # made with the usual rights, which the temporary folder itself lacks
         yield folder
-        folder.chmod((folder / "images").stat().st_mode & 0o777)
+        folder.chmod(0o777 & ~umask())  # the usual rights, which a temporary folder lacks
         folder.rename(out)
     except OSError as error:
         raise UserError(f"{printable(out)}: cannot be written: {error.strerror}; nothing was left behind") from error

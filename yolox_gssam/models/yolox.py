@@ -10,21 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from thop.profile import register_hooks
 from torch import Tensor, nn
 from yolox.models import YOLOPAFPN, YOLOX
 
 from yolox_gssam.attention import build_attention
-from yolox_gssam.attention.embedding import SpatialConvolution
-from yolox_gssam.errors import UserError
+from yolox_gssam.attention.places import options_of_place
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
 from yolox_gssam.models.head import DroneHead
+from yolox_gssam.operations import teach_thop
 
 # yolox 0.3.0 names autocast as torch once did; its user can do nothing about it.
 warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.autocast", category=FutureWarning)
 
-# thop, by which YOLOX counts operations, knows layers by their exact class.
-register_hooks[SpatialConvolution] = register_hooks[nn.Conv2d]
+teach_thop()  # YOLOX itself counts operations by it
 
 # Channels of dark3, dark4 and dark5 at width 1.0.
 IN_CHANNELS = (256, 512, 1024)
@@ -62,7 +60,7 @@ def add_attention(model: YOLOX, name: str, position: int, options: Mapping[str, 
     stages = STAGES if position == 1 else STAGES[:-1]
     attention = nn.ModuleDict()
     for index, stage in enumerate(stages):
-        attention[stage] = build_attention(name, channels[index], **_options_of_stage(options, index))
+        attention[stage] = build_attention(name, channels[index], **options_of_place(options, index, STAGES))
     attention.apply(_set_batch_norm)
     model.backbone.backbone = AttentionCSPDarknet(darknet, attention, position)
     return model
@@ -95,21 +93,6 @@ def attention_maps(model: YOLOX, images: Tensor) -> dict[str, Tensor]:
         for handle in hooks:
             handle.remove()
     return maps
-
-
-def _options_of_stage(options: Mapping[str, Any], index: int) -> dict[str, Any]:
-    """The options with each tuple replaced by its value for stage number `index`."""
-    chosen = {}
-    for key, value in options.items():
-        if isinstance(value, tuple | list):
-            if len(value) != len(STAGES):
-                raise UserError(
-                    f"attention option {key}: {value!r} has {len(value)} values; give one value, or five: one each "
-                    f"for {', '.join(STAGES)}"
-                )
-            value = value[index]
-        chosen[key] = value
-    return chosen
 
 
 def _set_batch_norm(module: nn.Module) -> None:

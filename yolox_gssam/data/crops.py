@@ -1,0 +1,204 @@
+"""Objects of a detection set cut out with what surrounds them: a folder of images for each class of each part.
+
+The layout is torchvision's ImageFolder: `<part>/<class>/<image>`. Parts stay as they are, so that no clip is in two.
+"""
+
+import hashlib
+import io
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
+from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.faults import printable
+from yolox_gssam.data.images import read_image
+from yolox_gssam.data.split import PARTS
+from yolox_gssam.errors import UserError
+from yolox_gssam.files import write_json
+from yolox_gssam.progress import progress_bar
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """How an object is cut out: a square of real pixels around it.
+
+    Attributes:
+        context: the square's side over the longer side of the box.
+        min_side: the square is no smaller than this, in pixels of the image.
+        size: each crop is scaled to so many pixels a side; None: as it was cut.
+        jpeg: stored as JPEG of quality 95; otherwise as PNG, without loss.
+
+    Raises:
+        UserError: a context below 1, or sides below 1.
+    """
+
+    context: float = 1.5
+    min_side: int = 32
+    size: int | None = None
+    jpeg: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.context <= 100:
+            raise UserError(f"the context must be from 1, the box itself, to 100 times its side, not {self.context:g}")
+        if self.min_side < 1 or (self.size is not None and self.size < 1):
+            raise UserError("the sides of a crop must be at least 1 pixel")
+
+    def square(self, box_xyxy: Sequence[float], size_wh: tuple[int, int]) -> tuple[int, int, int]:
+        """Left, top and side in pixels of the square for a box; it reaches out of the image only if it is larger."""
+        left, top, right, bottom = box_xyxy
+        side = max(round(self.context * max(right - left, bottom - top)), self.min_side)
+        corner = (
+            _inside(round((low + high - side) / 2), side, length)
+            for low, high, length in ((left, right, size_wh[0]), (top, bottom, size_wh[1]))
+        )
+        return (*corner, side)  # type: ignore[return-value]
+
+    def cut(self, image: NDArray[np.uint8], box_xyxy: Sequence[float]) -> NDArray[np.uint8]:
+        """The crop (side, side, 3) of an image (H, W, 3); beyond the image's edge its outermost pixels repeat."""
+        height, width = image.shape[:2]
+        left, top, side = self.square(box_xyxy, (width, height))
+        rows = np.arange(top, top + side).clip(0, height - 1)
+        columns = np.arange(left, left + side).clip(0, width - 1)
+        crop: Any = image[np.ix_(rows, columns)]
+        if self.size is not None and self.size != side:
+            interpolation = cv2.INTER_AREA if self.size < side else cv2.INTER_LINEAR
+            crop = cv2.resize(crop, (self.size, self.size), interpolation=interpolation)
+        return np.asarray(crop, np.uint8)
+
+    def encode(self, crop: NDArray[np.uint8]) -> bytes:
+        """A (side, side, 3) BGR crop as the bytes of a file."""
+        stream = io.BytesIO()
+        image = Image.fromarray(np.ascontiguousarray(crop[:, :, ::-1]))
+        image.save(stream, "JPEG", quality=95) if self.jpeg else image.save(stream, "PNG")
+        return stream.getvalue()
+
+
+def make_crops(
+    splits: Mapping[str, CocoSplit],
+    out: Path,
+    rule: CropRule,
+    *,
+    classes: Sequence[str] | None,
+    limit: int | None,
+    balanced: bool,
+    seed: int,
+    source: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Writes `<part>/<class>/<image>_<number>.jpg` and dataset.json into `out`; returns what dataset.json holds.
+
+    Crowd regions are no objects and left out. The same arguments give the same files.
+
+    Args:
+        classes: those to keep; None: all.
+        limit: at most so many crops of each class in each part, drawn by `seed`; None: all.
+        balanced: in each part as many of each class as there are of its rarest one.
+        source: what else dataset.json says of where it is from.
+
+    Raises:
+        UserError: an unknown class, a class without an object in a part, `out` is there, or what the images have wrong.
+    """
+    kept = _known_classes(splits, classes)
+    chosen = {part: _choose(splits[part], kept, limit, balanced, seed, part) for part in PARTS if part in splits}
+    digests: dict[str, str] = {}
+    with new_folder(out) as folder:
+        for part, objects in chosen.items():
+            split = splits[part]
+            for name in kept:
+                (folder / part / name).mkdir(parents=True)
+            with progress_bar(split.images, description=f"crops of {part}", unit="images") as bar:
+                for image in bar:
+                    for path, data in _crops(split, image, objects, rule):
+                        (folder / part / path).parent.mkdir(parents=True, exist_ok=True)
+                        (folder / part / path).write_bytes(data)
+                        digests[f"{part}/{path}"] = hashlib.sha256(data).hexdigest()
+        summary = {
+            **source,
+            "seed": seed,
+            "classes": sorted(kept),  # as ImageFolder orders them
+            "parts": {part: _counts(splits[part], objects) for part, objects in chosen.items()},
+            "hash": content_hash(digests),
+            "hash_rule": HASH_RULE.replace("annotations/*.json and every image", "every image"),
+        }
+        write_json(folder / "dataset.json", summary)
+    return summary
+
+
+Objects = frozenset[tuple[int, int]]
+"""Image ids and numbers of objects within the image."""
+
+
+def _choose(split: CocoSplit, kept: Sequence[str], limit: int | None, balanced: bool, seed: int, part: str) -> Objects:
+    """The objects of a part that are cut out."""
+    by_class: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for image in split.images:
+        for number, label in enumerate(image.labels):
+            by_class[split.classes[label]].append((image.image_id, number))
+    empty = [name for name in kept if not by_class[name]]
+    if empty:
+        raise UserError(
+            f"{printable(split.path)}: no object of class {', '.join(empty)}; leave them out with --classes"
+        )
+    most = min([len(by_class[name]) for name in kept] if balanced else [2**31])
+    most = most if limit is None else min(most, limit)
+    chosen: set[tuple[int, int]] = set()
+    for name in kept:
+        objects = by_class[name]
+        rng = np.random.default_rng([seed, *f"{part}/{name}".encode()])
+        chosen.update(objects[index] for index in rng.permutation(len(objects))[:most])
+    return frozenset(chosen)
+
+
+def _crops(split: CocoSplit, image: CocoImage, objects: Objects, rule: CropRule) -> Iterator[tuple[str, bytes]]:
+    """Path below the part, and content, of each crop of an image; the image is read only if there is one."""
+    numbers = [number for number in range(len(image.labels)) if (image.image_id, number) in objects]
+    if not numbers:
+        return
+    pixels = read_image(split.image_path(image))
+    if pixels.shape[1::-1] != (image.width, image.height):
+        raise UserError(
+            f"{printable(split.image_path(image))}: is {pixels.shape[1]} x {pixels.shape[0]}, stated are {image.width} "
+            f"x {image.height}; tools/prepare_dataset.py check lists all such images"
+        )
+    suffix = ".jpg" if rule.jpeg else ".png"
+    for number in numbers:
+        crop = rule.cut(pixels, image.boxes_xyxy[number])
+        name = f"{PurePosixPath(image.file_name).with_suffix('')}_{image.image_id}_{number}{suffix}"
+        yield f"{split.classes[image.labels[number]]}/{name}", rule.encode(crop)
+
+
+def _counts(split: CocoSplit, objects: Objects) -> dict[str, Any]:
+    """Crops of each class, and the groups (clips) that they are from."""
+    crops: Counter[str] = Counter()
+    groups = set()
+    for image in split.images:
+        for number, label in enumerate(image.labels):
+            if (image.image_id, number) in objects:
+                crops[split.classes[label]] += 1
+                groups.add(image.group)
+    return {"crops": dict(sorted(crops.items())), "groups": len(groups - {None})}
+
+
+def _known_classes(splits: Mapping[str, CocoSplit], classes: Sequence[str] | None) -> tuple[str, ...]:
+    """The classes to keep, each a name that a folder can have."""
+    known = next(iter(splits.values())).classes
+    kept = known if classes is None else tuple(dict.fromkeys(classes))
+    unknown = [name for name in kept if name not in known]
+    if unknown:
+        raise UserError(f"unknown class {', '.join(unknown)}; the set has {', '.join(known)}")
+    bad = [name for name in kept if name in (".", "..") or set(name) & set('/\\:*?"<>|\0')]
+    if bad:
+        raise UserError(f"class {printable(bad[0])} cannot name a folder; rename it in the annotations")
+    return kept
+
+
+def _inside(start: int, side: int, length: int) -> int:
+    """`start` moved so that `side` pixels from it lie within `length`; centred where they do not fit."""
+    return (length - side) // 2 if side > length else min(max(start, 0), length - side)

@@ -1,0 +1,85 @@
+"""A few classes of a large folder of images, such as ten of ImageNet-1K, drawn by a seed."""
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
+from yolox_gssam.data.faults import printable
+from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image_bytes
+from yolox_gssam.data.split import PARTS
+from yolox_gssam.errors import UserError
+from yolox_gssam.files import write_json
+from yolox_gssam.progress import progress_bar
+
+VAL_SHARE = 0.1
+"""Of the training images of each class that become validation images where the source has no test part."""
+
+
+def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies `count` classes of the ImageFolder `root` into `out` and writes dataset.json; returns what it holds.
+
+    `root` has train/ and val/, each with a folder for each class, and may have test/. Where it has none, as ImageNet,
+    whose val/ has the labels that its test images lack, val/ becomes the test part and a tenth of each class of
+    train/ the validation part.
+
+    Raises:
+        UserError: no such folders, fewer classes than asked for, a class without enough images, or `out` is there.
+    """
+    parts = [part for part in PARTS if (root / part).is_dir()]
+    if parts[:2] != ["train", "val"]:
+        raise UserError(
+            f"{printable(root)}: not a folder of images: train/ and val/ with one folder a class are needed"
+        )
+    names = sorted(entry.name for entry in (root / "train").iterdir() if entry.is_dir())
+    if not 2 <= count <= len(names):
+        raise UserError(f"{printable(root / 'train')}: {len(names)} classes are there; draw 2 to as many, not {count}")
+    rng = np.random.default_rng(seed)
+    drawn = sorted(names[index] for index in rng.permutation(len(names))[:count])
+    images = {part: {name: _images(root / part / name) for name in drawn} for part in parts}
+    if "test" not in images:
+        images["test"], images["val"] = images["val"], {}
+        for name, paths in images["train"].items():
+            order, held = rng.permutation(len(paths)), max(1, round(VAL_SHARE * len(paths)))
+            images["val"][name] = [paths[index] for index in sorted(order[:held])]
+            images["train"][name] = [paths[index] for index in sorted(order[held:])]
+    with new_folder(out) as folder:
+        digests = _copy(folder, images)
+        summary = {
+            **source,
+            "seed": seed,
+            "classes": drawn,
+            "parts": {part: {name: len(paths) for name, paths in images[part].items()} for part in PARTS},
+            "hash": content_hash(digests),
+            "hash_rule": HASH_RULE.replace("annotations/*.json and every image", "every image"),
+        }
+        write_json(folder / "dataset.json", summary)
+    return summary
+
+
+def _copy(folder: Path, images: Mapping[str, Mapping[str, list[Path]]]) -> dict[str, str]:
+    """Copies part -> class -> images; returns the sha256 of each file by its path in the set."""
+    everything = [(f"{part}/{name}", path) for part in images for name in images[part] for path in images[part][name]]
+    digests = {}
+    with progress_bar(everything, description="copy", unit="images") as bar:
+        for place, path in bar:
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / place / path.name)
+            digests[f"{place}/{path.name}"] = hashlib.sha256(read_image_bytes(path)).hexdigest()
+    return digests
+
+
+def _images(folder: Path) -> list[Path]:
+    """The image files of a class, sorted.
+
+    Raises:
+        UserError: fewer than 2, one to train on and one to validate on.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if len(paths) < 2:
+        raise UserError(f"{printable(folder)}: {len(paths)} images; a class needs at least 2 in each part")
+    return paths
