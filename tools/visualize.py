@@ -5,6 +5,7 @@ examples:
   python tools/visualize.py detections -c best_ckpt.pth --path photos/     # attention maps, Grad-CAM of each detection
   python tools/visualize.py steps -c best_ckpt.pth --count 4               # GSSAM's inner steps, on the test part
   python tools/visualize.py energy -c runs/origin/best_ckpt.pth -c runs/gssam_sig_res_p1/best_ckpt.pth
+  python tools/visualize.py cam -c vgg19.pth -c vgg19_cbam.pth -c vgg19_gssam.pth --data datasets/crops
   python tools/visualize.py page pictures/                                 # its folders side by side
 """
 
@@ -19,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.classification.data import LabelledImages
 from yolox_gssam.cli import run_tool
 from yolox_gssam.data.coco import read_image
 from yolox_gssam.device import choose_device
@@ -27,6 +29,7 @@ from yolox_gssam.experiment import DroneExp
 from yolox_gssam.experiment.loading import load_trained
 from yolox_gssam.files import atomic_path, write_json
 from yolox_gssam.inference.frames import find_images
+from yolox_gssam.pictures.classifiers import classifier_picture, classifier_row, load_classifiers, right_by_all
 from yolox_gssam.pictures.detections import detection_panels
 from yolox_gssam.pictures.detector import Look
 from yolox_gssam.pictures.detector_energy import detector_energy
@@ -61,9 +64,24 @@ def make_parser() -> argparse.ArgumentParser:
     _add_model(energy, several=True)
     _add_images(energy, count=None)
     energy.add_argument("--output", type=Path, default=Path("energy.json"), metavar="FILE", help="for the numbers")
+    _add_cam(new("cam", help="Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper"))
     page = new("page", help="index.html over a folder of pictures, its folders side by side")
     page.add_argument("folder", type=Path, metavar="DIR", help="with PNG files, or folders of them of the same names")
     return parser
+
+
+def _add_cam(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-c", "--ckpt", action="append", required=True, metavar="FILE", help="of tools/classify.py; a column each"
+    )
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument("--data", type=Path, metavar="DIR", help="draw from it what all networks get right")
+    images.add_argument("--path", type=Path, nargs="+", metavar="FILE", help="show these images")
+    parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of --data")
+    parser.add_argument("--count", type=_count, default=6, metavar="N", help="at most so many images of --data")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
+    parser.add_argument("--output", type=Path, default=Path("pictures/cam.png"), metavar="FILE", help="for the picture")
 
 
 def _add_model(parser: argparse.ArgumentParser, several: bool = False) -> None:
@@ -96,6 +114,8 @@ def main(args: argparse.Namespace) -> None:
     """Runs the command."""
     if args.command == "page":
         print(f"page: {write_page(args.folder)}")
+    elif args.command == "cam":
+        show_classifiers(args)
     elif args.command == "energy":
         measure_energy(args)
     else:
@@ -145,6 +165,32 @@ def measure_energy(args: argparse.Namespace) -> None:
     )
     write_json(args.output, {"part": args.split, "score_threshold": args.conf, "rows": [asdict(row) for row in rows]})
     print(f"numbers: {args.output}")
+
+
+def show_classifiers(args: argparse.Namespace) -> None:
+    """Writes one PNG: a row an image, a column a network."""
+    classifiers = load_classifiers(args.ckpt, choose_device(args.device))
+    names = classifiers[0].class_names
+    if args.path:
+        titles = {path: path.name for path in args.path}
+    else:
+        images = LabelledImages(args.data, args.split, classifiers[0].image_size)
+        if images.class_names != names:
+            raise UserError(f"{args.data}: has the classes {images.class_names}, but {args.ckpt[0]} knows {names}")
+        order = np.random.default_rng(args.seed).permutation(len(images))
+        drawn = ((Path(images.folder.imgs[index][0]), images.labels[index]) for index in order)
+        right = right_by_all(classifiers, drawn, args.count)
+        if not right:
+            raise UserError(
+                f"{args.data}: no image of the {args.split} part is got right by all; choose some by --path"
+            )
+        titles = {path: names[label] for path, label in right}
+    rows = [
+        classifier_row(classifiers, path, title)
+        for path, title in progress_bar(list(titles.items()), description="cam", unit="images")
+    ]
+    write_png(args.output, classifier_picture(rows))
+    print(f"{len(rows)} images, {len(classifiers)} networks: {args.output}")
 
 
 def open_detector(

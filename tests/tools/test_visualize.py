@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import ROOT, RunTool
 
+from yolox_gssam.classification.networks import build_classifier
 from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.experiment import load_exp
 
@@ -83,10 +84,35 @@ def test_energy_of_two_networks(runs: Path, tmp_path: Path, run_tool: RunTool) -
     assert "dark5" in result.stdout
 
 
+def test_classifiers_side_by_side(tmp_path: Path, run_tool: RunTool) -> None:
+    columns = []
+    for attention in ("none", "cbam", "gssam"):
+        torch.manual_seed(0)
+        model = build_classifier("resnet34", attention, 2)
+        info = {"network": "resnet34", "attention": attention, "attention_options": None, "image_size": 32}
+        path = tmp_path / f"{attention}.pth"
+        save_checkpoint(path, {"model": model.state_dict(), "classifier": {**info, "class_names": ["bird", "drone"]}})
+        columns += ["-c", path]
+    photos = []
+    for number in range(2):
+        photos.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(photos[-1]), np.random.default_rng(number).integers(0, 256, (40, 60, 3), np.uint8))
+    result = run_tool(
+        "visualize", "cam", *columns, "--path", *photos, "--device", "cpu", "--output", tmp_path / "x.png"
+    )
+    assert result.returncode == 0, result.stderr
+    assert "2 images, 3 networks" in result.stdout
+    picture = cv2.imread(str(tmp_path / "x.png"))
+    assert picture is not None
+    assert 4 * 400 <= picture.shape[1] < 4 * 410
+    assert 2 * 400 < picture.shape[0] < 2 * 450
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
         pytest.param(["detections", "-c", "none.pth"], "none.pth", id="no-checkpoint"),
+        pytest.param(),
         pytest.param(["steps", "-c", "origin/best_ckpt.pth", "--count", "1"], "has no GSSAM", id="no-gssam"),
     ],
 )
