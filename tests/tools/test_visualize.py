@@ -112,7 +112,6 @@ def test_classifiers_side_by_side(tmp_path: Path, run_tool: RunTool) -> None:
     ("command", "message"),
     [
         pytest.param(["detections", "-c", "none.pth"], "none.pth", id="no-checkpoint"),
-        pytest.param(),
         pytest.param(["steps", "-c", "origin/best_ckpt.pth", "--count", "1"], "has no GSSAM", id="no-gssam"),
     ],
 )
