@@ -37,7 +37,7 @@ def test_the_anchor_of_a_box_is_found() -> None:
 
 def test_grad_cam_explains_the_detection(look: Look) -> None:
     levels = set()
-    for number in range(len(look.detections)):
+    for number in range(0, len(look.detections), 4):
         level, expected = by_autograd(look, number)
         np.testing.assert_allclose(look.grad_cam(number), expected, atol=1e-3)
         if expected.any():
