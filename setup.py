@@ -4,6 +4,8 @@ versions that no longer exist. `make install` or README.md tell how to get it.""
 from setuptools import find_packages, setup
 
 FAST = ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0", "hotcoco>=1.3"]
+# From 1.5.6 on it brings opencv-python-headless, which overwrites OpenCV's windows (tools/demo.py --show).
+PICTURES = ["grad-cam>=1.5.4,<1.5.6"]
 
 setup(
     name="yolox-gssam",
@@ -34,8 +36,11 @@ setup(
         # What runs exported networks, the fastest on a CPU; and what evaluates in a thirtieth of pycocotools' time.
         "fast": FAST,
         "int8": [*FAST, "nncf>=2.15"],
+        # Grad-CAM, for tools/visualize.py.
+        "pictures": PICTURES,
         "dev": [
             *FAST,
+            *PICTURES,
             "nncf>=2.15",
             "hypothesis>=6.100",
             "mypy>=1.10",

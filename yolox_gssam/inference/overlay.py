@@ -13,7 +13,7 @@ from yolox_gssam.inference.text import put_text, text_size
 _PANEL_WIDTH = 640  # pixels at most: six panels of it still fit a screen
 _COLUMNS = 3
 _OPACITY = 0.55
-_FLAT = 1e-6  # a smaller range is float32's rounding, not attention
+FLAT = 1e-6  # a smaller range is float32's rounding, not attention
 _COLOUR_MAP = cv2.COLORMAP_INFERNO  # even steps in brightness, so it reads without colour vision too
 
 
@@ -33,10 +33,10 @@ def attention_panels(
     scale = min(1.0, _PANEL_WIDTH / image.shape[1])
     size_wh = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    panels = [_titled(small, "image", None)]
+    panels = [titled(small, "image", None)]
     for stage, values in maps.items():
         on_image = map_on_image(values, (image.shape[0], image.shape[1]), input_size_hw)
-        panels.append(_titled(overlay(small, on_image), stage, (float(on_image.min()), float(on_image.max()))))
+        panels.append(titled(overlay(small, on_image), stage, (float(on_image.min()), float(on_image.max()))))
     blank = np.zeros_like(panels[0])
     panels += [blank] * (-len(panels) % _COLUMNS)
     return np.vstack([np.hstack(panels[start : start + _COLUMNS]) for start in range(0, len(panels), _COLUMNS)])
@@ -61,23 +61,28 @@ def map_on_image(
 
 
 def overlay(image: NDArray[np.uint8], values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """`values` (h, w) stretched over `image` (BGR), coloured from minimum to maximum; a flat one in one colour."""
-    low, high = float(values.min()), float(values.max())
-    scaled = (values - low) / (high - low) if high - low > _FLAT else np.full_like(values, 0.5)
-    shades = np.asarray(cv2.resize(scaled, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_LINEAR))
-    colours = cv2.applyColorMap(np.rint(shades * 255).clip(0, 255).astype(np.uint8), _COLOUR_MAP)
+    """`values` (h, w) stretched over `image` (BGR) in grey, in the colours of `coloured`."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    colours = coloured(values, (image.shape[0], image.shape[1]))
     return np.asarray(cv2.addWeighted(grey, 1 - _OPACITY, colours, _OPACITY, 0), np.uint8)
+
+
+def coloured(values: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """`values` (h, w) stretched to a picture (BGR), coloured from minimum to maximum; a flat one in one colour."""
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) / (high - low) if high - low > FLAT else np.full_like(values, 0.5)
+    shades = np.asarray(cv2.resize(scaled, size_hw[::-1], interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.applyColorMap(np.rint(shades * 255).clip(0, 255).astype(np.uint8), _COLOUR_MAP), np.uint8)
 
 
 def format_range(low: float, high: float) -> tuple[str, str]:
     """Both ends with four decimals, or as many more as it takes to tell them apart."""
-    spread = max(high - low, _FLAT)
+    spread = max(high - low, FLAT)
     decimals = max(4, 1 - math.floor(math.log10(spread)))
     return f"{low:.{decimals}f}", f"{high:.{decimals}f}"
 
 
-def _titled(panel: NDArray[np.uint8], name: str, value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+def titled(panel: NDArray[np.uint8], name: str, value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
     """The panel under a strip with its name and, for a map, its range around a bar of its colours."""
     width = panel.shape[1]
     font_size = max(11, width // 40)

@@ -1,0 +1,1 @@
+"""Pictures of where trained networks look, and how much of it lies on the objects."""

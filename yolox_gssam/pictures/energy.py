@@ -1,0 +1,156 @@
+"""How much of a map lies on the objects: the share of its energy inside their true boxes.
+
+The measure is the energy-based pointing game of Wang et al., "Score-CAM", CVPR Workshops 2020, arXiv 1910.01279.
+
+A sigmoid map lies far above 0 everywhere, and what weighs all pixels alike says nothing of where a network looks. So
+the energy here is what stands above the map's smallest value on the image, which is what its picture shows, and what
+the package grad-cam gives out; the same of the values as they are is told beside it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tabulate import tabulate
+
+from yolox_gssam.inference.overlay import FLAT
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of one map on one image, fractions in [0, 1].
+
+    Attributes:
+        inside: share of the energy above the map's minimum that lies inside the boxes; of a flat map: as `area`.
+        inside_raw: the same of the values as they are.
+        area: share of the image's area that the boxes cover together.
+        flat: whether the map had no energy above its minimum.
+    """
+
+    inside: float
+    inside_raw: float
+    area: float
+    flat: bool
+
+
+@dataclass(frozen=True)
+class Energy:
+    """The mean over a test set. Spreads are of a bootstrap over the groups (clips): their images resemble each other.
+
+    Of a single group there is no spread to tell, and those fields are None.
+
+    Attributes:
+        network, place: whose map, and which one.
+        images, groups, flat: how many there are; flat maps are among the images.
+        inside, inside_error: mean share of the energy inside the boxes, and its standard error.
+        area: mean share of the area inside the boxes: what a map without knowledge has.
+        times_chance: `inside` over `area`.
+        times_chance_low, times_chance_high: its 95 % interval.
+        times_chance_raw: the same of the map's values as they are, not above their minimum.
+    """
+
+    network: str
+    place: str
+    images: int
+    groups: int
+    flat: int
+    inside: float
+    inside_error: float | None
+    area: float
+    times_chance: float
+    times_chance_low: float | None
+    times_chance_high: float | None
+    times_chance_raw: float
+
+
+def share_inside(
+    values: NDArray[np.float32], boxes_xyxy: NDArray[np.floating], extent_wh: tuple[float, float]
+) -> Share:
+    """The share of a map inside boxes, exact to the fraction of a cell: a cell's value counts all over its square.
+
+    Args:
+        values: (h, w), none negative; cells beyond the extent are the letterbox's padding and do not count.
+        boxes_xyxy: (n, 4) in cells of the map; what overlaps counts once.
+        extent_wh: width and height of the image in cells of the map.
+
+    Raises:
+        ValueError: the image is larger than the map, or the map has negative values.
+    """
+    height, width = values.shape
+    if not (0 < extent_wh[0] <= width + 1e-6 and 0 < extent_wh[1] <= height + 1e-6) or (values < 0).any():
+        raise ValueError(f"a map of {height} x {width} cells, none below 0, must hold the image of {extent_wh}")
+    # The image cut along the borders of all cells and boxes: each piece has one value and is in a box or not.
+    edges_x = _edges(width, boxes_xyxy[:, [0, 2]], extent_wh[0])
+    edges_y = _edges(height, boxes_xyxy[:, [1, 3]], extent_wh[1])
+    x, y = (edges_x[1:] + edges_x[:-1]) / 2, (edges_y[1:] + edges_y[:-1]) / 2
+    areas = np.outer(np.diff(edges_y), np.diff(edges_x))
+    pieces = values.astype(np.float64)[np.ix_(y.astype(int), x.astype(int))]
+    in_box = np.zeros(areas.shape, bool)
+    for left, top, right, bottom in boxes_xyxy:
+        in_box |= np.outer((top < y) & (y < bottom), (left < x) & (x < right))
+
+    area = float(areas[in_box].sum() / areas.sum())
+    lowest = pieces.min()
+    flat = bool(pieces.max() - lowest <= FLAT)
+    inside, inside_raw = (
+        float((energy * areas)[in_box].sum() / total) if (total := (energy * areas).sum()) > 0 else area
+        for energy in (pieces - lowest, pieces)
+    )
+    return Share(area if flat else inside, inside_raw, area, flat)
+
+
+def summarize(network: str, place: str, shares: Sequence[Share], groups: Sequence[str], seed: int = 0) -> Energy:
+    """The mean of the shares of a test set, at least one; `groups` names the clip that each image is of."""
+    names, index = np.unique(np.asarray(groups), return_inverse=True)
+    rows = np.array([(1, share.inside, share.inside_raw, share.area) for share in shares])
+    sums = np.zeros((len(names), rows.shape[1]))
+    np.add.at(sums, index, rows)
+    drawn = np.random.default_rng(seed).integers(len(names), size=(_RESAMPLES, len(names)))
+    images, inside, _, area = sums[drawn].sum(axis=1).T
+    error, low, high = None, None, None
+    if len(names) > 1:
+        error = float((inside / images).std(ddof=1))
+        low, high = (float(end) for end in np.quantile(inside / area, (0.025, 0.975)))
+    total = sums.sum(axis=0)
+    return Energy(
+        network=network,
+        place=place,
+        images=len(shares),
+        groups=len(names),
+        flat=sum(share.flat for share in shares),
+        inside=float(total[1] / total[0]),
+        inside_error=error,
+        area=float(total[3] / total[0]),
+        times_chance=float(total[1] / total[3]),
+        times_chance_low=low,
+        times_chance_high=high,
+        times_chance_raw=float(total[2] / total[3]),
+    )
+
+
+def energy_table(rows: Sequence[Energy]) -> str:
+    """The rows as text, shares in percent."""
+    cells = [
+        (
+            row.network,
+            row.place,
+            str(row.images),
+            str(row.groups),
+            f"{100 * row.inside:.2f}" + ("" if row.inside_error is None else f" ± {100 * row.inside_error:.2f}"),
+            f"{100 * row.area:.2f}",
+            f"{row.times_chance:.2f}",
+            "-" if row.times_chance_low is None else f"{row.times_chance_low:.2f} to {row.times_chance_high:.2f}",
+            f"{row.times_chance_raw:.2f}",
+        )
+        for row in rows
+    ]
+    headers = ("network", "map", "images", "clips", "inside, %", "area, %", "times chance", "95 %", "raw")
+    align = ("left", "left", *("right",) * (len(headers) - 2))
+    return tabulate(cells, headers, tablefmt="simple", disable_numparse=True, colalign=align)
+
+
+def _edges(cells: int, box_edges: NDArray[np.floating], extent: float) -> NDArray[np.float64]:
+    return np.unique(np.clip(np.concatenate((np.arange(cells + 1.0), box_edges.ravel())), 0, min(extent, cells)))
