@@ -41,7 +41,7 @@ class GSSAM(nn.Module):
         channels: C of the input.
         pool_size: r, the side of a block in pixels of the feature map.
         num_convs: 3x3 convolutions of the embedding.
-        norm: "sigmoid", or "standardize": each image's map brought linearly to [0, 1]; all 0 where it is constant.
+        norm: "sigmoid", or "standardize": each image's map brought linearly to [0, 1]; all 1 where it is constant.
         residual: adds the input to the output.
         embedding: "pointwise" or "dual", see `Embedding`.
         contrast: "mean" or "sum" over the base points.
@@ -108,7 +108,12 @@ class GSSAM(nn.Module):
 
 
 def standardize(maps: Tensor) -> Tensor:
-    """(B, 1, H, W) -> same shape: each image's map linearly from [min, max] to [0, 1]; 0 where it is constant."""
+    """(B, 1, H, W) -> same shape: each image's map linearly from [min, max] to [0, 1]; 1 where it is constant.
+
+    The paper leaves constant maps open. With 0 an image would be lost, and for good where no gradient reaches the
+    embedding: a ReLU that lets nothing through makes every map constant.
+    """
     low = maps.amin(dim=(1, 2, 3), keepdim=True)
     span = maps.amax(dim=(1, 2, 3), keepdim=True) - low
-    return (maps - low) / torch.where(span > _FLAT, span, 1)
+    varies = span > _FLAT
+    return torch.where(varies, (maps - low) / torch.where(varies, span, 1), 1)
