@@ -31,7 +31,8 @@ $(DEMO_DATA)/dataset.json: $(INSTALLED)
 	$(RUN) tools/prepare_dataset.py synthetic --out $(DEMO_DATA)
 
 test: $(INSTALLED) lint
-	$(RUN) -m pytest -q
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"
+	$(RUN) -m pytest -q -m alone
 
 lint: $(INSTALLED)
 	$(RUN) -m ruff check .

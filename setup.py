@@ -45,6 +45,7 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.10",
             "pytest>=8.0",
+            "pytest-xdist>=3.7",
             "ruff>=0.6",
             "types-tabulate",
             "types-PyYAML",

@@ -13,10 +13,18 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.attention import registry
+
 ROOT = Path(__file__).parents[1]
 RunTool = Callable[..., subprocess.CompletedProcess[str]]
 # Of the runs that tests train.
 EPOCHS = 3
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention that a test registers is gone after it."""
+    monkeypatch.setattr(registry, "_modules", dict(registry._modules))
 
 
 def fields(data: Path, output: Path, **more: object) -> list[str]:

@@ -220,6 +220,7 @@ def median_speedup(run: Callable[..., object], stage: tuple[Tensor, Tensor]) -> 
     return statistics.median(seconds[broadcast]) / statistics.median(seconds[global_contrast])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("run", "at_least"),
     [pytest.param(forward, 40, id="forward"), pytest.param(forward_backward, 100, id="and-backward")],

@@ -4,16 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from yolox_gssam.attention import GSSAM, ConvAttention, attention_names, build_attention, register_attention, registry
+from yolox_gssam.attention import GSSAM, ConvAttention, attention_names, build_attention, register_attention
 from yolox_gssam.errors import UserError
 
 NAMES = ("bam", "cbam", "conv", "coordinate", "ema_attention", "gam", "gssam", "nonlocal", "se")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test registers is gone after it."""
-    monkeypatch.setattr(registry, "_modules", dict(registry._modules))
 
 
 def make_own(qualified_name: str) -> type[nn.Module]:

@@ -212,6 +212,7 @@ def test_image_path_does_not_follow_a_link_out(tmp_path: Path) -> None:
         split.image_path(split.images[0])
 
 
+@pytest.mark.alone
 def test_a_hundred_thousand_objects_on_many_images_are_read_in_seconds(tmp_path: Path) -> None:
     content = document()
     entry = content["annotations"][0]
@@ -233,6 +234,7 @@ def test_more_objects_on_one_image_than_are_read() -> None:
         faults_of(content)
 
 
+@pytest.mark.alone
 def test_a_million_objects_on_two_images_are_refused_at_once(tmp_path: Path) -> None:
     content = json.dumps({**document(), "annotations": []})
     objects = ", ".join([json.dumps(document()["annotations"][0])] * 1_000_000)

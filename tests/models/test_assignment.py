@@ -257,6 +257,7 @@ def median_speedup(batch: tuple[Tensor, Tensor, list[Grid]]) -> float:
     return statistics.median(seconds[yolox]) / statistics.median(seconds[assign])
 
 
+@pytest.mark.alone
 def test_takes_at_most_half_of_yoloxs_time(batch: tuple[Tensor, Tensor, list[Grid]]) -> None:
     assign(*batch)
     speedups: list[float] = []
