@@ -27,7 +27,7 @@ from yolox_gssam.benchmark import attention, contrast, latency, training, video
 from yolox_gssam.benchmark.frames import load_frames
 from yolox_gssam.benchmark.report import Report
 from yolox_gssam.benchmark.sides import parse_sides
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import HelpFormatter, count, run_tool, share
 from yolox_gssam.device import choose_device
 from yolox_gssam.engine.log import setup_log
 
@@ -51,13 +51,9 @@ SIDES = {
 }
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The options of the five benchmarks."""
-    parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=_HelpFormatter)
+    parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_latency(commands)
     _add_train(commands)
@@ -160,8 +156,8 @@ RUN: dict[str, Callable[[argparse.Namespace], Any]] = {
 
 def _add_latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "latency", "from an image in memory to its boxes, in all and by step")
-    parser.add_argument("--iterations", type=_count, metavar="N", help="inferences of each side; 1000, or 50 if quick")
-    parser.add_argument("-b", "--batch-size", type=_count, default=1, metavar="N", help="images an inference")
+    parser.add_argument("--iterations", type=count, metavar="N", help="inferences of each side; 1000, or 50 if quick")
+    parser.add_argument("-b", "--batch-size", type=count, default=1, metavar="N", help="images an inference")
     parser.add_argument(
         "--data", type=Path, metavar="PATH", help="data set, folder of images or video; datasets/svanstrom by default"
     )
@@ -171,9 +167,9 @@ def _add_latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "train", "images a second of training, and where the time goes")
-    parser.add_argument("--iterations", type=_count, metavar="N", help="steps a turn; 5, or 2 if quick")
-    parser.add_argument("--rounds", type=_count, metavar="N", help="turns of each side; 7, or 2 if quick")
-    parser.add_argument("-b", "--batch-size", type=_count, default=8, metavar="N", help="images a step")
+    parser.add_argument("--iterations", type=count, metavar="N", help="steps a turn; 5, or 2 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side; 7, or 2 if quick")
+    parser.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images a step")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data set; datasets/svanstrom by default")
     _add_sides(parser, "train")
 
@@ -182,22 +178,22 @@ def _add_attention(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     parser = _add(
         commands, "attention", "size, time and memory of attention modules at the five stages of the backbone"
     )
-    parser.add_argument("--rounds", type=_count, metavar="N", help="most turns of each side; 21, or 3 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 3 if quick")
     _add_sides(parser, "attention")
 
 
 def _add_contrast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "contrast", "the global contrast against broadcasting and torch.cdist, as sizes grow")
-    parser.add_argument("--rounds", type=_count, metavar="N", help="most turns of each side; 21, or 5 if quick")
-    parser.add_argument("--values", type=_count, nargs="+", metavar="M", help="numbers of values, 400 to 409,600")
-    parser.add_argument("--samples", type=_count, nargs="+", metavar="N", help="numbers of samples, 1 to 1,600")
+    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 5 if quick")
+    parser.add_argument("--values", type=count, nargs="+", metavar="M", help="numbers of values, 400 to 409,600")
+    parser.add_argument("--samples", type=count, nargs="+", metavar="N", help="numbers of samples, 1 to 1,600")
 
 
 def _add_video(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "video", "from a video file to the annotated one")
     parser.add_argument("--path", type=Path, metavar="FILE", help="video; by default one is drawn")
-    parser.add_argument("--frames", type=_count, metavar="N", help="only the first N frames; all, or 20 if quick")
-    parser.add_argument("--rounds", type=_count, metavar="N", help="turns of each side; 5, or 2 if quick")
+    parser.add_argument("--frames", type=count, metavar="N", help="only the first N frames; all, or 20 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side; 5, or 2 if quick")
     _add_thresholds(parser)
     _add_sides(parser, "video")
 
@@ -207,10 +203,10 @@ def _add(
 ) -> argparse.ArgumentParser:
     """A benchmark with the options that all of them have."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=about, description=about, formatter_class=_HelpFormatter
+        name, help=about, description=about, formatter_class=HelpFormatter
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
-    parser.add_argument("--threads", type=_count, metavar="N", help="threads of torch; by default its own choice")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads of torch; by default its own choice")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and of the order of the sides")
     parser.add_argument("--quick", action="store_true", help="rough numbers in about a minute")
     parser.add_argument(
@@ -232,22 +228,8 @@ def _add_sides(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _add_thresholds(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--conf", type=_share, default=0.25, metavar="SCORE", help="least score of a detection")
-    parser.add_argument("--nms", type=_share, default=0.45, metavar="IOU", help="greatest IoU of two detections")
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
+    parser.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection")
+    parser.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import HelpFormatter, run_tool, share
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.loading import load_detector
@@ -28,13 +28,9 @@ from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's demo has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__, formatter_class=_HelpFormatter)
+    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("demo", choices=("image", "video", "webcam"), help="what to look at")
     source = parser.add_argument_group("source")
     source.add_argument(
@@ -47,8 +43,8 @@ def make_parser() -> argparse.ArgumentParser:
         "-c", "--ckpt", required=True, metavar="FILE", help="checkpoint of tools/train.py or file of tools/export.py"
     )
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
-    model.add_argument("--conf", type=_share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
-    model.add_argument("--nms", type=_share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
+    model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
+    model.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
     model.add_argument("--tsize", type=int, metavar="N", help="input size N x N pixels; by default the trained one")
     model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
     model.add_argument("--fp16", action="store_true", help="16 bit (float16; bfloat16 on the CPU)")
@@ -126,13 +122,6 @@ def report(summary: Summary) -> int:
         print("ended early; what was done is kept", file=sys.stderr)
         return 128 + summary.signal_number
     return 1 if summary.failures else 0
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
 
 
 if __name__ == "__main__":

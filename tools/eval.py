@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import HelpFormatter, count, run_tool, share
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.device import choose_device, describe_device
@@ -31,13 +31,9 @@ TIMED_IMAGES = 50
 """Images in memory that the timing goes round, spread over the part."""
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's eval has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=_HelpFormatter)
+    parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     model.add_argument(
@@ -54,17 +50,17 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument(
         "--tight", action="store_true", help="pad images to multiples of 32 only, as the demo does: faster"
     )
-    model.add_argument("-b", "--batch-size", type=_count, default=8, metavar="N", help="images a forward pass")
-    model.add_argument("--conf", type=_share, metavar="SCORE", help="least score of a detection; the exp's by default")
-    model.add_argument("--nms", type=_share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
-    model.add_argument("--tsize", type=_count, metavar="N", help="input size N x N pixels; by default the trained one")
+    model.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images a forward pass")
+    model.add_argument("--conf", type=share, metavar="SCORE", help="least score of a detection; the exp's by default")
+    model.add_argument("--nms", type=share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
+    model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     measures = parser.add_argument_group("what is measured")
     measures.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
     measures.add_argument(
         "--class", dest="class_name", metavar="NAME", help="class that raises alarms; by default drone, or else each"
     )
     measures.add_argument(
-        "--confusion-score", type=_share, default=0.3, metavar="SCORE", help="least score in the confusion matrix"
+        "--confusion-score", type=share, default=0.3, metavar="SCORE", help="least score in the confusion matrix"
     )
     measures.add_argument(
         "--match-iou",
@@ -180,24 +176,10 @@ def write_outputs(folder: Path, report: EvalReport, split: CocoSplit, detections
         print(f"{name}: {path}")
 
 
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
-
-
 def _positive_share(text: str) -> float:
-    value = _share(text)
+    value = share(text)
     if value == 0:
         raise argparse.ArgumentTypeError("must be above 0")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
     return value
 
 

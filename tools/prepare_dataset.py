@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import count, run_tool
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
@@ -93,7 +93,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _add_svanstrom(commands: Any) -> None:
     parser = _add_command(commands, "svanstrom", _svanstrom, "frames of the public drone clips by F. Svanström")
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder with Data/Video_V/V_*.mp4 and the .mat files")
-    parser.add_argument("--stride", type=_positive, required=True, metavar="N", help="take every N-th frame")
+    parser.add_argument("--stride", type=count, required=True, metavar="N", help="take every N-th frame")
     parser.add_argument("--offset", type=_natural, default=0, metavar="N", help="first frame taken, from 0")
     parser.add_argument(
         "--classes", nargs="+", default=list(SVANSTROM_CLASSES), metavar="NAME", help="classes to keep, in this order"
@@ -120,10 +120,10 @@ def _svanstrom(args: argparse.Namespace) -> None:
 
 def _add_synthetic(commands: Any) -> None:
     parser = _add_command(commands, "synthetic", _synthetic, "drawn scenes of small flying objects")
-    parser.add_argument("--count", type=_positive, default=800, metavar="N", help="number of images")
+    parser.add_argument("--count", type=count, default=800, metavar="N", help="number of images")
     _add_size(parser)
     parser.add_argument(
-        "--workers", type=_positive, default=2, metavar="N", help="processes; the images do not depend on it"
+        "--workers", type=count, default=2, metavar="N", help="processes; the images do not depend on it"
     )
     _add_output(parser)
 
@@ -217,12 +217,12 @@ def _add_crops(commands: Any) -> None:
         "--context", type=float, default=rule.context, metavar="X", help="side of the square over the box's longer side"
     )
     parser.add_argument(
-        "--min-side", type=_positive, default=rule.min_side, metavar="N", help="smallest square, in pixels of the image"
+        "--min-side", type=count, default=rule.min_side, metavar="N", help="smallest square, in pixels of the image"
     )
-    parser.add_argument("--size", type=_positive, metavar="N", help="scale each crop to so many pixels a side")
+    parser.add_argument("--size", type=count, metavar="N", help="scale each crop to so many pixels a side")
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="of the stored crops")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes to keep (default: all)")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="at most so many crops of each class in each part")
+    parser.add_argument("--limit", type=count, metavar="N", help="at most so many crops of each class in each part")
     parser.add_argument(
         "--balanced", action="store_true", help="in each part as many crops of each class as of its rarest one"
     )
@@ -249,7 +249,7 @@ def _crops(args: argparse.Namespace) -> None:
 def _add_classes(commands: Any) -> None:
     parser = _add_command(commands, "classes", _classes, "a few classes of a folder of images, drawn by seed")
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder with train/ and val/, such as ImageNet-1K's")
-    parser.add_argument("--count", type=_positive, default=10, metavar="N", help="how many classes to draw")
+    parser.add_argument("--count", type=count, default=10, metavar="N", help="how many classes to draw")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; must not exist")
     parser.add_argument("--seed", type=_natural, default=0, help="of the draw")
 
@@ -267,7 +267,7 @@ def _add_check(commands: Any) -> None:
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/mine")
     parser.add_argument(
         "--input-size",
-        type=_positive,
+        type=count,
         nargs=2,
         default=(640, 640),
         metavar=("H", "W"),
@@ -308,7 +308,7 @@ def _add_clip(commands: Any) -> None:
     parser = _add_command(commands, "clip", _clip, "a drawn video of a drone and a bird, to try the demo on")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the video, a name that ends in .mp4")
     parser.add_argument("--seed", type=_natural, default=0, help="the same seed gives the same video")
-    parser.add_argument("--frames", type=_positive, default=150, metavar="N", help="length; 30 frames are a second")
+    parser.add_argument("--frames", type=count, default=150, metavar="N", help="length; 30 frames are a second")
     _add_size(parser)
 
 
@@ -318,8 +318,8 @@ def _clip(args: argparse.Namespace) -> None:
 
 
 def _add_size(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--width", type=_positive, default=320, metavar="W", help="of the pictures in pixels")
-    parser.add_argument("--height", type=_positive, default=320, metavar="H", help="of the pictures in pixels")
+    parser.add_argument("--width", type=count, default=320, metavar="W", help="of the pictures in pixels")
+    parser.add_argument("--height", type=count, default=320, metavar="H", help="of the pictures in pixels")
 
 
 def _add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
@@ -333,14 +333,6 @@ def _add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
     )
     groups.add_argument("--keep-split", action="store_true", help=keep_split_help)
     return groups
-
-
-def _positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
 
 
 def _natural(text: str) -> int:

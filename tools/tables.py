@@ -19,7 +19,7 @@ import torch
 
 from yolox_gssam.benchmark.frames import load_frames
 from yolox_gssam.benchmark.latency import LatencySettings, measure_latency
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import HelpFormatter, count, run_tool
 from yolox_gssam.device import choose_device
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
@@ -33,14 +33,10 @@ from yolox_gssam.tables.runs import Runner
 TIMED_FRAMES = 50
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
-
-
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=_HelpFormatter)
+    parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|report|maps")
-    run = commands.add_parser("run", help="train, test and time", formatter_class=_HelpFormatter)
+    run = commands.add_parser("run", help="train, test and time", formatter_class=HelpFormatter)
     run.add_argument("--dataset", default="datasets/svanstrom", metavar="DIR", help="data set with train, val and test")
     run.add_argument(
         "--exps",
@@ -52,9 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="runs of each network")
     run.add_argument("--size", choices=tuple(SIZES), default="s", help="depth and width of all networks")
     run.add_argument("--input", default="640", metavar="N|H,W", help="input size in pixels")
-    run.add_argument("--epochs", type=_count, default=100, metavar="N", help="of each run")
-    run.add_argument("-b", "--batch-size", type=_count, default=16, metavar="N", help="images a step")
-    run.add_argument("--jobs", type=_count, default=1, metavar="K", help="runs at once; on a CPU they share the cores")
+    run.add_argument("--epochs", type=count, default=100, metavar="N", help="of each run")
+    run.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="images a step")
+    run.add_argument("--jobs", type=count, default=1, metavar="K", help="runs at once; on a CPU they share the cores")
     run.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     run.add_argument("--cache", choices=("ram", "gpu"), help="as in tools/train.py")
     run.add_argument("--fp16", action="store_true", help="as in tools/train.py")
@@ -63,10 +59,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--iterations", type=int, default=1000, metavar="N", help="inferences of each network that are timed; 0: none"
     )
     run.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks")
-    report = commands.add_parser("report", help="tables and plots of what is done", formatter_class=_HelpFormatter)
-    maps = commands.add_parser("maps", help="how far the attention's maps vary", formatter_class=_HelpFormatter)
-    maps.add_argument("-b", "--batch-size", type=_count, default=16, metavar="N", help="training images a batch")
-    maps.add_argument("--batches", type=_count, default=4, metavar="N", help="how many batches")
+    report = commands.add_parser("report", help="tables and plots of what is done", formatter_class=HelpFormatter)
+    maps = commands.add_parser("maps", help="how far the attention's maps vary", formatter_class=HelpFormatter)
+    maps.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="training images a batch")
+    maps.add_argument("--batches", type=count, default=4, metavar="N", help="how many batches")
     for command in (run, report, maps):
         command.add_argument("--output-dir", type=Path, default=Path("runs/tables"), metavar="DIR", help="of the runs")
     return parser
@@ -101,8 +97,9 @@ def run(args: argparse.Namespace) -> None:
 def time_networks(plan: Plan, folder: Path, iterations: int, device: torch.device) -> None:
     """Times the runs of the first seed in turn and writes `latency.json` and a chart."""
     sides = [
-        replace(side, settings={"ckpt": str(folder / f"{side.name}_seed{min(plan.seeds)}" / "best_ckpt.pth")})
-        for side in plan.sides()
+        replace(job.side, settings={"ckpt": str(job.checkpoint)})
+        for job in plan.jobs(folder)
+        if job.seed == min(plan.seeds)
     ]
     images, frames = load_frames(Path(load_exp(sides[0].exp_file, plan.fields).data_dir), TIMED_FRAMES)
     settings = LatencySettings(iterations, 20, 1, score_threshold=0.25, nms_threshold=0.45, seed=0)
@@ -141,13 +138,6 @@ def maps(args: argparse.Namespace) -> None:
 
 
 RUN = {"run": run, "report": report, "maps": maps}
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.classification.data import LabelledImages
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import HelpFormatter, count, run_tool, share
 from yolox_gssam.data.coco import read_image
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
@@ -41,28 +41,24 @@ from yolox_gssam.progress import progress_bar
 T = TypeVar("T")
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    pass
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The commands; flags that tools/demo.py has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="visualize.py", description=__doc__, formatter_class=_HelpFormatter)
+    parser = argparse.ArgumentParser(prog="visualize.py", description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    new = partial(commands.add_parser, formatter_class=_HelpFormatter)
+    new = partial(commands.add_parser, formatter_class=HelpFormatter)
     for name, text in (
         ("detections", "a detector's attention maps, and Grad-CAM of each of its detections"),
         ("steps", "what GSSAM computes on the way to its map, at each stage"),
     ):
         command = new(name, help=text, description=text)
         _add_model(command)
-        _add_images(command, count=8)
+        _add_images(command, most=8)
         command.add_argument(
             "--output", type=Path, default=Path("pictures") / name, metavar="DIR", help="for the files"
         )
     energy = new("energy", help="the share of the maps inside the true boxes, of several detectors side by side")
     _add_model(energy, several=True)
-    _add_images(energy, count=None)
+    _add_images(energy, most=None)
     energy.add_argument("--output", type=Path, default=Path("energy.json"), metavar="FILE", help="for the numbers")
     _add_cam(new("cam", help="Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper"))
     page = new("page", help="index.html over a folder of pictures, its folders side by side")
@@ -78,7 +74,7 @@ def _add_cam(parser: argparse.ArgumentParser) -> None:
     images.add_argument("--data", type=Path, metavar="DIR", help="draw from it what all networks get right")
     images.add_argument("--path", type=Path, nargs="+", metavar="FILE", help="show these images")
     parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of --data")
-    parser.add_argument("--count", type=_count, default=6, metavar="N", help="at most so many images of --data")
+    parser.add_argument("--count", type=count, default=6, metavar="N", help="at most so many images of --data")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
     parser.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
     parser.add_argument("--output", type=Path, default=Path("pictures/cam.png"), metavar="FILE", help="for the picture")
@@ -94,18 +90,18 @@ def _add_model(parser: argparse.ArgumentParser, several: bool = False) -> None:
         "-c", "--ckpt", action=action, required=True, metavar="FILE", help=f"checkpoint of tools/train.py{more}"
     )
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
-    model.add_argument("--conf", type=_share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
-    model.add_argument("--nms", type=_share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
+    model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
+    model.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
     model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
 
 
-def _add_images(parser: argparse.ArgumentParser, count: int | None) -> None:
+def _add_images(parser: argparse.ArgumentParser, most: int | None) -> None:
     images = parser.add_argument_group("images")
-    if count is not None:
+    if most is not None:
         images.add_argument("--path", type=Path, metavar="PATH", help="image or folder; by default the data set")
     images.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
     images.add_argument(
-        "--count", type=_count, default=count, metavar="N", help="at most so many images, drawn at random"
+        "--count", type=count, default=most, metavar="N", help="at most so many images, drawn at random"
     )
     images.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
 
@@ -226,20 +222,6 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Writes a picture (BGR), whole or not at all."""
     with atomic_path(path) as part:
         part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return value
 
 
 if __name__ == "__main__":

@@ -1,10 +1,30 @@
-"""What every command line tool here shares: errors as one line, and the exit status."""
+"""What the command line tools here share: errors as one line, the exit status, and the form of help and values."""
 
 import argparse
 import sys
 from collections.abc import Callable
 
 from yolox_gssam.errors import UserError
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, and leaves the examples of a description as they are."""
+
+
+def count(text: str) -> int:
+    """A whole number from 1, as a `type` for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, as a `type` for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+    return value
 
 
 def run_tool(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], int | None]) -> None:

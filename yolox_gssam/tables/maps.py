@@ -51,13 +51,14 @@ def map_states(plan: Plan, folder: Path, count: int, batch_size: int) -> list[Ma
         batch_size: training images a batch, without mosaic; the same for all networks.
     """
     states = []
+    done = [job for job in plan.jobs(folder) if job.result.exists()]
     for side in plan.sides():
         exp = load_exp(side.exp_file, side.options)
         batches = _batches(exp, count, batch_size)
         torch.manual_seed(min(plan.seeds))
         states += states_of(exp.get_model(), batches, side.name, trained=False)
-        checkpoints = (folder / f"{side.name}_seed{seed}" / "best_ckpt.pth" for seed in plan.seeds)
-        for checkpoint in [path for path in checkpoints if (path.parent / "run.json").exists()][:1]:
+        checkpoint = next((job.checkpoint for job in done if job.side.name == side.name), None)
+        if checkpoint is not None:
             _, model = load_trained(side.exp_file, checkpoint, side.options, torch.device("cpu"))
             states += states_of(model, batches, side.name, trained=True)
     return states
@@ -86,11 +87,19 @@ def states_of(model: YOLOX, batches: Sequence[tuple[Tensor, Tensor]], network: s
             norms.append(_norm([p.grad for p in modules[stage].parameters() if p.grad is not None]))
     found = []
     for stage, parts in maps.items():
-        low, high = (torch.cat([f(part) for part in parts]).mean().item() for f in (_lowest, _highest))
-        shares = torch.cat([((part < SATURATED) | (part > 1 - SATURATED)).float().mean(dim=1) for part in parts])
-        deviation = torch.cat([part.std(dim=1, correction=0) for part in parts]).mean().item()
-        gradient = sum(gradients[stage]) / len(batches)
-        found.append(MapState(network, stage, trained, low, high, deviation, shares.mean().item(), gradient))
+        values = torch.cat(parts)  # an image a row
+        found.append(
+            MapState(
+                network,
+                stage,
+                trained,
+                low=values.amin(dim=1).mean().item(),
+                high=values.amax(dim=1).mean().item(),
+                deviation=values.std(dim=1, correction=0).mean().item(),
+                saturated=((values < SATURATED) | (values > 1 - SATURATED)).float().mean().item(),
+                gradient=sum(gradients[stage]) / len(batches),
+            )
+        )
     return found
 
 
@@ -119,11 +128,3 @@ def _batches(exp: DroneExp, count: int, batch_size: int) -> list[tuple[Tensor, T
 
 def _norm(tensors: Sequence[Tensor]) -> float:
     return float(torch.stack([tensor.detach().norm() for tensor in tensors]).norm()) if tensors else 0.0
-
-
-def _lowest(values: Tensor) -> Tensor:
-    return values.amin(dim=1)
-
-
-def _highest(values: Tensor) -> Tensor:
-    return values.amax(dim=1)

@@ -116,6 +116,11 @@ class Job:
         """The file that says that the run is done."""
         return self.folder / "run.json"
 
+    @property
+    def checkpoint(self) -> Path:
+        """The weights that are tested: the best ones on the validation part."""
+        return self.folder / "best_ckpt.pth"
+
     def training(self, resume: bool) -> list[str]:
         """The command line that trains it."""
         flags = [*self.flags, *(["--resume"] if resume else [])]
@@ -125,7 +130,7 @@ class Job:
 
     def testing(self, device: str | None) -> list[str]:
         """The command line that tests its best checkpoint, without timing it."""
-        flags = ["-c", str(self.folder / "best_ckpt.pth"), "--split", "test", "--iterations", "0"]
+        flags = ["-c", str(self.checkpoint), "--split", "test", "--iterations", "0"]
         flags += [] if device is None else ["--device", device]
         return [sys.executable, str(TOOLS / "eval.py"), "-f", self.side.exp_file, *flags, *self.side.options]
 
