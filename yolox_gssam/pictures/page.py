@@ -12,7 +12,8 @@ PAGE_NAME = "index.html"
 
 _STYLE = """body{font:15px system-ui,sans-serif;margin:1rem;background:#fff;color:#111}
 table{border-collapse:collapse}td,th{padding:.4rem;vertical-align:top;text-align:left}
-img{max-width:100%;display:block}td{border-top:1px solid #bbb}"""
+img{max-width:100%;display:block}td{border-top:1px solid #bbb}
+thead th{position:sticky;top:0;background:#fff}"""
 
 
 def write_page(folder: Path) -> Path:
@@ -42,7 +43,7 @@ def write_page(folder: Path) -> Path:
 
 def _page(title: str, columns: list[str], rows: dict[str, dict[str, Path]]) -> str:
     names = "".join(f"<th>{escape('' if column == '.' else column)}</th>" for column in columns)
-    lines = [f"<tr>{names}</tr>"] if columns != ["."] else []
+    lines = [f"<thead><tr>{names}</tr></thead>"] if columns != ["."] else []
     for name in sorted(rows):
         lines.append(f'<tr><th colspan="{len(columns)}">{escape(Path(name).stem)}</th></tr>')
         cells = (_cell(rows[name].get(column)) for column in columns)
