@@ -16,6 +16,7 @@ from yolox_gssam.device import choose_device, describe_device
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
+from yolox_gssam.evaluation.common_classes import common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint, recall_at_false_alarms
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
@@ -60,6 +61,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--class", dest="class_name", metavar="NAME", help="class that raises alarms; by default drone, or else each"
     )
     measures.add_argument(
+        "--common-classes",
+        action="store_true",
+        help="data with other classes than the network's: measure those of the same name; other objects are background",
+    )
+    measures.add_argument(
         "--confusion-score", type=share, default=0.3, metavar="SCORE", help="least score in the confusion matrix"
     )
     measures.add_argument(
@@ -92,11 +98,16 @@ def main(args: argparse.Namespace) -> None:
     if args.tight and not detector.dynamic_size:
         raise UserError(f"{args.ckpt}: takes inputs of one size only; leave out --tight or export with --dynamic-size")
     split = exp.load_split(args.split)
-    check_classes(split, exp.class_names, args.ckpt)
+    if args.common_classes:
+        split = keep_classes(split, common_classes(split, exp.class_names))
+    else:
+        check_classes(split, exp.class_names, args.ckpt)
     alarm_classes = choose_alarm_classes(split, args.class_name)
     conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
     predictor = Predictor(detector.backend, exp.class_names, exp.test_size, conf, nms, tight=args.tight)
     detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
+    if args.common_classes:
+        detections = keep_detections(detections, exp.class_names, split.classes)
     report = EvalReport(
         part=args.split,
         images=len(split.images),
@@ -109,6 +120,7 @@ def main(args: argparse.Namespace) -> None:
             "precision": detector.precision,
             "backend": detector.backend.description,
             "padding": "tight" if args.tight else "square",
+            "classes": ", ".join(split.classes),
         },
         coco=evaluate_coco(split, detections),
         confusion=confusion_matrix(split, detections, args.confusion_score, args.match_iou),
@@ -125,7 +137,7 @@ def check_classes(split: CocoSplit, class_names: tuple[str, ...], checkpoint: st
     if split.classes != tuple(class_names):
         raise UserError(
             f"{split.path}: its classes {list(split.classes)} are not those that {checkpoint} was trained on, "
-            f"{list(class_names)}, in this order; set data_dir to a data set with these classes"
+            f"{list(class_names)}, in this order; set data_dir to a data set with these, or add --common-classes"
         )
 
 

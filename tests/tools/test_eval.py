@@ -171,6 +171,28 @@ def test_other_classes_than_the_networks_are_refused(
         tool.main(args)
 
 
+def test_classes_in_common_are_measured(
+    checkpoint: Path, tiny_dataset: Path, tmp_path: Path, tool: ModuleType, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A data set that knows no birds: its drones have the AP that they have beside the birds."""
+    (tmp_path / "annotations").mkdir()
+    for name in ("train.json", "test.json"):
+        text = (tiny_dataset / "annotations" / name).read_text()
+        (tmp_path / "annotations" / name).write_text(text.replace('"bird"', '"plane"'))
+    for part in ("images", "train", "val", "test"):
+        if (tiny_dataset / part).is_dir():
+            (tmp_path / part).symlink_to(tiny_dataset / part)
+    measured = {}
+    for folder, extra in ((tiny_dataset, []), (tmp_path, ["--common-classes"])):
+        options = [*extra, "--iterations", "0", "--output-dir", str(tmp_path / "out" / folder.name)]
+        given = ["-f", str(EXP), "-c", str(checkpoint), "--device", "cpu", *options, "data_dir", str(folder)]
+        tool.main(tool.make_parser().parse_args(given))
+        measured[folder] = json.loads((tmp_path / "out" / folder.name / "eval_test.json").read_text())
+    assert measured[tmp_path]["settings"]["classes"] == "drone"
+    assert set(measured[tmp_path]["by_class"]) == {"drone"}
+    assert measured[tmp_path]["by_class"]["drone"] == measured[tiny_dataset]["by_class"]["drone"]
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -31,8 +31,8 @@ class Truth:
 
 
 def load_annotations(split: CocoSplit) -> list[dict[str, Any]]:
-    """The COCO annotations of the split's images, without ids, with `area` and `iscrowd` where absent."""
-    image_ids = {image.image_id for image in split.images}
+    """The COCO annotations of the split's images and classes, without ids, with `area` and `iscrowd` where absent."""
+    image_ids, category_ids = {image.image_id for image in split.images}, set(split.category_ids)
     with split.path.open(encoding="utf-8") as stream:
         in_file = json.load(stream)["annotations"]
     return [
@@ -44,7 +44,7 @@ def load_annotations(split: CocoSplit) -> list[dict[str, Any]]:
             "iscrowd": int(annotation.get("iscrowd", 0)),
         }
         for annotation in in_file
-        if annotation["image_id"] in image_ids
+        if annotation["image_id"] in image_ids and annotation["category_id"] in category_ids
     ]
 
 
