@@ -15,6 +15,7 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.device import choose_device, describe_device
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
+from yolox_gssam.evaluation.bootstrap import ap_interval
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.common_classes import common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.confusion import confusion_matrix
@@ -78,6 +79,9 @@ def make_parser() -> argparse.ArgumentParser:
     measures.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences that are timed; 0: no timing"
     )
+    measures.add_argument(
+        "--draws", type=int, default=500, metavar="N", help="draws of whole clips for the interval of AP; 0: none"
+    )
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help="by default the checkpoint's folder")
     parser.add_argument(
         "opts",
@@ -123,6 +127,7 @@ def main(args: argparse.Namespace) -> None:
             "classes": ", ".join(split.classes),
         },
         coco=evaluate_coco(split, detections),
+        interval=ap_interval(split, detections, args.draws),
         confusion=confusion_matrix(split, detections, args.confusion_score, args.match_iou),
         false_alarms=false_alarm_points(split, detections, alarm_classes, args.match_iou),
         timing=time_images(predictor, split, args.iterations),

@@ -10,7 +10,7 @@ from evaluation.cases import found, make_split, random_case
 
 from yolox_gssam.data.coco import CocoSplit, load_split
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
+from yolox_gssam.evaluation.bootstrap import ClipAP, ap_interval, draw_clips, interval
 from yolox_gssam.evaluation.coco import evaluate_coco
 
 
@@ -86,3 +86,26 @@ def test_draws() -> None:
 
 def test_interval() -> None:
     assert interval(np.arange(1001.0)) == pytest.approx((25, 975))
+
+
+def test_ap_interval(tmp_path: Path) -> None:
+    """Holds the plain number, and is the same again."""
+    split, detections = random_case(tmp_path, 0)
+    ap = evaluate_coco(split, detections).overall.ap
+    drawn = ap_interval(split, detections, draws=100)
+    assert drawn is not None
+    assert ap is not None
+    assert drawn.low < ap < drawn.high
+    assert (drawn.clips, drawn.draws) == (len(split.images), 100)
+    assert ap_interval(split, detections, draws=100) == drawn
+    one = replace(split, images=tuple(replace(image, group=None) for image in split.images[:1]))
+    assert ap_interval(one, {}, draws=100) is None
+    assert ap_interval(split, detections, draws=0) is None
+
+
+def test_ap_interval_of_equal_clips(tmp_path: Path) -> None:
+    box = (100.0, 100.0, 20.0, 20.0)
+    split = make_split(tmp_path, [[(7, box)]] * 4)
+    drawn = ap_interval(split, {image.image_id: found((1, 0.9, box)) for image in split.images}, draws=20)
+    assert drawn is not None
+    assert (drawn.low, drawn.high) == (pytest.approx(1), pytest.approx(1))

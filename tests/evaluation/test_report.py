@@ -8,6 +8,7 @@ from evaluation.cases import found, make_split, random_case
 
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.bootstrap import APInterval
 from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.false_alarms import recall_at_false_alarms
@@ -27,6 +28,7 @@ def make_report(split: CocoSplit, detections: dict[int, Detections], timing: Inf
         images=len(split.images),
         settings={"experiment": "origin", "score": 0.01},
         coco=evaluate_coco(split, detections),
+        interval=APInterval(0.125, 0.375, clips=30, draws=9),
         confusion=confusion_matrix(split, detections),
         false_alarms=recall_at_false_alarms(split, detections, "drone"),
         timing=timing,
@@ -47,6 +49,7 @@ def test_json_holds_everything_and_survives_a_file(tmp_path: Path) -> None:
     assert content == report.to_json()
     assert content["coco"] == report.coco.twelve()
     assert content["overall"]["ap50"] == report.coco.overall.ap50
+    assert content["ap_interval_95"] == {"low": 0.125, "high": 0.375, "clips": 30, "draws": 9}
     assert content["by_size"]["tiny"]["objects"] == report.coco.by_size["tiny"].objects
     assert content["by_size"]["tiny"]["area_to"] == pytest.approx(256)
     assert set(content["by_class"]) == {"bird", "drone", "plane"}
@@ -70,6 +73,7 @@ def test_table(tmp_path: Path) -> None:
     text = make_report(split, detections, TIME).table()
     assert "10 images      50.0" in text
     assert "only 10 images" in text
+    assert "AP of all: 12.5 to 37.5 in 95 % of 9 draws of 30 clips" in text
     assert "Some CPU" in text
     assert max(map(len, text.splitlines())) < 140
 

@@ -18,6 +18,7 @@ from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.coco import RECALLS, coco_index, coco_results
 from yolox_gssam.evaluation.truth import load_annotations
+from yolox_gssam.progress import progress_bar
 
 _MOST_DETECTIONS = 100
 
@@ -112,6 +113,32 @@ def _class_ap(matches: _ClassMatches, counts: NDArray[np.int64]) -> float | None
         at = np.searchsorted(one_recall, RECALLS, side="left")
         area += float(one_precision[at[at < len(one_recall)]].sum())
     return area / len(RECALLS) / len(recall)
+
+
+@dataclass(frozen=True)
+class APInterval:
+    """95 % of the draws of whole clips have an mAP50:95 between `low` and `high`, fractions in [0, 1]."""
+
+    low: float
+    high: float
+    clips: int
+    draws: int
+
+
+def ap_interval(split: CocoSplit, detections: Mapping[int, Detections], draws: int, seed: int = 0) -> APInterval | None:
+    """The interval of one network's mAP50:95, with a progress bar; None for no draws, one clip, or no true object.
+
+    Args:
+        detections: image id -> what was found there, as `evaluate_coco` takes them.
+    """
+    if draws <= 0:
+        return None
+    measure = ClipAP(split, detections)
+    if len(measure.clips) < 2:
+        return None
+    with progress_bar(draw_clips(len(measure.clips), draws, seed), description="interval", unit="draws") as drawn:
+        values = [value for counts in drawn if (value := measure.ap(counts)) is not None]
+    return APInterval(*interval(np.array(values)), len(measure.clips), len(values)) if values else None
 
 
 def draw_clips(count: int, draws: int, seed: int) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from yolox_gssam.evaluation.bootstrap import APInterval
 from yolox_gssam.evaluation.coco import AREAS, RECALLS, Accuracy, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
 from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint
@@ -33,6 +34,7 @@ class EvalReport:
         part: "train", "val" or "test".
         images: how many the part has.
         settings: what the network ran with: experiment, input size, thresholds, precision; plain values.
+        interval: of the mAP50:95 over clips; None where none was drawn.
         timing: None where time was not taken.
     """
 
@@ -40,6 +42,7 @@ class EvalReport:
     images: int
     settings: Mapping[str, Any]
     coco: CocoMetrics
+    interval: APInterval | None
     confusion: ConfusionMatrix
     false_alarms: Sequence[FalseAlarmPoint]
     timing: InferenceTime | None
@@ -53,6 +56,7 @@ class EvalReport:
             "settings": dict(self.settings),
             "coco": self.coco.twelve(),
             "overall": asdict(self.coco.overall),
+            "ap_interval_95": None if self.interval is None else asdict(self.interval),
             "by_size": {
                 name: {"area_from": AREAS[name][0], "area_to": AREAS[name][1], **asdict(accuracy)}
                 for name, accuracy in self.coco.by_size.items()
@@ -88,7 +92,13 @@ class EvalReport:
         rows = [(name, *_accuracy_cells(group)) for name, group in groups]
         table = _tabulate(rows, ("percent", "objects", "AP", "AP50", "AP75", "AR"))
         few = f"AR with 1 detection an image {percent(self.coco.ar_1)}, with 10 {percent(self.coco.ar_10)}"
-        return f"{table}\nAP and AR: mean over IoU 0.50 to 0.95, at most 100 detections an image; {few}"
+        lines = [table, f"AP and AR: mean over IoU 0.50 to 0.95, at most 100 detections an image; {few}"]
+        if (drawn := self.interval) is not None:
+            lines.append(
+                f"AP of all: {percent(drawn.low)} to {percent(drawn.high)} in 95 % of {drawn.draws} draws of "
+                f"{drawn.clips} clips"
+            )
+        return "\n".join(lines)
 
     def _confusion(self) -> str:
         matrix = self.confusion
