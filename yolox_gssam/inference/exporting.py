@@ -78,7 +78,8 @@ def _write_checkpoint(model: YOLOX, info: ModelInfo, path: Path) -> None:
     """The weights, and what a detector needs to know of the experiment: nothing that only a resume needs."""
     weights = model.state_dict()
     if info.precision == "float16":
-        weights = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
+        # BatchNorm's statistics stay in float32: the variance of an image in 0 to 255 leaves the range of float16.
+        weights |= {name: value.detach().half() for name, value in model.named_parameters()}
         beyond = [name for name, value in weights.items() if not value.isfinite().all()]
         if beyond:
             raise UserError(f"{beyond[0]}: holds values beyond the range of float16; export without --half")
