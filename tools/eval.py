@@ -9,15 +9,15 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from yolox_gssam.cli import HelpFormatter, count, run_tool, share
+from yolox_gssam.cli import HelpFormatter, count, positive_share, run_tool, share
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.device import choose_device, describe_device
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ap_interval
+from yolox_gssam.evaluation.classes import check_classes, common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
-from yolox_gssam.evaluation.common_classes import common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint, recall_at_false_alarms
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
@@ -71,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     measures.add_argument(
         "--match-iou",
-        type=_positive_share,
+        type=positive_share,
         default=0.5,
         metavar="IOU",
         help="least IoU of detection and object, for the confusion matrix and the false alarms",
@@ -137,15 +137,6 @@ def main(args: argparse.Namespace) -> None:
     write_outputs(args.output_dir or Path(args.ckpt).parent, report, split, detections)
 
 
-def check_classes(split: CocoSplit, class_names: tuple[str, ...], checkpoint: str) -> None:
-    """Raises UserError where the data's classes are not the network's: every number would be wrong without a word."""
-    if split.classes != tuple(class_names):
-        raise UserError(
-            f"{split.path}: its classes {list(split.classes)} are not those that {checkpoint} was trained on, "
-            f"{list(class_names)}, in this order; set data_dir to a data set with these, or add --common-classes"
-        )
-
-
 def choose_alarm_classes(split: CocoSplit, wanted: str | None) -> tuple[str, ...]:
     """The class asked for; by default the drones, whatever the case, or every class where there are none.
 
@@ -191,13 +182,6 @@ def write_outputs(folder: Path, report: EvalReport, split: CocoSplit, detections
     print(f"\nmAP50:95 {percent(overall.ap)} %, AP50 {percent(overall.ap50)} %{time}")
     for name, path in {"numbers": metrics, "curves": curves, "confusion": confusion, "detections": found}.items():
         print(f"{name}: {path}")
-
-
-def _positive_share(text: str) -> float:
-    value = share(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value
 
 
 if __name__ == "__main__":

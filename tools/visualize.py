@@ -4,6 +4,7 @@
 examples:
   python tools/visualize.py detections -c best_ckpt.pth --path photos/     # attention maps, Grad-CAM of each detection
   python tools/visualize.py steps -c best_ckpt.pth --count 4               # GSSAM's inner steps, on the test part
+  python tools/visualize.py errors -c best_ckpt.pth                        # what it finds, confuses, misses and invents
   python tools/visualize.py energy -c runs/origin/best_ckpt.pth -c runs/gssam_sig_res_p1/best_ckpt.pth
   python tools/visualize.py cam -c vgg19.pth -c vgg19_cbam.pth -c vgg19_gssam.pth --data datasets/crops
   python tools/visualize.py page pictures/                                 # its folders side by side
@@ -21,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.classification.data import LabelledImages
-from yolox_gssam.cli import HelpFormatter, count, run_tool, share
+from yolox_gssam.cli import HelpFormatter, count, positive_share, run_tool, share
 from yolox_gssam.data.coco import read_image
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
+from yolox_gssam.evaluation.classes import check_classes
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.experiment.loading import load_trained
 from yolox_gssam.files import atomic_path, write_json
@@ -34,6 +36,7 @@ from yolox_gssam.pictures.detections import detection_panels
 from yolox_gssam.pictures.detector import Look
 from yolox_gssam.pictures.detector_energy import detector_energy
 from yolox_gssam.pictures.energy import energy_table
+from yolox_gssam.pictures.errors import count_cases, error_picture, find_cases
 from yolox_gssam.pictures.page import write_page
 from yolox_gssam.pictures.steps import gssam_steps, steps_picture
 from yolox_gssam.progress import progress_bar
@@ -56,6 +59,17 @@ def make_parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--output", type=Path, default=Path("pictures") / name, metavar="DIR", help="for the files"
         )
+    errors = new("errors", help="examples of what a detector finds, takes for another class, misses and invents")
+    _add_model(errors)
+    errors.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
+    errors.add_argument(
+        "--match-iou", type=positive_share, default=0.5, metavar="IOU", help="least IoU of detection and object"
+    )
+    errors.add_argument("--count", type=count, default=6, metavar="N", help="examples of each kind, one a clip at most")
+    errors.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
+    errors.add_argument(
+        "--output", type=Path, default=Path("pictures/errors.png"), metavar="FILE", help="for the picture"
+    )
     energy = new("energy", help="the share of the maps inside the true boxes, of several detectors side by side")
     _add_model(energy, several=True)
     _add_images(energy, most=None)
@@ -112,6 +126,8 @@ def main(args: argparse.Namespace) -> None:
         print(f"page: {write_page(args.folder)}")
     elif args.command == "cam":
         show_classifiers(args)
+    elif args.command == "errors":
+        show_errors(args)
     elif args.command == "energy":
         measure_energy(args)
     else:
@@ -137,6 +153,21 @@ def make_pictures(args: argparse.Namespace) -> None:
         write_png(args.output / f"{name.replace('/', '_')}.png", picture)
     print(f"{len(images)} pictures: {args.output}")
     print(f"page: {write_page(args.output)}")
+
+
+def show_errors(args: argparse.Namespace) -> None:
+    """Writes one PNG: a row for each kind of right and wrong."""
+    exp, look_at = open_detector(args.exp_file, args.ckpt, args)
+    split = exp.load_split(args.split)
+    check_classes(split, exp.class_names, args.ckpt)
+    detections = {
+        image.image_id: look_at(read_image(split.image_path(image))).detections
+        for image in progress_bar(split.images, description="detect", unit="images")
+    }
+    cases = find_cases(split, detections, args.match_iou)
+    heading = f"{exp.exp_name}, {args.split} part, score at least {args.conf:g}"
+    write_png(args.output, error_picture(split, cases, args.count, args.seed, heading))
+    print(f"{count_cases(cases)}: {args.output}")
 
 
 def measure_energy(args: argparse.Namespace) -> None:

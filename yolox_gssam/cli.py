@@ -27,6 +27,14 @@ def share(text: str) -> float:
     return value
 
 
+def positive_share(text: str) -> float:
+    """A number above 0 and at most 1, as a `type` for argparse."""
+    value = share(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
 def run_tool(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], int | None]) -> None:
     """Parses the command line, calls `main(args)` and exits with what it returns (None: 0).
 

@@ -124,3 +124,12 @@ def test_errors_are_one_line(runs: Path, run_tool: RunTool, command: list[str], 
     assert line.startswith("visualize.py: error: ")
     assert message in line
     assert "Traceback" not in result.stderr
+
+
+def test_errors(runs: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    out = tmp_path / "errors.png"
+    checkpoint = runs / "origin" / "best_ckpt.pth"
+    result = run_tool("visualize", "errors", "-c", checkpoint, "--device", "cpu", "--output", out)
+    assert result.returncode == 0, result.stderr
+    assert "0 found, 0 taken for another class" in result.stdout
+    assert cv2.imread(str(out)) is not None

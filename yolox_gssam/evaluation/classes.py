@@ -1,4 +1,4 @@
-"""A detector measured on a data set whose classes are not those that it was trained on."""
+"""Whether data have the classes that a detector was trained on, and measuring it where they have others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +10,16 @@ from yolox_gssam.data.coco import CocoImage, CocoSplit
 from yolox_gssam.data.faults import printable
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
+
+
+def check_classes(split: CocoSplit, class_names: Sequence[str], checkpoint: str) -> None:
+    """Raises UserError where the data's classes are not the network's: every number would be wrong without a word."""
+    if split.classes != tuple(class_names):
+        raise UserError(
+            f"{printable(split.path)}: its classes {list(split.classes)} are not those that {checkpoint} was trained "
+            f"on, {list(class_names)}, in this order; set data_dir to a data set with these, or measure those of the "
+            f"same name by tools/eval.py --common-classes"
+        )
 
 
 def common_classes(split: CocoSplit, class_names: Sequence[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def match_greedy(detections: Detections, truth: Truth, iou_threshold: float) -> 
     Args:
         iou_threshold: the least IoU of a match, above 0. In a crowd region the shared part of the detection counts.
     """
-    iou = _pairwise_iou(detections, truth)
+    iou = pairwise_iou(detections, truth)
     lies_on = iou >= iou_threshold
     truth_index = np.full(len(detections), -1, dtype=np.int64)
     free = ~truth.crowd
@@ -45,8 +45,8 @@ def match_greedy(detections: Detections, truth: Truth, iou_threshold: float) -> 
     return Matches(truth_index, repeated, unmatched & lies_on[:, truth.crowd].any(axis=1))
 
 
-def _pairwise_iou(detections: Detections, truth: Truth) -> NDArray[np.float64]:
-    """(n, m) IoU of n detections and m true objects, by pycocotools."""
+def pairwise_iou(detections: Detections, truth: Truth) -> NDArray[np.float64]:
+    """(n, m) IoU of n detections and m true objects; for a crowd region, the share of the detection in it."""
     if len(detections) == 0 or len(truth.labels) == 0:
         return np.zeros((len(detections), len(truth.labels)))
     boxes_xywh = detections.boxes_xyxy.astype(np.float64)
