@@ -2,6 +2,7 @@
 """Detects objects on images, videos, a camera or a stream, and writes annotated pictures or videos.
 
 examples:
+  python tools/demo.py video --path clip.mp4                       # with the weights in weights/
   python tools/demo.py image --path photos/ -c best_ckpt.pth
   python tools/demo.py video --path clip.mp4 -c best_ckpt.pth --save-attention --save-detections csv
   python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
@@ -27,6 +28,8 @@ from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
 
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "yolox_nano_gssam.weights.pth"
+
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's demo has too mean the same here."""
@@ -40,7 +43,11 @@ def make_parser() -> argparse.ArgumentParser:
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="experiment; by default what the checkpoint says")
     model.add_argument(
-        "-c", "--ckpt", required=True, metavar="FILE", help="checkpoint of tools/train.py or file of tools/export.py"
+        "-c",
+        "--ckpt",
+        default=str(SHIPPED_WEIGHTS),
+        metavar="FILE",
+        help="checkpoint of tools/train.py or file of tools/export.py; by default those of weights/README.md",
     )
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")

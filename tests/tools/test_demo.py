@@ -19,6 +19,7 @@ from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.experiment import load_exp
 
 TOOL = Path(__file__).parents[2] / "tools" / "demo.py"
+DRONE_CLIP = Path(__file__).parents[3] / "shared" / "data" / "svanstrom" / "Data" / "Video_V" / "V_DRONE_054.mp4"
 EXP = """
 from yolox_gssam.experiment import GSSAM_STAGES, DroneExp
 
@@ -124,6 +125,21 @@ def test_a_video_as_a_user_runs_it(checkpoints: dict[str, Path], tmp_path: Path)
         f"detections: {tmp_path / 'out' / 'clip_detections.csv'}",
     ]
     assert "8/8" in done.stderr
+
+
+@pytest.mark.skipif(not DRONE_CLIP.is_file(), reason=f"no {DRONE_CLIP}")
+def test_the_shipped_weights_find_a_drone(demo: ModuleType, tmp_path: Path) -> None:
+    """On a clip of their test part, without -f and -c."""
+    source, part = cv2.VideoCapture(str(DRONE_CLIP)), tmp_path / "part.avi"
+    writer = cv2.VideoWriter(str(part), cv2.VideoWriter.fourcc(*"MJPG"), 30, (640, 512))
+    for _ in range(10):
+        writer.write(source.read()[1])
+    writer.release()
+    arguments = ("video", "--path", part, "--output", tmp_path / "out", "--save-detections", "json", "--device", "cpu")
+    assert run(demo, *arguments) == 0
+    frames = json.loads((tmp_path / "out" / "part_detections.json").read_text())["frames"]
+    assert len(frames) == 10
+    assert [[found["class"] for found in frame["detections"]] for frame in frames] == [["drone"]] * 10
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
