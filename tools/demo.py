@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from yolox_gssam.cli import HelpFormatter, run_tool, share
+from yolox_gssam.cli import HelpFormatter, count, run_tool, share
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.loading import load_detector
@@ -52,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
     model.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
-    model.add_argument("--tsize", type=int, metavar="N", help="input size N x N pixels; by default the trained one")
+    model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
     model.add_argument("--fp16", action="store_true", help="16 bit (float16; bfloat16 on the CPU)")
     model.add_argument(

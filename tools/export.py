@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from yolox_gssam.cli import HelpFormatter, run_tool
+from yolox_gssam.cli import HelpFormatter, count, run_tool
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
@@ -48,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dynamic-size", action="store_true", help="take smaller inputs as well, each side a multiple of 32"
     )
-    parser.add_argument("--tsize", type=int, metavar="N", help="input size N x N pixels; by default the trained one")
+    parser.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     parser.add_argument("--output", type=Path, metavar="FILE", help="by default beside the checkpoint")
     parser.add_argument("--images", type=int, default=300, metavar="N", help="training images that set INT8's scales")
     parser.add_argument(

@@ -90,6 +90,9 @@ def _add_cam(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of --data")
     parser.add_argument("--count", type=count, default=6, metavar="N", help="at most so many images of --data")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
+    parser.add_argument(
+        "--stage", type=int, choices=range(1, 6), default=5, help="whose features; of small images the last are too few"
+    )
     parser.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
     parser.add_argument("--output", type=Path, default=Path("pictures/cam.png"), metavar="FILE", help="for the picture")
 
@@ -213,7 +216,7 @@ def show_classifiers(args: argparse.Namespace) -> None:
             )
         titles = {path: names[label] for path, label in right}
     rows = [
-        classifier_row(classifiers, path, title)
+        classifier_row(classifiers, path, title, args.stage - 1)
         for path, title in progress_bar(list(titles.items()), description="cam", unit="images")
     ]
     write_png(args.output, classifier_picture(rows))

@@ -53,6 +53,17 @@ def test_the_cam_lies_on_what_speaks_for_the_class(images: Path) -> None:
     assert answer.cam[8:].min() == pytest.approx(1, abs=1e-5)
 
 
+def test_the_cam_of_an_earlier_stage(images: Path) -> None:
+    """The last stage here is a single pixel, whose Grad-CAM says nothing of the place."""
+    plain = by_redness()
+    stages = [*plain.model.stages, nn.AdaptiveAvgPool2d(1)]
+    model = Classifier(stages, [nn.Identity(), nn.Identity()], Redness()).eval()
+    path = images / "test" / "red" / "0.png"
+    two = TrainedClassifier("two", model, plain.class_names, 32)
+    np.testing.assert_allclose(two.answer(path, 0).cam, plain.answer(path).cam, atol=1e-6)
+    assert np.ptp(two.answer(path).cam) == 0
+
+
 def test_only_what_all_get_right_is_shown(images: Path) -> None:
     both = [(images / "test" / name / "0.png", label) for label, name in enumerate(("blue", "red"))]
     assert right_by_all([by_redness()], both, 5) == both

@@ -59,13 +59,13 @@ class TrainedClassifier:
         with torch.no_grad():
             return int(self.model(self.input(path)).argmax())
 
-    def answer(self, path: Path) -> Answer:
-        """The most probable class, and Grad-CAM of it by the last features, after their attention."""
+    def answer(self, path: Path, stage: int = -1) -> Answer:
+        """The most probable class, and Grad-CAM of it by the features of a stage (index), after their attention."""
         image = self.input(path)
         with torch.no_grad():
             probabilities = self.model(image)[0].softmax(dim=0)
         label = int(probabilities.argmax())
-        cam = grad_cam(self.model, self.model.attention[-1], image, lambda logits: logits[label])
+        cam = grad_cam(self.model, self.model.attention[stage], image, lambda logits: logits[label])
         return Answer(label, float(probabilities[label]), cam)
 
 
@@ -100,12 +100,14 @@ def right_by_all(
     return chosen
 
 
-def classifier_row(classifiers: Sequence[TrainedClassifier], path: Path, title: str) -> list[NDArray[np.uint8]]:
+def classifier_row(
+    classifiers: Sequence[TrainedClassifier], path: Path, title: str, stage: int = -1
+) -> list[NDArray[np.uint8]]:
     """The image under its title, then each network's Grad-CAM over it, with what the network takes it for."""
     image = np.ascontiguousarray(read_square(path, classifiers[0].image_size).permute(1, 2, 0).numpy()[:, :, ::-1])
     row = [titled(fit_panel(image), title, None)]
     for classifier in classifiers:
-        answer = classifier.answer(path)
+        answer = classifier.answer(path, stage)
         text = f"{classifier.name}: {classifier.class_names[answer.label]} {answer.probability:.0%}"
         row.append(titled(overlay(fit_panel(image), answer.cam), text, None))
     return row
