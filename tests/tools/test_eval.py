@@ -159,38 +159,39 @@ def test_faults_end_in_one_line(
     assert message in line
 
 
-def test_other_classes_than_the_networks_are_refused(
-    checkpoint: Path, tiny_dataset: Path, tmp_path: Path, tool: ModuleType
-) -> None:
-    (tmp_path / "annotations").mkdir()
+@pytest.fixture
+def planes(tiny_dataset: Path, tmp_path: Path) -> Path:
+    """The same data with planes for birds."""
+    folder = tmp_path / "planes"
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "images").symlink_to(tiny_dataset / "images")
     for name in ("train.json", "test.json"):
         text = (tiny_dataset / "annotations" / name).read_text()
-        (tmp_path / "annotations" / name).write_text(text.replace('"bird"', '"plane"'))
-    args = tool.make_parser().parse_args(["-f", str(EXP), "-c", str(checkpoint), "data_dir", str(tmp_path)])
+        (folder / "annotations" / name).write_text(text.replace('"bird"', '"plane"'))
+    return folder
+
+
+def test_other_classes_than_the_networks_are_refused(checkpoint: Path, planes: Path, tool: ModuleType) -> None:
+    args = tool.make_parser().parse_args(["-f", str(EXP), "-c", str(checkpoint), "data_dir", str(planes)])
     with pytest.raises(UserError, match=r"\['plane', 'drone'\] are not those .* \['bird', 'drone'\]"):
         tool.main(args)
 
 
 def test_classes_in_common_are_measured(
-    checkpoint: Path, tiny_dataset: Path, tmp_path: Path, tool: ModuleType, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, tiny_dataset: Path, planes: Path, tmp_path: Path, tool: ModuleType
 ) -> None:
     """A data set that knows no birds: its drones have the AP that they have beside the birds."""
-    (tmp_path / "annotations").mkdir()
-    for name in ("train.json", "test.json"):
-        text = (tiny_dataset / "annotations" / name).read_text()
-        (tmp_path / "annotations" / name).write_text(text.replace('"bird"', '"plane"'))
-    for part in ("images", "train", "val", "test"):
-        if (tiny_dataset / part).is_dir():
-            (tmp_path / part).symlink_to(tiny_dataset / part)
-    measured = {}
-    for folder, extra in ((tiny_dataset, []), (tmp_path, ["--common-classes"])):
-        options = [*extra, "--iterations", "0", "--output-dir", str(tmp_path / "out" / folder.name)]
+    measured = []
+    for folder, extra in ((tiny_dataset, []), (planes, ["--common-classes"])):
+        out = tmp_path / f"{folder.name}_out"
+        options = [*extra, "--iterations", "0", "--output-dir", str(out)]
         given = ["-f", str(EXP), "-c", str(checkpoint), "--device", "cpu", *options, "data_dir", str(folder)]
         tool.main(tool.make_parser().parse_args(given))
-        measured[folder] = json.loads((tmp_path / "out" / folder.name / "eval_test.json").read_text())
-    assert measured[tmp_path]["settings"]["classes"] == "drone"
-    assert set(measured[tmp_path]["by_class"]) == {"drone"}
-    assert measured[tmp_path]["by_class"]["drone"] == measured[tiny_dataset]["by_class"]["drone"]
+        measured.append(json.loads((out / "eval_test.json").read_text()))
+    whole, common = measured
+    assert common["settings"]["classes"] == "drone"
+    assert set(common["by_class"]) == {"drone"}
+    assert common["by_class"]["drone"] == whole["by_class"]["drone"]
 
 
 @pytest.mark.parametrize(
