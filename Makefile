@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 DEMO_DATA := datasets/synthetic
 DEMO_RUN := runs/demo
-# What the weights that come with the project look at. They know real drones and find next to nothing on the drawn clip:
+# What the weights that come with the project look at. They know real clips and are nearly always wrong on the drawn one:
 # make demo CLIP=path/to/clip.mp4
 CLIP ?= $(DEMO_RUN)/clip.mp4
 
