@@ -6,6 +6,7 @@ from torch import Tensor
 
 from yolox_gssam.attention import GSSAM
 from yolox_gssam.attention.exported_contrast import exported_contrast
+from yolox_gssam.attention.softmin_contrast import exported_softmin_contrast, softmin_contrast
 
 
 def broadcast(values: Tensor, samples: Tensor) -> Tensor:
@@ -34,10 +35,24 @@ def test_far_away_values_lose_nothing() -> None:
     )
 
 
+@pytest.mark.parametrize("max_samples", [None, 4095], ids=["as-many", "many-more"])
+@pytest.mark.parametrize(("batch", "pixels", "points"), [(1, 1000, 400), (3, 50, 7), (2, 10, 1), (1, 5, 256)])
+def test_softmin_equals_that_of_training(batch: int, pixels: int, points: int, max_samples: int | None) -> None:
+    torch.manual_seed(points)
+    values, samples = 3 * torch.randn(batch, pixels), torch.randn(batch, points) + 5
+    values[:, : min(pixels, points) // 2] = samples[:, : min(pixels, points) // 2]  # ties
+    contrast = exported_softmin_contrast(values, samples, max_samples or points)
+    assert contrast.dtype == torch.float32
+    expected = softmin_contrast(values.double(), samples.double())
+    torch.testing.assert_close(contrast.double(), expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(32, 64), (64, 64), (96, 32)])
-def test_one_trace_holds_for_other_sizes(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("contrast", ["mean", "sum", "signed", "softmin"])
+@pytest.mark.parametrize("base_points", ["max", "median"])
+def test_one_trace_holds_for_other_sizes(size: tuple[int, int], contrast: str, base_points: str) -> None:
     torch.manual_seed(0)
-    module = GSSAM(3, pool_size=8, num_convs=4).eval()
+    module = GSSAM(3, pool_size=8, num_convs=4, contrast=contrast, base_points=base_points).eval()
     module.max_base_points = 100
     with torch.no_grad():
         trace = torch.jit.trace(module, (torch.rand(1, 3, 48, 80),), check_trace=False)

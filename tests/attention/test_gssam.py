@@ -1,6 +1,7 @@
 """GSSAM, against its equations written out in loops."""
 
 import math
+import statistics
 
 import pytest
 import torch
@@ -13,15 +14,27 @@ SCALES = ["none", "affine", "z_score", "batch_norm"]
 SIZES_HW = [(1, 1), (7, 5), (33, 17), (2, 40)]
 
 
-def contrast_in_loops(c: list[list[float]], pool_size: int) -> tuple[list[float], int]:
-    """Eq. 3 for one map given as rows: the sum for each pixel, row by row, and the number of base points."""
+CONTRASTS = ["mean", "sum", "signed", "softmin"]
+
+
+def contrast_in_loops(c: list[list[float]], pool_size: int, contrast: str, base_points: str) -> list[float]:
+    """Eq. 3 for one map given as rows, by the options: a number for each pixel, row by row."""
     height, width = len(c), len(c[0])
-    base_points = [
-        max(c[i][j] for i in range(y, min(y + pool_size, height)) for j in range(x, min(x + pool_size, width)))
+    blocks = [
+        [c[i][j] for i in range(y, min(y + pool_size, height)) for j in range(x, min(x + pool_size, width))]
         for y in range(0, height, pool_size)
         for x in range(0, width, pool_size)
     ]
-    return [sum(abs(value - point) for point in base_points) for row in c for value in row], len(base_points)
+    points = [max(block) if base_points == "max" else statistics.median_low(block) for block in blocks]
+    values = [value for row in c for value in row]
+    if contrast == "signed":
+        return [value - statistics.mean(points) for value in values]
+    if contrast == "softmin":
+        unit = math.sqrt(statistics.pvariance(values) + 1e-6) * len(points) ** -0.2
+        kernels = [[math.exp(-abs(value - point) / unit) for point in points] for value in values]
+        return [-math.log(statistics.fmean(kernel)) for kernel in kernels]
+    sums = [sum(abs(value - point) for point in points) for value in values]
+    return sums if contrast == "sum" else [total / len(points) for total in sums]
 
 
 def random_images(*shape: int) -> Tensor:
@@ -29,22 +42,23 @@ def random_images(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size_hw", SIZES_HW)
-@pytest.mark.parametrize("contrast", ["mean", "sum"])
+@pytest.mark.parametrize("base_points", ["max", "median"])
+@pytest.mark.parametrize("contrast", CONTRASTS)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
 @pytest.mark.parametrize("pool_size", [1, 3, 4])
-def test_map_follows_the_equations(size_hw: tuple[int, int], contrast: str, norm: str, pool_size: int) -> None:
-    module = GSSAM(3, pool_size, 2, norm=norm, contrast=contrast).double().eval()
+def test_map_follows_the_equations(
+    size_hw: tuple[int, int], base_points: str, contrast: str, norm: str, pool_size: int
+) -> None:
+    module = GSSAM(3, pool_size, 2, norm=norm, contrast=contrast, base_points=base_points).double().eval()
     images = random_images(2, 3, *size_hw).double()
     maps = module.attention_map(images)
     for image, attention in zip(images, maps, strict=True):
-        raw, count = contrast_in_loops(module.embedding(image[None])[0, 0].tolist(), pool_size)
-        if contrast == "mean":
-            raw = [value / count for value in raw]
+        raw = contrast_in_loops(module.embedding(image[None])[0, 0].tolist(), pool_size, contrast, base_points)
         if norm == "sigmoid":
             expected = [1 / (1 + math.exp(-value)) for value in raw]
         else:
             span = max(raw) - min(raw)
-            expected = [(value - min(raw)) / span if span else 1 for value in raw]
+            expected = [(value - min(raw)) / span if span > 1e-12 else 1 for value in raw]
         assert attention.shape == (1, *size_hw)
         assert attention.flatten().tolist() == pytest.approx(expected, abs=1e-9)
 
@@ -118,12 +132,15 @@ def test_every_convolution_learns(norm: str) -> None:
 
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
-def test_gradients_in_double(norm: str, scale: str) -> None:
-    module = GSSAM(2, 2, 1, norm=norm, residual=True, scale=scale).double().train()
+@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("base_points", ["max", "median"])
+def test_gradients_in_double(norm: str, scale: str, contrast: str, base_points: str) -> None:
+    options = {"norm": norm, "scale": scale, "contrast": contrast, "base_points": base_points}
+    module = GSSAM(2, 2, 1, residual=True, **options).double().train()
     assert torch.autograd.gradcheck(module, random_images(2, 2, 5, 3).double().requires_grad_())
 
 
-@pytest.mark.parametrize("contrast", ["mean", "sum"])
+@pytest.mark.parametrize("contrast", CONTRASTS)
 @pytest.mark.parametrize(("norm", "expected"), [("sigmoid", 0.5), ("standardize", 1.0)])
 @pytest.mark.parametrize("value", [0.0, 1e3])
 def test_constant_map(norm: str, expected: float, contrast: str, value: float) -> None:
@@ -146,7 +163,7 @@ def test_standardize_is_per_image_over_the_whole_map() -> None:
 
 
 @pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("contrast", ["mean", "sum"])
+@pytest.mark.parametrize("contrast", CONTRASTS)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
 @pytest.mark.parametrize("autocast", [False, True], ids=["half", "autocast"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -197,7 +214,10 @@ def test_dual_reads_single_pixels_where_the_pool_is_one() -> None:
     ("options", "message"),
     [
         pytest.param({"norm": "softmax"}, "norm must be one of sigmoid, standardize, not 'softmax'", id="norm"),
-        pytest.param({"contrast": "max"}, "contrast must be one of mean, sum, not 'max'", id="contrast"),
+        pytest.param(
+            {"contrast": "max"}, "contrast must be one of mean, sum, signed, softmin, not 'max'", id="contrast"
+        ),
+        pytest.param({"base_points": "mean"}, "base_points must be one of max, median, not 'mean'", id="base_points"),
         pytest.param({"scale": "log"}, "scale must be one of none, affine, z_score, batch_norm, not 'log'", id="scale"),
         pytest.param({"pool_size": 0}, "pool_size must be at least 1 pixel, not 0", id="pool_size"),
     ],

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LOG_OF_NOTHING = -1e30
+"""For the log of 0; an infinity less itself would not be a number."""
+
 
 def exported_contrast(values: Tensor, samples: Tensor, max_samples: int) -> Tensor:
     """Sums |values_i - samples_j| over j, as `global_contrast` does, with the same accuracy; float32, no gradients.
@@ -21,8 +24,21 @@ def exported_contrast(values: Tensor, samples: Tensor, max_samples: int) -> Tens
         (B, M).
     """
     values, samples = values.float(), samples.float()
-    B, N = samples.shape
+    N = samples.shape[1]
     ordered = samples.sort(dim=1).values
+    below = count_below(values, ordered, max_samples)
+    gaps = ordered[:, 1:] - ordered[:, :-1]
+    beyond = torch.arange(1, N, device=values.device).float()
+    contrasts = F.pad((gaps * beyond).cumsum(1), (1, 0)) + F.pad((gaps.flip(1) * beyond).cumsum(1), (1, 0)).flip(1)
+    # Of the two samples around a value, the one on the median's side: see contrast.py.
+    nearest = torch.where(2 * below < N, below, below - 1)
+    slopes = 2 * below - N
+    return take_columns(contrasts, nearest) + slopes.float() * (values - take_columns(ordered, nearest))
+
+
+def count_below(values: Tensor, ordered: Tensor, max_samples: int) -> Tensor:
+    """How many of (B, N) ascending samples are smaller than each of (B, M) values: (B, M) int64."""
+    B, N = ordered.shape
     steps = max_samples.bit_length()
     # The search looks up to 2**steps - 1 places far; behind the samples nothing is small enough.
     size = 2**steps
@@ -32,15 +48,25 @@ def exported_contrast(values: Tensor, samples: Tensor, max_samples: int) -> Tens
     place = image * size + torch.zeros_like(values, dtype=torch.int64)
     for step in (2**exponent for exponent in reversed(range(steps))):
         place = torch.where(_take(keys, place + (step - 1)) < values, place + step, place)
-    below = place - image * size  # how many samples are smaller
+    return place - image * size
 
-    gaps = ordered[:, 1:] - ordered[:, :-1]
-    beyond = torch.arange(1, N, device=values.device).float()
-    contrasts = F.pad((gaps * beyond).cumsum(1), (1, 0)) + F.pad((gaps.flip(1) * beyond).cumsum(1), (1, 0)).flip(1)
-    # Of the two samples around a value, the one on the median's side: see contrast.py.
-    nearest = torch.where(2 * below < N, below, below - 1) + image * N
-    slopes = 2 * below - N
-    return _take(contrasts.reshape(-1), nearest) + slopes.float() * (values - _take(ordered.reshape(-1), nearest))
+
+def take_columns(table: Tensor, columns: Tensor) -> Tensor:
+    """table.gather(1, columns) for (B, N) and (B, M)."""
+    rows = torch.arange(table.shape[0], device=table.device).unsqueeze(1)
+    return _take(table.reshape(-1), rows * table.shape[1] + columns)
+
+
+def log_running_sums(x: Tensor, max_samples: int) -> Tensor:
+    """x.logcumsumexp(1) for (B, N) and N up to `max_samples`: each step doubles how many neighbours a sum has."""
+    for step in (2**exponent for exponent in range(max_samples.bit_length())):
+        x = log_sum(x, F.pad(x, (step, 0), value=LOG_OF_NOTHING)[:, :-step])
+    return x
+
+
+def log_sum(a: Tensor, b: Tensor) -> Tensor:
+    """torch.logaddexp, which not every format has."""
+    return torch.maximum(a, b) + torch.log1p(torch.exp(-(a - b).abs()))
 
 
 def _take(table: Tensor, index: Tensor) -> Tensor:

@@ -22,8 +22,10 @@ from yolox_gssam.attention.contrast import global_contrast
 from yolox_gssam.attention.contrast_scale import build_contrast_scale
 from yolox_gssam.attention.embedding import Embedding
 from yolox_gssam.attention.exported_contrast import exported_contrast
+from yolox_gssam.attention.median_pool import median_pool2d
 from yolox_gssam.attention.options import check_choice
 from yolox_gssam.attention.registry import register_attention
+from yolox_gssam.attention.softmin_contrast import exported_softmin_contrast, softmin_contrast
 from yolox_gssam.errors import UserError
 
 # A map with less between its ends counts as constant: dividing by it would let the gradient overflow.
@@ -44,7 +46,9 @@ class GSSAM(nn.Module):
         norm: "sigmoid", or "standardize": each image's map brought linearly to [0, 1]; all 1 where it is constant.
         residual: adds the input to the output.
         embedding: "pointwise" or "dual", see `Embedding`.
-        contrast: "mean" or "sum" over the base points.
+        contrast: "mean" or "sum" over the base points. Ours: "signed", the mean of c_i - s_j, which tells what lies
+            above the base points from what lies below; "softmin", see `softmin_contrast`.
+        base_points: of each block the "max", as in the paper, or the "median".
         scale: what is done to the contrast before `norm`: "none", as in the paper, or one of contrast_scale.py.
 
     Attributes:
@@ -65,10 +69,12 @@ class GSSAM(nn.Module):
         embedding: str = "pointwise",
         contrast: str = "mean",
         scale: str = "none",
+        base_points: str = "max",
     ) -> None:
         super().__init__()
         check_choice("norm", norm, ("sigmoid", "standardize"))
-        check_choice("contrast", contrast, ("mean", "sum"))
+        check_choice("contrast", contrast, ("mean", "sum", "signed", "softmin"))
+        check_choice("base_points", base_points, ("max", "median"))
         if pool_size < 1:
             raise UserError(f"pool_size must be at least 1 pixel, not {pool_size}")
         self.embedding = Embedding(channels, num_convs, embedding, dual_kernel=1 if pool_size == 1 else 3)
@@ -76,6 +82,7 @@ class GSSAM(nn.Module):
         self.norm = norm
         self.residual = residual
         self.contrast = contrast
+        self.base_points = base_points
         self.scale = build_contrast_scale(scale)
         self.max_base_points: int | None = None
         receptive_field = self.embedding.receptive_field
@@ -94,17 +101,31 @@ class GSSAM(nn.Module):
     def attention_map(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 1, H, W) in [0, 1], in the dtype of `x`; float32 inside where that is a half type."""
         compared = self.embedding(x)  # (B, 1, H, W)
-        base_points = F.max_pool2d(compared, self.pool_size, ceil_mode=True).flatten(1)  # (B, N)
-        if torch.jit.is_tracing():
-            limit = int(base_points.shape[1]) if self.max_base_points is None else self.max_base_points
-            contrast = exported_contrast(compared.flatten(1), base_points, limit).view(compared.shape)
-        else:
-            contrast = global_contrast(compared.flatten(1), base_points).view(compared.shape)
-        if self.contrast == "mean":
-            contrast = contrast / base_points.shape[1]
-        contrast = self.scale(contrast)
+        contrast = self.scale(self.raw_contrast(compared, self.sample(compared)))
         attention = contrast.sigmoid() if self.norm == "sigmoid" else standardize(contrast)
         return attention.to(x.dtype)
+
+    def sample(self, compared: Tensor) -> Tensor:
+        """The base points of an embedding (B, 1, H, W): (B, 1, rows, columns)."""
+        if self.base_points == "median":
+            return median_pool2d(compared, self.pool_size)[0]
+        return F.max_pool2d(compared, self.pool_size, ceil_mode=True)
+
+    def raw_contrast(self, compared: Tensor, base_points: Tensor) -> Tensor:
+        """Eq. 3: (B, 1, H, W) and its base points (B, 1, rows, columns) -> (B, 1, H, W), at least float32."""
+        values, samples = compared.flatten(1), base_points.flatten(1)
+        if self.contrast == "signed":
+            dtype = torch.promote_types(values.dtype, torch.float32)
+            contrast = values.to(dtype) - samples.to(dtype).mean(dim=1, keepdim=True)
+        elif torch.jit.is_tracing():
+            exported = exported_softmin_contrast if self.contrast == "softmin" else exported_contrast
+            limit = int(samples.shape[1]) if self.max_base_points is None else self.max_base_points
+            contrast = exported(values, samples, limit)
+        else:
+            contrast = (softmin_contrast if self.contrast == "softmin" else global_contrast)(values, samples)
+        if self.contrast == "mean":
+            contrast = contrast / samples.shape[1]
+        return contrast.view(compared.shape)
 
 
 def standardize(maps: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from yolox_gssam.attention import GSSAM, global_contrast
+from yolox_gssam.attention import GSSAM
+from yolox_gssam.attention.median_pool import median_pool2d
 from yolox_gssam.inference.letterbox import letterbox_ratio
 from yolox_gssam.inference.overlay import coloured, map_on_image, overlay, titled
 from yolox_gssam.pictures.layout import fit_panel, grid, zoom, zoom_window
@@ -25,8 +26,8 @@ class Steps:
 
     Attributes:
         embedding: (h, w), the map to be compared, c of Eq. 2.
-        base_points_xy: (N, 2) int64, column and row of each base point: the pixels that the max pooling took.
-        contrast: (h, w), Eq. 3, before the normalization; the mean over the base points or their sum, as the module.
+        base_points_xy: (N, 2) int64, column and row of each base point: the pixels that the pooling took.
+        contrast: (h, w), Eq. 3, before scale and normalization, as the module's option says.
         attention: (h, w) in [0, 1].
     """
 
@@ -113,10 +114,11 @@ def points_on_image(
 
 def _steps_of(module: GSSAM, x: Tensor) -> Steps:
     embedding = module.embedding(x)  # (1, 1, h, w)
-    values, places = F.max_pool2d(embedding, module.pool_size, ceil_mode=True, return_indices=True)
-    contrast = global_contrast(embedding.flatten(1), values.flatten(1)).view(embedding.shape)
-    if module.contrast == "mean":
-        contrast = contrast / values.numel()
+    if module.base_points == "median":
+        values, places = median_pool2d(embedding, module.pool_size)
+    else:
+        values, places = F.max_pool2d(embedding, module.pool_size, ceil_mode=True, return_indices=True)
+    contrast = module.raw_contrast(embedding, values)
     rows, columns = np.divmod(places.flatten().cpu().numpy(), embedding.shape[3])
     return Steps(
         _plain(embedding), np.stack((columns, rows), axis=1), _plain(contrast), _plain(module.attention_map(x))

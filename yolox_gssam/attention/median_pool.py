@@ -1,0 +1,28 @@
+"""The median of each block of a map: base points of GSSAM that its paper has not."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def median_pool2d(x: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """The medians of the blocks of side x side pixels, and where they lie, as F.max_pool2d(..., ceil_mode=True) does
+    it with the maxima; of an even number of pixels the lower of the middle two. Blocks at the border are cut off.
+
+    Args:
+        x: (B, 1, H, W), finite.
+
+    Returns:
+        The medians (B, 1, ceil(H / side), ceil(W / side)) and, of the same shape, int64, their row * W + column.
+    """
+    B, _, H, W = x.shape
+    # What is added is larger than all else and stands last in its block's order.
+    padded = F.pad(x, (0, -W % side, 0, -H % side), value=torch.inf)
+    rows, columns = padded.shape[2] // side, padded.shape[3] // side
+    blocks = padded.reshape(B, rows, side, columns, side).transpose(2, 3).reshape(B, 1, rows, columns, side * side)
+    ordered, places = blocks.sort(dim=-1)
+    middle = (blocks.isfinite().sum(dim=-1, keepdim=True) - 1) // 2
+    place = places.gather(-1, middle).squeeze(-1)
+    row = torch.arange(rows, device=x.device)[:, None] * side + place // side
+    column = torch.arange(columns, device=x.device) * side + place % side
+    return ordered.gather(-1, middle).squeeze(-1), row * W + column
