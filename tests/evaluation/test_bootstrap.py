@@ -20,6 +20,14 @@ def in_clips(split: CocoSplit, length: int) -> CocoSplit:
     return replace(split, images=tuple(images))
 
 
+def without_ties(detections: dict[int, Detections]) -> dict[int, Detections]:
+    """No two scores alike."""
+    return {
+        image_id: replace(found, scores=0.99 * found.scores + (index + np.linspace(0, 0.9, len(found))) * 1e-6)
+        for index, (image_id, found) in enumerate(detections.items())
+    }
+
+
 def copied(split: CocoSplit, detections: dict[int, Detections], weights: list[int], folder: Path) -> float | None:
     """AP by `evaluate_coco` of a set that holds each clip as often as its weight says."""
     document = json.loads(split.path.read_text())
@@ -53,14 +61,27 @@ def test_every_clip_once_is_the_plain_number(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_weights_are_copies_of_the_clips(tmp_path: Path, seed: int) -> None:
     split, detections = random_case(tmp_path, seed)
-    # Without equal scores: copies of an image would stand in another order among them.
-    for index, (image_id, of_image) in enumerate(detections.items()):
-        scores = 0.99 * of_image.scores + (index + np.linspace(0, 0.9, len(of_image))) * 1e-6
-        detections[image_id] = replace(of_image, scores=scores)
+    # Copies of an image would stand in another order among equal scores.
+    detections = without_ties(detections)
     split = in_clips(split, 5)
     clip_ap = ClipAP(split, detections)
     for weights in draw_clips(len(clip_ap.clips), 5, seed):
         assert clip_ap.ap(weights) == pytest.approx(copied(split, detections, weights.tolist(), tmp_path), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_class_is_the_evaluation_of_relabelled_objects(tmp_path: Path, seed: int) -> None:
+    split, detections = random_case(tmp_path, seed)
+    detections = without_ties(detections)
+    document = json.loads(split.path.read_text())
+    for annotation in document["annotations"]:
+        annotation["category_id"] = split.category_ids[0]
+    path = tmp_path / "relabelled.json"
+    path.write_text(json.dumps(document))
+    relabelled = {key: replace(found, labels=np.zeros_like(found.labels)) for key, found in detections.items()}
+    expected = evaluate_coco(load_split(path, tmp_path), relabelled).overall.ap
+    assert ClipAP(split, detections, one_class=True).ap() == pytest.approx(expected, abs=1e-12)
+    assert expected > ClipAP(split, detections).ap()
 
 
 def test_a_crowd_counts_for_nothing(tmp_path: Path) -> None:

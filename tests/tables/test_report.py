@@ -48,16 +48,22 @@ def store_run(folder: Path, split: CocoSplit, row: str, seed: int, found: float)
     run.mkdir(parents=True)
     (run / "detections_test.json").write_text(json.dumps(detections))
     hits = len(detections) / len(split.images)
-    size = {"ap": hits}
+    part = {"ap": hits}
     test = {
         "overall": {"ap": hits, "ap50": hits},
-        "by_size": {"tiny": {"ap": None}, "small": size},
+        "by_size": {"tiny": {"ap": None}, "small": part},
+        "by_class": {"bird": part, "drone": {"ap": None}, "plane": {"ap": None}},
+        "false_alarms": [
+            {"class_name": name, "images_per_alarm": images, "recall": recall}
+            for name, images, recall in (("bird", 10, 0.1), ("drone", 10, hits), ("drone", 100, 0.2))
+        ],
         "provenance": {
             "annotations_sha256": sha256_of(split.path),
             "hardware": {"device": "cpu (2 threads)", "cpu": "a processor"},
         },
     }
-    (run / "run.json").write_text(json.dumps({"row": row, "seed": seed, "test": test, "history": [{}] * 5}))
+    history = [{"val_ap": None if epoch % 2 else epoch * found / 4} for epoch in range(5)]
+    (run / "run.json").write_text(json.dumps({"row": row, "seed": seed, "test": test, "history": history}))
 
 
 @pytest.fixture
@@ -94,6 +100,19 @@ def test_means_and_differences(report: TableReport) -> None:
     assert gssam.by_size["tiny"] is None
     assert (gssam.time_ms, like_origin.time_ms) == (21, None)
     assert gssam.time_ratio == pytest.approx(1.05)
+
+
+def test_what_the_difference_is_made_of(report: TableReport) -> None:
+    origin, gssam, *_ = report.rows
+    for row in (origin, gssam):
+        assert row.drone_recall is not None
+        assert row.by_class["bird"] == row.ap
+        assert row.drone_recall == row.ap
+        assert row.by_class["drone"] is None
+        # The other classes have no objects.
+        assert row.one_class_ap.mean == pytest.approx(row.ap.mean, abs=1)
+    for row, last in ((origin, 40), (gssam, 90)):
+        np.testing.assert_allclose(row.curve, [(1, 0), (3, last / 2), (5, last)])
 
 
 def test_the_deviation_is_that_of_a_sample(report: TableReport, tmp_path: Path) -> None:
@@ -133,6 +152,8 @@ def test_files(report: TableReport, tmp_path: Path) -> None:
     assert "| `gssam_sig_res_p1` |" in text
     assert "61.44" in text
     assert "`like_origin`: no real difference" in text
+    assert "drones found at one false alarm in 10 images, %" in text
+    assert {"ap_bird", "ap_one_class", "drone_recall"} <= set(report.csv_rows()[0])
     assert [row["network"] for row in report.csv_rows()] == ["origin", "gssam_sig_res_p1", "like_origin", "one_seed"]
     report.plot(tmp_path / "tables.png")
     assert (tmp_path / "tables.png").stat().st_size > 10_000

@@ -44,12 +44,13 @@ class ClipAP:
 
     Args:
         detections: image id -> what was found there, as `evaluate_coco` takes them.
+        one_class: whether an object is found where it stands, whatever class it is taken for.
 
     Attributes:
         clips: their names; an image without a group is a clip of its own.
     """
 
-    def __init__(self, split: CocoSplit, detections: Mapping[int, Detections]) -> None:
+    def __init__(self, split: CocoSplit, detections: Mapping[int, Detections], one_class: bool = False) -> None:
         names = {
             image.image_id: f"image {image.image_id}" if image.group is None else image.group for image in split.images
         }
@@ -61,8 +62,9 @@ class ClipAP:
             evaluator = COCOeval(coco_index(COCO, split, truth), coco_index(COCO, split, results), "bbox")
             evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0.0, 1e10]], ["all"]
             evaluator.params.maxDets = [_MOST_DETECTIONS]
+            evaluator.params.useCats = int(not one_class)
             evaluator.evaluate()
-        images, classes = len(split.images), len(split.classes)
+        images, classes = len(split.images), 1 if one_class else len(split.classes)
         self._classes = [
             self._matches(evaluator.evalImgs[label * images : (label + 1) * images], clip_of_image)
             for label in range(classes)

@@ -23,6 +23,8 @@ from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
 from yolox_gssam.files import sha256_of
 
 DRAWS = 2000
+# Of what is told about false alarms: a class, and one alarm in so many images.
+DRONE, IMAGES_PER_ALARM = "drone", 10
 
 # ms an image on an RTX 3090, and mAP50:95 in percent.
 PAPER: dict[str, tuple[float | None, float]] = {
@@ -98,6 +100,10 @@ class TableRow:
     Attributes:
         ap, ap50: over the seeds.
         by_size: AP of "tiny" and "small" objects; None where the test part has none.
+        by_class: AP of each class; None where the test part has none of it.
+        one_class_ap: an object counts as found whatever class it is taken for.
+        drone_recall: at one false alarm in IMAGES_PER_ALARM images; None without drones.
+        curve: (epoch, mean over the seeds of the validation mAP50:95 in percent), where all of them were validated.
         difference: to the first row; None for that.
         time_ms: median of an image; None where it was not measured.
         time_ratio: to the first row's.
@@ -108,6 +114,10 @@ class TableRow:
     ap: Spread
     ap50: Spread
     by_size: Mapping[str, Spread | None]
+    by_class: Mapping[str, Spread | None]
+    one_class_ap: Spread
+    drone_recall: Spread | None
+    curve: Sequence[tuple[int, float]]
     difference: Difference | None
     time_ms: float | None
     time_ratio: float | None
@@ -126,7 +136,7 @@ class TableReport:
 
     def markdown(self) -> str:
         """The tables in the paper's layout, and what to make of them."""
-        return "\n\n".join((self._table(), self._verdict(), self._how())) + "\n"
+        return "\n\n".join((self._table(), self._verdict(), self._parts(), self._how())) + "\n"
 
     def csv_rows(self) -> list[dict[str, Any]]:
         """A row a network; fractions in percent, differences in points."""
@@ -142,7 +152,9 @@ class TableReport:
                     "ap_sd": row.ap.deviation,
                     "ap50": row.ap50.mean,
                     "ap50_sd": row.ap50.deviation,
-                    **{f"ap_{size}": None if spread is None else spread.mean for size, spread in row.by_size.items()},
+                    **{f"ap_{name}": _mean(spread) for name, spread in (*row.by_size.items(), *row.by_class.items())},
+                    "ap_one_class": row.one_class_ap.mean,
+                    "drone_recall": _mean(row.drone_recall),
                     "difference": row.difference.points if row.difference else None,
                     "clips_low": low,
                     "clips_high": high,
@@ -157,13 +169,14 @@ class TableReport:
         return rows
 
     def plot(self, path: Path) -> None:
-        """AP of each network with its seeds, and AP against time.
+        """AP of each network with its seeds, AP against time, and the validation AP while it was trained.
 
         Raises:
             UserError: the file could not be written.
         """
-        figure = Figure(figsize=(12, 1.5 + 0.4 * len(self.rows)), layout="constrained")
-        bars, times = figure.subplots(1, 2)
+        figure = Figure(figsize=(12, 6 + 0.4 * len(self.rows)), layout="constrained")
+        panels = figure.subplot_mosaic([["bars", "times"], ["curves", "curves"]])
+        bars, times, curves = panels["bars"], panels["times"], panels["curves"]
         names = [row.name for row in self.rows]
         bars.barh(names, [r.ap.mean for r in self.rows], xerr=[r.ap.deviation or 0 for r in self.rows], capsize=4)
         bars.invert_yaxis()
@@ -173,7 +186,11 @@ class TableReport:
                 times.errorbar(row.time_ms, row.ap.mean, yerr=row.ap.deviation or 0, fmt="o", capsize=3)
                 times.annotate(row.name, (row.time_ms, row.ap.mean), xytext=(5, 5), textcoords="offset points", size=8)
         times.set(xlabel="ms an image, median", ylabel="mAP50:95, %")
-        for axes in (bars, times):
+        for row in self.rows:
+            curves.plot(*zip(*row.curve, strict=True), marker=".", label=row.name)
+        curves.set(xlabel="epoch", ylabel="mAP50:95 on the validation part, %: mean over seeds")
+        curves.legend(fontsize=8, ncols=2)
+        for axes in (bars, times, curves):
             axes.grid(alpha=0.3)
         save_figure(figure, path)
 
@@ -208,9 +225,21 @@ class TableReport:
                     "" if paper_ms is None else f"{paper_ms:.2f}",
                 ]
             )
-        return tabulate(
-            [[str(cell) for cell in row] for row in rows], headers, tablefmt="github", disable_numparse=True
-        )
+        return _github_table(rows, headers)
+
+    def _parts(self) -> str:
+        """Where the networks differ: in finding objects, in telling their class, or in false alarms."""
+        headers = ["network", "mAP50:95, whatever the class, %", *(f"AP {name}, %" for name in self.rows[0].by_class)]
+        rows = [
+            [
+                f"`{row.name}`",
+                row.one_class_ap,
+                *("-" if spread is None else spread for spread in row.by_class.values()),
+                "-" if row.drone_recall is None else row.drone_recall,
+            ]
+            for row in self.rows
+        ]
+        return _github_table(rows, [*headers, f"{DRONE}s found at one false alarm in {IMAGES_PER_ALARM} images, %"])
 
     def _verdict(self) -> str:
         lines = [
@@ -267,8 +296,9 @@ def build_report(folder: Path, order: Sequence[str], split: CocoSplit) -> TableR
     if order[0] not in by_row:
         raise UserError(f"{folder}: no finished run of {order[0]}, which the others are compared with")
     names = [name for name in order if name in by_row]
+    found = {name: {seed: load_detections(run, split) for seed, run in by_row[name].items()} for name in names}
     measures = {
-        name: {seed: ClipAP(split, load_detections(run, split)) for seed, run in by_row[name].items()} for name in names
+        name: {seed: ClipAP(split, detections) for seed, detections in of.items()} for name, of in found.items()
     }
     draws = draw_clips(len(next(iter(measures[names[0]].values())).clips), DRAWS, seed=0)
     drawn = {name: {seed: _draw(measure, draws) for seed, measure in of.items()} for name, of in measures.items()}
@@ -283,7 +313,13 @@ def build_report(folder: Path, order: Sequence[str], split: CocoSplit) -> TableR
                 tuple(run.seed for run in runs),
                 ap=_spread([run.test["overall"]["ap"] for run in runs]),
                 ap50=_spread([run.test["overall"]["ap50"] for run in runs]),
-                by_size={size: _size_spread(runs, size) for size in ("tiny", "small")},
+                by_size={size: _part_spread(runs, "by_size", size) for size in ("tiny", "small")},
+                by_class={of_class: _part_spread(runs, "by_class", of_class) for of_class in split.classes},
+                one_class_ap=_spread(
+                    [ClipAP(split, detections, one_class=True).ap() for detections in found[name].values()]
+                ),
+                drone_recall=_drone_recall(runs),
+                curve=_curve(runs),
                 difference=paired_difference(drawn[name], drawn[names[0]], pairs) if pairs else None,
                 time_ms=times.get(name, (None, None))[0],
                 time_ratio=times.get(name, (None, None))[1],
@@ -359,9 +395,37 @@ def _spread(fractions: Sequence[float | None]) -> Spread:
     return Spread(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
 
 
-def _size_spread(runs: Sequence[Run], size: str) -> Spread | None:
-    values = [run.test["by_size"][size]["ap"] for run in runs]
+def _part_spread(runs: Sequence[Run], of: str, name: str) -> Spread | None:
+    values = [run.test[of][name]["ap"] for run in runs]
     return None if None in values else _spread(values)
+
+
+def _drone_recall(runs: Sequence[Run]) -> Spread | None:
+    recalls = []
+    for run in runs:
+        points = [
+            p for p in run.test["false_alarms"] if (p["class_name"], p["images_per_alarm"]) == (DRONE, IMAGES_PER_ALARM)
+        ]
+        recalls.append(points[0]["recall"] if points else None)
+    return None if None in recalls else _spread(recalls)
+
+
+def _curve(runs: Sequence[Run]) -> tuple[tuple[int, float], ...]:
+    """The mean over the runs of the validation AP, at the epochs at which all of them have one."""
+    curve = []
+    for epoch, values in enumerate(zip(*(run.history for run in runs), strict=False), start=1):
+        aps = [value.get("val_ap") for value in values]
+        if None not in aps:
+            curve.append((epoch, float(100 * np.mean(np.array(aps, dtype=float)))))
+    return tuple(curve)
+
+
+def _mean(spread: Spread | None) -> float | None:
+    return None if spread is None else spread.mean
+
+
+def _github_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    return tabulate([[str(cell) for cell in row] for row in rows], headers, tablefmt="github", disable_numparse=True)
 
 
 def _with_interval(points: float, limits: tuple[float, float]) -> str:
