@@ -29,6 +29,7 @@ setup(
         "Pillow>=10.1",
         "PyYAML>=6.0",
         "defusedxml>=0.7",
+        "filelock>=3.13",
         # Reads the labels of the Svanström clips; older releases, the only ones for Python 3.10, cannot.
         "mat-io>=1.0; python_version >= '3.11'",
     ],

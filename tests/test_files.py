@@ -1,12 +1,14 @@
 """Files that are whole or not there."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path, write_json, write_text
+from yolox_gssam.files import atomic_path, sole_writer, write_json, write_text
 
 
 def test_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -49,6 +51,38 @@ def test_permissions_are_those_of_a_new_file(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "text")
     (tmp_path / "b.txt").write_text("text")
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_a_folder_has_one_writer_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "mine"
+    with sole_writer(folder):
+        with pytest.raises(UserError, match="mine: another run is writing there; wait"), sole_writer(folder):
+            pass
+        with sole_writer(folder / "part"):
+            pass
+    with pytest.raises(RuntimeError), sole_writer(folder):
+        raise RuntimeError
+    with sole_writer(folder):
+        pass
+
+
+def test_a_killed_writer_keeps_nothing(tmp_path: Path) -> None:
+    code = "from yolox_gssam.files import *; import sys\nwith sole_writer(sys.argv[1]): print(flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"\n"
+        with pytest.raises(UserError, match="another run"), sole_writer(tmp_path):
+            pass
+        writer.kill()
+    with sole_writer(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"), sole_writer(tmp_path / "file"):
+        pass
 
 
 def test_json_round_trip(tmp_path: Path) -> None:

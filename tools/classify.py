@@ -19,7 +19,7 @@ from yolox_gssam.cli import run_tool
 from yolox_gssam.data.split import PARTS
 from yolox_gssam.device import choose_device, half_dtype
 from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_json
+from yolox_gssam.files import sole_writer, write_json
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -91,7 +91,7 @@ def _add_train(commands: Any) -> None:
 def _train(args: argparse.Namespace) -> None:
     recipe = _recipe(args, args.network, args.attention, args.seed, args.options)
     folder = args.output / (args.name or run_name(recipe))
-    Training(
+    training = Training(
         recipe,
         args.data,
         folder,
@@ -99,7 +99,9 @@ def _train(args: argparse.Namespace) -> None:
         resuming=args.resume,
         workers=args.workers,
         save_every_minutes=args.save_every_minutes,
-    ).run()
+    )
+    with sole_writer(folder):
+        training.run()
     print(folder)
 
 
@@ -152,7 +154,8 @@ def _table(args: argparse.Namespace) -> None:
             for attention in args.attentions
         ]
         options = {"device": args.device, "workers": args.workers, "save_every_minutes": args.save_every_minutes}
-        train_all(recipes, args.data, args.output, **options)
+        with sole_writer(args.output):
+            train_all(recipes, args.data, args.output, **options)
     print(write_table(args.output, paper))
 
 

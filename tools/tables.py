@@ -24,7 +24,7 @@ from yolox_gssam.device import choose_device
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.files import write_json, write_text
+from yolox_gssam.files import sole_writer, write_json, write_text
 from yolox_gssam.tables.maps import map_states, map_table
 from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
 from yolox_gssam.tables.report import build_report, load_test_part
@@ -85,13 +85,14 @@ def run(args: argparse.Namespace) -> None:
     for part in ("train", "val", "test"):
         exp.load_split(part)
     device = choose_device(args.device)
-    plan.keep(args.output_dir)
-    plan = read_plan(args.output_dir)
-    jobs = plan.jobs(args.output_dir)
-    Runner(args.jobs, args.device).run(jobs, args.epochs)
-    if args.iterations > 0:
-        time_networks(plan, args.output_dir, args.iterations, device)
-    report(args)
+    with sole_writer(args.output_dir):
+        plan.keep(args.output_dir)
+        plan = read_plan(args.output_dir)
+        jobs = plan.jobs(args.output_dir)
+        Runner(args.jobs, args.device).run(jobs, args.epochs)
+        if args.iterations > 0:
+            time_networks(plan, args.output_dir, args.iterations, device)
+        report(args)
 
 
 def time_networks(plan: Plan, folder: Path, iterations: int, device: torch.device) -> None:

@@ -3,11 +3,13 @@
 
 import argparse
 import math
+from contextlib import nullcontext
 
 from yolox_gssam.cli import run_tool
 from yolox_gssam.engine.launch import launch
 from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
+from yolox_gssam.files import sole_writer
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -74,7 +76,9 @@ def train(args: argparse.Namespace) -> None:
     exp = load_exp(args.exp_file, args.opts)
     if args.seed is not None:
         exp.seed = args.seed
-    exp.get_trainer(args).train()
+    trainer = exp.get_trainer(args)
+    with sole_writer(trainer.output_dir) if trainer.rank == 0 else nullcontext():
+        trainer.train()
 
 
 def main(args: argparse.Namespace) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from yolox_gssam.data.faults import printable
 from yolox_gssam.errors import UserError
 
@@ -41,6 +43,29 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise UserError(f"{target}: cannot be written: {error.strerror}; free space or choose another place") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keeps a folder of results to this process: two runs in one folder would take turns in overwriting each other.
+
+    The lock goes with the process, however that ends; the file `.lock` stays and means nothing by itself.
+
+    Raises:
+        UserError: another process, or another block of this one, has the folder; or it cannot be written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(Path(folder, ".lock"))
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(f"{folder}: another run is writing there; wait for its end, or choose another folder") from None
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}; choose another place") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, RunTool, fields
 
+from yolox_gssam.files import sole_writer
+
 
 def arguments(data: Path, output: Path, seed: int, iterations: int) -> list[str]:
     small = fields(data, output, max_epoch=2)
@@ -73,3 +75,12 @@ def test_faults_end_in_one_line(run_tool: RunTool, tmp_path: Path, words: list[s
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("tables.py: error")]
     assert said in line
     assert not (tmp_path / "tables").exists()
+
+
+def test_two_at_once_in_one_folder_are_refused(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
+    """Each would take the other's running trainings for stopped ones, and go on with them."""
+    with sole_writer(tmp_path):
+        refused = run_tool("tables", *arguments(tiny_dataset, tmp_path, 0, iterations=0))
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"tables.py: error: {tmp_path}: another run is writing there; wait for its end")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]

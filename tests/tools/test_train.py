@@ -10,6 +10,8 @@ import pytest
 import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
+from yolox_gssam.files import sole_writer
+
 
 @pytest.fixture(scope="module")
 def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, run_tool: RunTool) -> Path:
@@ -25,7 +27,7 @@ def finished(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, run_t
 def test_a_run_leaves_its_files(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     checkpoints = {"best_ckpt.pth", "latest_ckpt.pth", "previous_ckpt.pth"}
-    assert names == checkpoints | {"history.csv", "curves.png", "train_log.txt", "tensorboard"}
+    assert names == checkpoints | {"history.csv", "curves.png", "train_log.txt", "tensorboard", ".lock"}
     assert (finished / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert any((finished / "tensorboard").iterdir())
     rows = read_history(finished)
@@ -149,6 +151,14 @@ def test_resume_without_a_run_is_one_line(tiny_dataset: Path, tmp_path: Path, ru
     assert result.returncode == 1
     assert "latest_ckpt.pth: no such checkpoint" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_folder_that_another_run_writes_to_is_one_line(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    with sole_writer(tmp_path / "mine"):
+        result = run_tool("train", "-f", "exps/origin.py", "-expn", "mine", *fields(tiny_dataset, tmp_path))
+    assert result.returncode == 1
+    assert f"train.py: error: {tmp_path / 'mine'}: another run is writing there" in result.stderr
+    assert not list(tmp_path.glob("mine/*.pth"))
 
 
 def test_yolox_own_tool_trains_the_exp_file(tiny_dataset: Path, tmp_path: Path) -> None:
