@@ -58,7 +58,7 @@ def test_map_follows_the_equations(
             expected = [1 / (1 + math.exp(-value)) for value in raw]
         else:
             span = max(raw) - min(raw)
-            expected = [(value - min(raw)) / span if span > 1e-12 else 1 for value in raw]
+            expected = [(value - min(raw)) / span if span else 1 for value in raw]
         assert attention.shape == (1, *size_hw)
         assert attention.flatten().tolist() == pytest.approx(expected, abs=1e-9)
 
@@ -91,6 +91,18 @@ def test_fresh_scales(scale: str) -> None:
     nn.init.normal_(module.embedding[-1].weight, std=1e-3)
     raw = GSSAM.attention_map(module, images).logit()
     assert raw.std() < 1e-2 if scale == "affine" else raw.std() > 0.5
+
+
+@pytest.mark.parametrize("base_points", ["max", "median"])
+@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_shows_and_stops_nothing(contrast: str, base_points: str, value: float) -> None:
+    module = GSSAM(3, 4, 2, contrast=contrast, base_points=base_points).eval()
+    images = random_images(2, 3, 9, 7)
+    images[1] = value
+    maps = module.attention_map(images)
+    assert maps[0].isfinite().all()
+    assert not maps[1].isfinite().any()
 
 
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])

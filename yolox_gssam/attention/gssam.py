@@ -14,6 +14,9 @@ points unless asked otherwise, since the sum saturates the sigmoid: hundreds at 
 is exactly 1 and passes no gradient.
 """
 
+from functools import partial
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -105,11 +108,13 @@ class GSSAM(nn.Module):
         attention = contrast.sigmoid() if self.norm == "sigmoid" else standardize(contrast)
         return attention.to(x.dtype)
 
-    def sample(self, compared: Tensor) -> Tensor:
-        """The base points of an embedding (B, 1, H, W): (B, 1, rows, columns)."""
-        if self.base_points == "median":
-            return median_pool2d(compared, self.pool_size)[0]
-        return F.max_pool2d(compared, self.pool_size, ceil_mode=True)
+    def sample(self, compared: Tensor, return_indices: bool = False) -> Any:
+        """The base points of an embedding (B, 1, H, W): (B, 1, rows, columns).
+
+        With `return_indices` also where they lie, row * W + column, of the same shape.
+        """
+        pool: Any = median_pool2d if self.base_points == "median" else partial(F.max_pool2d, ceil_mode=True)
+        return pool(compared, self.pool_size, return_indices=return_indices)
 
     def raw_contrast(self, compared: Tensor, base_points: Tensor) -> Tensor:
         """Eq. 3: (B, 1, H, W) and its base points (B, 1, rows, columns) -> (B, 1, H, W), at least float32."""

@@ -7,12 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolox_gssam.attention import GSSAM
-from yolox_gssam.attention.median_pool import median_pool2d
 from yolox_gssam.inference.letterbox import letterbox_ratio
 from yolox_gssam.inference.overlay import coloured, map_on_image, overlay, titled
 from yolox_gssam.pictures.layout import fit_panel, grid, zoom, zoom_window
@@ -114,11 +112,8 @@ def points_on_image(
 
 def _steps_of(module: GSSAM, x: Tensor) -> Steps:
     embedding = module.embedding(x)  # (1, 1, h, w)
-    if module.base_points == "median":
-        values, places = median_pool2d(embedding, module.pool_size)
-    else:
-        values, places = F.max_pool2d(embedding, module.pool_size, ceil_mode=True, return_indices=True)
-    contrast = module.raw_contrast(embedding, values)
+    base_points, places = module.sample(embedding, return_indices=True)
+    contrast = module.raw_contrast(embedding, base_points)
     rows, columns = np.divmod(places.flatten().cpu().numpy(), embedding.shape[3])
     return Steps(
         _plain(embedding), np.stack((columns, rows), axis=1), _plain(contrast), _plain(module.attention_map(x))
