@@ -149,8 +149,20 @@ def test_words(over_clips: tuple[float, float], over_both: tuple[float, float], 
 
 def test_files(report: TableReport, tmp_path: Path) -> None:
     text = report.markdown()
-    assert "| `gssam_sig_res_p1` |" in text
-    assert "61.44" in text
+    cells = [[cell.strip() for cell in line.split("|")[1:5]] for line in text.splitlines() if line.startswith("| `")]
+    # Each table begins with the network that the others are compared with.
+    assert [row[0] for row in cells[:7]] == [
+        f"`{name}`"
+        for name in ("origin", "gssam_sig_res_p1", "origin", "gssam_sig_res_p1", "origin", "like_origin", "one_seed")
+    ]
+    assert (cells[1][1:], cells[3][1:]) == (["sigmoid", "yes", "1"], ["GSSAM", "yes", "1"])
+    assert [line for line in text.splitlines() if line.startswith("**")] == [
+        "**Table 2**",
+        "**Table 3**",
+        "**Further networks**",
+    ]
+    paper = [[cell.strip() for cell in line.split("|")[-4:-1]] for line in text.splitlines() if "61.44" in line]
+    assert paper == [["61.44", "+2.77", "22.31"]] * 2
     assert "`like_origin`: no real difference" in text
     assert "drones found at one false alarm in 10 images, %" in text
     assert {"ap_bird", "ap_one_class", "drone_recall"} <= set(report.csv_rows()[0])

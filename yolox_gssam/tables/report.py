@@ -1,7 +1,4 @@
-"""Tables 2 and 3 from finished runs: means over seeds, differences with confidence intervals, and what they amount to.
-
-The paper's numbers: Lu et al. 2024, doi 10.3788/LOP231933, Tables 2 and 3: one run each, on private data.
-"""
+"""Tables 2 and 3 from finished runs: means over seeds, differences with confidence intervals, what they amount to."""
 
 import json
 from collections import defaultdict
@@ -21,25 +18,11 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
 from yolox_gssam.files import sha256_of
+from yolox_gssam.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3
 
 DRAWS = 2000
 # Of what is told about false alarms: a class, and one alarm in so many images.
 DRONE, IMAGES_PER_ALARM = "drone", 10
-
-# ms an image on an RTX 3090, and mAP50:95 in percent.
-PAPER: dict[str, tuple[float | None, float]] = {
-    "origin": (20.96, 58.67),
-    "gssam_sig_p1": (22.46, 60.64),
-    "gssam_sig_p2": (22.47, 60.50),
-    "gssam_std_p1": (24.96, 59.50),
-    "gssam_std_p2": (24.43, 58.96),
-    "gssam_sig_res_p1": (22.31, 61.44),
-    "gssam_sig_res_p2": (21.99, 61.01),
-    "conv_p1": (None, 59.56),
-    "conv_p2": (None, 59.49),
-    "conv_res_p1": (None, 60.01),
-    "conv_res_p2": (None, 60.06),
-}
 
 
 @dataclass(frozen=True)
@@ -136,12 +119,13 @@ class TableReport:
 
     def markdown(self) -> str:
         """The tables in the paper's layout, and what to make of them."""
-        return "\n\n".join((self._table(), self._verdict(), self._parts(), self._how())) + "\n"
+        return "\n\n".join((*self._tables(), self._verdict(), self._parts(), self._how())) + "\n"
 
     def csv_rows(self) -> list[dict[str, Any]]:
         """A row a network; fractions in percent, differences in points."""
         rows = []
         for row in self.rows:
+            paper = NETWORKS.get(row.name)
             low, high = row.difference.over_clips if row.difference else (None, None)
             low_both, high_both = row.difference.over_both if row.difference else (None, None)
             rows.append(
@@ -162,8 +146,8 @@ class TableReport:
                     "clips_and_seeds_high": high_both,
                     "ms": row.time_ms,
                     "time_ratio": row.time_ratio,
-                    "paper_ap": PAPER.get(row.name, (None, None))[1],
-                    "paper_ms": PAPER.get(row.name, (None, None))[0],
+                    "paper_ap": paper.ap if paper else None,
+                    "paper_ms": paper.time_ms if paper else None,
                 }
             )
         return rows
@@ -194,10 +178,29 @@ class TableReport:
             axes.grid(alpha=0.3)
         save_figure(figure, path)
 
-    def _table(self) -> str:
+    def _tables(self) -> list[str]:
+        """Tables 2 and 3 and what is in neither, each below the first row; without those that have no other row."""
         first = self.rows[0]
-        headers = [
-            "network",
+        tables = []
+        for table in (TABLE_2, TABLE_3):
+            rows = [row for row in self.rows if row.name in table.rows]
+            cells = [[f"`{row.name}`", *table.rows[row.name].settings, *self._cells(row)] for row in rows]
+            tables.append((table.title, table.columns, cells))
+        others = [row for row in self.rows if row.name not in NETWORKS and row is not first]
+        tables.append(("Further networks", (), [[f"`{row.name}`", *self._cells(row)] for row in others]))
+        return [
+            f"**{title}**\n\n"
+            + _github_table(
+                [[f"`{first.name}`", *("" for _ in columns), *self._cells(first)], *cells],
+                ["network", *columns, *self._headers()],
+            )
+            for title, columns, cells in tables
+            if cells
+        ]
+
+    def _headers(self) -> list[str]:
+        first = self.rows[0]
+        return [
             "mAP50:95, %",
             f"points over {first.name} (95 %, clips)",
             "AP50, %",
@@ -208,24 +211,21 @@ class TableReport:
             "points over origin",
             "ms",
         ]
-        rows = []
-        for row in self.rows:
-            paper_ms, paper_ap = PAPER.get(row.name, (None, None))
-            rows.append(
-                [
-                    f"`{row.name}`",
-                    row.ap,
-                    "" if row.difference is None else _with_interval(row.difference.points, row.difference.over_clips),
-                    row.ap50,
-                    *("-" if spread is None else spread for spread in row.by_size.values()),
-                    "-" if row.time_ms is None else f"{row.time_ms:.2f}",
-                    "-" if row.time_ratio is None else f"{row.time_ratio:.3f}",
-                    "" if paper_ap is None else f"{paper_ap:.2f}",
-                    "" if paper_ap is None or row.name == "origin" else f"{paper_ap - PAPER['origin'][1]:+.2f}",
-                    "" if paper_ms is None else f"{paper_ms:.2f}",
-                ]
-            )
-        return _github_table(rows, headers)
+
+    def _cells(self, row: TableRow) -> list[object]:
+        """What stands below `_headers`, the paper's numbers last."""
+        paper = NETWORKS.get(row.name)
+        return [
+            row.ap,
+            "" if row.difference is None else _with_interval(row.difference.points, row.difference.over_clips),
+            row.ap50,
+            *("-" if spread is None else spread for spread in row.by_size.values()),
+            "-" if row.time_ms is None else f"{row.time_ms:.2f}",
+            "-" if row.time_ratio is None else f"{row.time_ratio:.3f}",
+            f"{paper.ap:.2f}" if paper else "",
+            f"{paper.ap - ORIGIN.ap:+.2f}" if paper and paper is not ORIGIN else "",
+            f"{paper.time_ms:.2f}" if paper and paper.time_ms else "",
+        ]
 
     def _parts(self) -> str:
         """Where the networks differ: in finding objects, in telling their class, or in false alarms."""
