@@ -153,28 +153,28 @@ class TableReport:
         return rows
 
     def plot(self, path: Path) -> None:
-        """AP of each network with its seeds, AP against time, and the validation AP while it was trained.
+        """AP of each network with its seeds, AP against time if that was measured, and validation AP over the epochs.
 
         Raises:
             UserError: the file could not be written.
         """
         figure = Figure(figsize=(12, 6 + 0.4 * len(self.rows)), layout="constrained")
-        panels = figure.subplot_mosaic([["bars", "times"], ["curves", "curves"]])
-        bars, times, curves = panels["bars"], panels["times"], panels["curves"]
+        timed = [(row.time_ms, row) for row in self.rows if row.time_ms is not None]
+        panels = figure.subplot_mosaic([["bars", "times" if timed else "bars"], ["curves", "curves"]])
+        bars, curves = panels["bars"], panels["curves"]
         names = [row.name for row in self.rows]
         bars.barh(names, [r.ap.mean for r in self.rows], xerr=[r.ap.deviation or 0 for r in self.rows], capsize=4)
         bars.invert_yaxis()
         bars.set(xlabel="mAP50:95 on the test part, %: mean and standard deviation over seeds")
-        for row in self.rows:
-            if row.time_ms is not None:
-                times.errorbar(row.time_ms, row.ap.mean, yerr=row.ap.deviation or 0, fmt="o", capsize=3)
-                times.annotate(row.name, (row.time_ms, row.ap.mean), xytext=(5, 5), textcoords="offset points", size=8)
-        times.set(xlabel="ms an image, median", ylabel="mAP50:95, %")
+        for ms, row in timed:
+            panels["times"].errorbar(ms, row.ap.mean, yerr=row.ap.deviation or 0, fmt="o", capsize=3)
+            panels["times"].annotate(row.name, (ms, row.ap.mean), xytext=(5, 5), textcoords="offset points", size=8)
+            panels["times"].set(xlabel="ms an image, median", ylabel="mAP50:95, %")
         for row in self.rows:
             curves.plot(*zip(*row.curve, strict=True), marker=".", label=row.name)
         curves.set(xlabel="epoch", ylabel="mAP50:95 on the validation part, %: mean over seeds")
         curves.legend(fontsize=8, ncols=2)
-        for axes in (bars, times, curves):
+        for axes in panels.values():
             axes.grid(alpha=0.3)
         save_figure(figure, path)
 
