@@ -173,6 +173,19 @@ def test_files(report: TableReport, tmp_path: Path) -> None:
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
+def test_another_network_may_stand_first(report: TableReport) -> None:
+    """It stands in every table, with its settings, once; `origin` then is one of the further networks."""
+    origin, gssam, *others = report.rows
+    text = replace(report, rows=(gssam, origin, *others)).markdown().split("\n\nAgainst")[0]
+    tables = [[line.split("|")[1].strip() for line in table.splitlines()[2:]] for table in text.split("\n\n")[1::2]]
+    assert tables == [["`gssam_sig_res_p1`", "`origin`", "`like_origin`", "`one_seed`"]]
+    conv = replace(origin, name="conv_p1")
+    tables = replace(report, rows=(gssam, conv)).markdown().split("\n\n")
+    assert tables[0] == "**Table 3**"
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in tables[1].splitlines()[2:]]
+    assert rows == [["`gssam_sig_res_p1`", "GSSAM", "yes", "1"], ["`conv_p1`", "Conv", "no", "1"]]
+
+
 def test_ap_of_the_stored_detections_is_that_of_the_evaluation(tmp_path: Path, split: CocoSplit) -> None:
     store_run(tmp_path, split, "origin", 0, 0.5)
     found = load_detections(load_runs(tmp_path)[0], split)

@@ -18,7 +18,7 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
 from yolox_gssam.files import sha256_of
-from yolox_gssam.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3
+from yolox_gssam.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3, PaperRow
 
 DRAWS = 2000
 # Of what is told about false alarms: a class, and one alarm in so many images.
@@ -169,6 +169,7 @@ class TableReport:
         for ms, row in timed:
             panels["times"].errorbar(ms, row.ap.mean, yerr=row.ap.deviation or 0, fmt="o", capsize=3)
             panels["times"].annotate(row.name, (ms, row.ap.mean), xytext=(5, 5), textcoords="offset points", size=8)
+        if timed:
             panels["times"].set(xlabel="ms an image, median", ylabel="mAP50:95, %")
         for row in self.rows:
             curves.plot(*zip(*row.curve, strict=True), marker=".", label=row.name)
@@ -180,22 +181,21 @@ class TableReport:
 
     def _tables(self) -> list[str]:
         """Tables 2 and 3 and what is in neither, each below the first row; without those that have no other row."""
-        first = self.rows[0]
-        tables = []
-        for table in (TABLE_2, TABLE_3):
-            rows = [row for row in self.rows if row.name in table.rows]
-            cells = [[f"`{row.name}`", *table.rows[row.name].settings, *self._cells(row)] for row in rows]
-            tables.append((table.title, table.columns, cells))
-        others = [row for row in self.rows if row.name not in NETWORKS and row is not first]
-        tables.append(("Further networks", (), [[f"`{row.name}`", *self._cells(row)] for row in others]))
+        first, *rest = self.rows
+        tables: list[tuple[str, Sequence[str], Mapping[str, PaperRow], list[TableRow]]] = [
+            (table.title, table.columns, table.rows, [row for row in rest if row.name in table.rows])
+            for table in (TABLE_2, TABLE_3)
+        ]
+        others = [row for row in rest if row.name not in TABLE_2.rows and row.name not in TABLE_3.rows]
+        tables.append(("Further networks", (), {}, others))
         return [
             f"**{title}**\n\n"
             + _github_table(
-                [[f"`{first.name}`", *("" for _ in columns), *self._cells(first)], *cells],
+                [[f"`{row.name}`", *_settings(row, columns, paper), *self._cells(row)] for row in (first, *rows)],
                 ["network", *columns, *self._headers()],
             )
-            for title, columns, cells in tables
-            if cells
+            for title, columns, paper, rows in tables
+            if rows
         ]
 
     def _headers(self) -> list[str]:
@@ -422,6 +422,11 @@ def _curve(runs: Sequence[Run]) -> tuple[tuple[int, float], ...]:
 
 def _mean(spread: Spread | None) -> float | None:
     return None if spread is None else spread.mean
+
+
+def _settings(row: TableRow, columns: Sequence[str], paper: Mapping[str, PaperRow]) -> tuple[str, ...]:
+    """What stands below a paper's table's columns; nothing for a network that is not of it."""
+    return paper[row.name].settings if row.name in paper else ("",) * len(columns)
 
 
 def _github_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
