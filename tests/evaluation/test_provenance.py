@@ -20,7 +20,8 @@ def test_hashes_command_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyP
     split = make_split(tmp_path, [[]])
     (tmp_path / "best.pth").write_bytes(b"abc")
     write_json(tmp_path / "dataset.json", {"hash": "1234"})
-    monkeypatch.setattr(sys, "argv", ["tools/eval.py", "-c", "a b.pth"])
+    tool = str(Path.cwd() / "tools" / "eval.py")
+    monkeypatch.setattr(sys, "argv", [tool, "-c", "a b.pth"])
     found = find_provenance(split, tmp_path / "best.pth", "cpu")
     assert found.checkpoint_sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180
     assert found.annotations_sha256 == hashlib.sha256(split.path.read_bytes()).hexdigest()

@@ -2,8 +2,6 @@
 
 import platform
 import re
-import shlex
-import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +12,7 @@ import torch
 
 import yolox_gssam
 from yolox_gssam.device import describe_device
-from yolox_gssam.evaluation.provenance import core_count, cpu_name, package_version
+from yolox_gssam.evaluation.provenance import command_line, core_count, cpu_name, package_version
 
 PACKAGES = ("torch", "torchvision", "yolox", "numpy", "opencv-python", "onnxruntime", "openvino", "tensorrt")
 MATRIX_SIDE = 1024
@@ -75,7 +73,7 @@ def describe_machine(device: torch.device) -> Machine:
             "system": platform.platform(),
         },
         date=datetime.now().astimezone().isoformat(timespec="seconds"),
-        command=shlex.join([Path(sys.executable).name, *sys.argv]),
+        command=command_line(),
     )
 
 

@@ -54,7 +54,7 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
         dataset_hash=_dataset_hash(split.path.parent.parent / "dataset.json"),
         checkpoint=str(checkpoint),
         checkpoint_sha256=sha256_of(checkpoint),
-        command=shlex.join([Path(sys.executable).name, *sys.argv]),
+        command=command_line(),
         hardware={"device": device, "cpu": cpu_name(), "cores": core_count(), "threads": torch.get_num_threads()},
         versions={
             "python": platform.python_version(),
@@ -63,6 +63,12 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
             "system": platform.platform(),
         },
     )
+
+
+def command_line() -> str:
+    """The command line of this process; paths below the working folder as seen from there, the same anywhere."""
+    here = f"{Path.cwd()}{os.sep}"
+    return shlex.join([Path(sys.executable).name, *(argument.removeprefix(here) for argument in sys.argv)])
 
 
 def _dataset_hash(path: Path) -> str | None:
