@@ -5,6 +5,7 @@
   python tools/tables.py run --exps origin gssam_sig_res_p1 wide=origin,width=0.28125 --seeds 0 1
   python tools/tables.py report
   python tools/tables.py maps                # of the attention: flat or saturated, and what gradient reaches it
+  python tools/tables.py archive --to results/mine    # what a report needs, without weights: to keep, to commit
 
 `run` may be stopped and started again: finished runs are kept, others go on where they were saved.
 """
@@ -25,6 +26,7 @@ from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer, write_json, write_text
+from yolox_gssam.tables.archive import archive_runs
 from yolox_gssam.tables.maps import map_states, map_table
 from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
 from yolox_gssam.tables.report import build_report, load_test_part
@@ -35,7 +37,7 @@ TIMED_FRAMES = 50
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=HelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report|maps")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report|maps|archive")
     run = commands.add_parser("run", help="train, test and time", formatter_class=HelpFormatter)
     run.add_argument("--dataset", default="datasets/svanstrom", metavar="DIR", help="data set with train, val and test")
     run.add_argument(
@@ -63,7 +65,9 @@ def make_parser() -> argparse.ArgumentParser:
     maps = commands.add_parser("maps", help="how far the attention's maps vary", formatter_class=HelpFormatter)
     maps.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="training images a batch")
     maps.add_argument("--batches", type=count, default=4, metavar="N", help="how many batches")
-    for command in (run, report, maps):
+    archive = commands.add_parser("archive", help="keep what a report needs", formatter_class=HelpFormatter)
+    archive.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder that report can be given, too")
+    for command in (run, report, maps, archive):
         command.add_argument("--output-dir", type=Path, default=Path("runs/tables"), metavar="DIR", help="of the runs")
     return parser
 
@@ -138,7 +142,13 @@ def maps(args: argparse.Namespace) -> None:
     write_json(args.output_dir / "maps.json", [asdict(state) for state in states])
 
 
-RUN = {"run": run, "report": report, "maps": maps}
+def archive(args: argparse.Namespace) -> None:
+    """Copies what `report` needs; the copy may be reported, and copied back and gone on with."""
+    count = archive_runs(args.output_dir, args.to)
+    print(f"{count} runs of {args.output_dir} kept in {args.to}")
+
+
+RUN = {"run": run, "report": report, "maps": maps, "archive": archive}
 
 
 if __name__ == "__main__":

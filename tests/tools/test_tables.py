@@ -60,6 +60,18 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     assert (output / "tables.md").read_text() in report.stdout
     assert (output / "tables.png").stat().st_size > 10_000
 
+    # What is kept of it gives the same report, and its runs count as done.
+    kept = tmp_path / "kept"
+    archived = run_tool("tables", "archive", "--output-dir", output, "--to", kept)
+    assert archived.returncode == 0, archived.stderr
+    assert archived.stdout == f"4 runs of {output} kept in {kept}\n"
+    assert {path.suffix for path in kept.rglob("*") if path.is_file()} == {".json", ".gz"}
+    again = run_tool("tables", "report", "--output-dir", kept)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.split("written:")[0] == report.stdout.split("written:")[0]
+    gone_on = run_tool("tables", *arguments(tiny_dataset, kept, 1, iterations=0))
+    assert "4 runs, 4 of them done before" in gone_on.stderr
+
 
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -67,6 +79,7 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
         pytest.param(["run", "--exps", "nothing"], "nothing", id="exp"),
         pytest.param(["run", "--exps", "origin", "--dataset", "nowhere"], "nowhere", id="data"),
         pytest.param(["report"], "make one with tables.py run", id="report"),
+        pytest.param(["archive", "--to", "kept"], "make one with tables.py run", id="archive"),
     ],
 )
 def test_faults_end_in_one_line(run_tool: RunTool, tmp_path: Path, words: list[str], said: str) -> None:

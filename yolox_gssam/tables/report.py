@@ -18,6 +18,7 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
 from yolox_gssam.files import sha256_of
+from yolox_gssam.tables.archive import read_detections
 from yolox_gssam.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3, PaperRow
 
 DRAWS = 2000
@@ -363,7 +364,7 @@ def paired_difference(
 def load_detections(run: Run, split: CocoSplit) -> dict[int, Detections]:
     labels = {category_id: label for label, category_id in enumerate(split.category_ids)}
     of_image = defaultdict(list)
-    for result in json.loads((run.folder / "detections_test.json").read_bytes()):
+    for result in read_detections(run.folder):
         of_image[result["image_id"]].append(result)
     detections = {}
     for image_id, results in of_image.items():
