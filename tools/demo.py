@@ -28,7 +28,7 @@ from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
 
-SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "yolox_nano_gssam.weights.pth"
+SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "yolox_tiny_gssam.weights.pth"
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.experiment import load_exp
 
 TOOL = Path(__file__).parents[2] / "tools" / "demo.py"
-DRONE_CLIP = Path(__file__).parents[3] / "shared" / "data" / "svanstrom" / "Data" / "Video_V" / "V_DRONE_054.mp4"
+DRONE_CLIP = Path(__file__).parents[3] / "shared" / "data" / "svanstrom" / "Data" / "Video_V" / "V_DRONE_066.mp4"
 EXP = """
 from yolox_gssam.experiment import GSSAM_STAGES, DroneExp
 
