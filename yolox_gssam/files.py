@@ -88,6 +88,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def from_here(path: str) -> str:
+    """A path below the working folder as seen from there, the same anywhere; others as they are."""
+    return path.removeprefix(f"{Path.cwd()}{os.sep}")
+
+
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's content, in hexadecimal.
 

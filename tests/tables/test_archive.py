@@ -11,7 +11,7 @@ from yolox_gssam.files import write_json
 from yolox_gssam.tables.archive import archive_runs, read_detections
 from yolox_gssam.tables.plan import Plan
 
-HEAD = gzip.compress(b"")[:10]
+HEAD = gzip.compress(b"", mtime=0)[:10]
 FOUND = [
     {"image_id": 3, "category_id": 2, "bbox": [1.234567, 2.0, 30.019, 4.5], "score": 0.123456789},
     {"image_id": 4, "category_id": 1, "bbox": [0.0, 0.0, 1.0, 1.0], "score": 1.0},
@@ -64,7 +64,11 @@ def test_runs_from_before_are_kept_and_replaced(table: Path, tmp_path: Path) -> 
     assert [json.loads(path.read_text()) for path in kept.glob("*/run.json")] == [{"row": "origin"}] * 2
 
 
-@pytest.mark.parametrize("content", [None, b"not gzip", b"\x1f\x8b\x08half", HEAD, HEAD + 30 * b"\xff"])
+@pytest.mark.parametrize(
+    "content",
+    [None, b"not gzip", b"\x1f\x8b\x08half", HEAD, HEAD + 30 * b"\xff"],
+    ids=["none", "text", "half", "head", "noise"],
+)
 def test_faulty_detections(table: Path, tmp_path: Path, content: bytes | None) -> None:
     archive_runs(table, tmp_path / "kept")
     packed = tmp_path / "kept" / "origin_seed0" / "detections_test.json.gz"

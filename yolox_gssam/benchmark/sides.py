@@ -13,6 +13,7 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import DroneExp, load_exp
 from yolox_gssam.experiment.loading import load_trained
 from yolox_gssam.experiment.overrides import TRUTH
+from yolox_gssam.files import from_here
 
 STOCK = "stock"
 """What stands in the place of an exp file for YOLOX itself."""
@@ -52,7 +53,7 @@ class SideSpec:
     def __str__(self) -> str:
         """As it could be given."""
         pairs = [*self.settings.items(), *zip(self.options[::2], self.options[1::2], strict=True)]
-        return ",".join((self.exp_file, *(f"{name}={value}" for name, value in pairs)))
+        return ",".join((from_here(self.exp_file), *(f"{name}={value}" for name, value in pairs)))
 
 
 def parse_sides(texts: Sequence[str], options: Sequence[str], settings: Collection[str]) -> list[SideSpec]:

@@ -13,7 +13,7 @@ import torch
 
 import yolox_gssam
 from yolox_gssam.data.coco import CocoSplit
-from yolox_gssam.files import sha256_of
+from yolox_gssam.files import from_here, sha256_of
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,8 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
 
 
 def command_line() -> str:
-    """The command line of this process; paths below the working folder as seen from there, the same anywhere."""
-    here = f"{Path.cwd()}{os.sep}"
-    return shlex.join([Path(sys.executable).name, *(argument.removeprefix(here) for argument in sys.argv)])
+    """The command line of this process."""
+    return shlex.join([Path(sys.executable).name, *map(from_here, sys.argv)])
 
 
 def _dataset_hash(path: Path) -> str | None:
