@@ -39,8 +39,13 @@ class OpenVinoBackend:
         self.streams = streams
         self._network = network
         self._core = openvino.Core()
-        # As many threads as torch was given.
-        self._settings = {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        # As many threads as torch was given. In float32, since a processor with AVX512-BF16 would otherwise compute in
+        # bfloat16, unasked, and find other boxes.
+        self._settings: dict[str, Any] = {
+            "NUM_STREAMS": streams,
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",
+        }
         self._idle: dict[tuple[int, ...], Queue[Any]] = {}
         self._compiling = Lock()
         version = openvino.__version__.partition("-")[0]
