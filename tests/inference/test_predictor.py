@@ -66,7 +66,8 @@ def test_finds_the_boxes_of_yolox_own_demo(nano: YOLOX, width: int, height: int,
 
     assert len(found) > 5
     assert len(set(found.labels)) > 1
-    assert_same(found, stock)
+    # A hundredth of a pixel of what the network sees, which is where the rounding takes place.
+    assert_same(found, stock, pixels=1e-2 / min(1.0, info["ratio"]))
 
 
 def test_a_batch_of_several_sizes_equals_its_images_alone(nano: YOLOX) -> None:

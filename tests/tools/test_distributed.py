@@ -133,6 +133,8 @@ def test_evaluation_shares_the_images_and_counts_each_once(tiny_dataset: Path, t
         "    assert all(everyone), everyone\n"
         "    assert sorted(everyone[0] + everyone[1]) == [image.image_id for image in split.images], everyone\n"
         "    print('AP', ap, ap50)\n"
+        # Without it a thread of gloo may outlive the interpreter, which then aborts.
+        "dist.destroy_process_group()\n"
     )
     command = [*TORCHRUN, str(script), str(tiny_dataset)]
     result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
