@@ -12,7 +12,7 @@ from yolox_gssam.files import atomic_path
 from yolox_gssam.tables.plan import Job, read_plan
 
 DETECTIONS = "detections_test.json"
-# What is kept of a box's coordinates in pixels and of its score: AP stays the same to a thousandth of a point or so.
+# What is kept of a box's coordinates in pixels and of its score: AP stays the same to about a hundredth of a point.
 BOX_DIGITS, SCORE_DIGITS = 2, 6
 # Of the folder, where they are there.
 _TABLE_FILES = ("plan.json", "latency.json", "maps.json")
