@@ -1,3 +1,4 @@
+import copy
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,11 +39,19 @@ def candidates_for(boxes_cxcywh: list[list[float]], class_scores: list[list[floa
     return torch.tensor(rows)
 
 
-def assert_same(found: Detections, expected: Detections, pixels: float = 1e-2, score: float = 1e-4) -> None:
-    """Up to rounding, which these random weights amplify: BatchNorms are folded, another batch takes another kernel."""
+@pytest.fixture(scope="module")
+def precise_nano(nano: YOLOX) -> YOLOX:
+    """It computes in float64: its random weights amplify float32's rounding, which is another on every processor."""
+    model = copy.deepcopy(nano).double()
+    model.register_forward_pre_hook(lambda _, images: (images[0].double(),))
+    return model
+
+
+def assert_same(found: Detections, expected: Detections) -> None:
+    """Up to rounding: BatchNorms are folded, another batch takes another kernel."""
     assert len(found) == len(expected)
-    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=pixels)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=score)
+    np.testing.assert_allclose(found.boxes_xyxy, expected.boxes_xyxy, atol=1e-3)
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-5)
     np.testing.assert_array_equal(found.labels, expected.labels)
 
 
@@ -54,24 +63,25 @@ def assert_same(found: Detections, expected: Detections, pixels: float = 1e-2, s
         pytest.param(200, 301, (96, 160), id="wide-input"),
     ],
 )
-def test_finds_the_boxes_of_yolox_own_demo(nano: YOLOX, width: int, height: int, test_size: tuple[int, int]) -> None:
+def test_finds_the_boxes_of_yolox_own_demo(
+    precise_nano: YOLOX, width: int, height: int, test_size: tuple[int, int]
+) -> None:
     image = make_image(width, height)
     exp = SimpleNamespace(num_classes=4, test_conf=0.5, nmsthre=0.45, test_size=test_size)
-    (rows,), info = StockPredictor(nano, exp, CLASS_NAMES).inference(image)
+    (rows,), info = StockPredictor(precise_nano, exp, CLASS_NAMES).inference(image)
     stock = Detections(
         (rows[:, :4] / info["ratio"]).numpy(), (rows[:, 4] * rows[:, 5]).numpy(), rows[:, 6].numpy().astype(np.int64)
     )
 
-    (found,) = make_predictor(nano, test_size, class_agnostic=True).predict([image])
+    (found,) = make_predictor(precise_nano, test_size, class_agnostic=True).predict([image])
 
     assert len(found) > 5
     assert len(set(found.labels)) > 1
-    # A hundredth of a pixel of what the network sees, which is where the rounding takes place.
-    assert_same(found, stock, pixels=1e-2 / min(1.0, info["ratio"]))
+    assert_same(found, stock)
 
 
-def test_a_batch_of_several_sizes_equals_its_images_alone(nano: YOLOX) -> None:
-    predictor = make_predictor(nano)
+def test_a_batch_of_several_sizes_equals_its_images_alone(precise_nano: YOLOX) -> None:
+    predictor = make_predictor(precise_nano)
     images = [make_image(640, 512, 1), make_image(120, 300, 2), make_image(333, 77, 3)]
     together = predictor.predict(images)
     assert sum(len(found) for found in together) > 10
@@ -158,8 +168,8 @@ def coco_set(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("workers", [0, 3])
-def test_predict_split_gives_each_image_its_own_boxes(nano: YOLOX, coco_set: Path, workers: int) -> None:
-    predictor = make_predictor(nano)
+def test_predict_split_gives_each_image_its_own_boxes(precise_nano: YOLOX, coco_set: Path, workers: int) -> None:
+    predictor = make_predictor(precise_nano)
     found = predict_split(predictor, load_split(coco_set, coco_set.parent), batch_size=2, workers=workers)
     assert sorted(found) == [72, 79, 86, 93, 100]
     for number in range(5):
