@@ -20,7 +20,7 @@ import torch
 
 from yolox_gssam.benchmark.frames import load_frames
 from yolox_gssam.benchmark.latency import LatencySettings, measure_latency
-from yolox_gssam.cli import HelpFormatter, count, run_tool
+from yolox_gssam.cli import HelpFormatter, count, positive, run_tool
 from yolox_gssam.device import choose_device
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
@@ -57,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--cache", choices=("ram", "gpu"), help="as in tools/train.py")
     run.add_argument("--fp16", action="store_true", help="as in tools/train.py")
     run.add_argument("--bf16", action="store_true", help="as in tools/train.py")
+    run.add_argument("--clip-grad-norm", type=positive, metavar="X", help="as in tools/train.py")
     run.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences of each network that are timed; 0: none"
     )
@@ -80,8 +81,9 @@ def main(args: argparse.Namespace) -> None:
 def run(args: argparse.Namespace) -> None:
     """Carries the plan out, then times all networks in turn."""
     flags = ["-b", str(args.batch_size)]
-    for name in ("device", "cache"):
-        flags += [f"--{name}", getattr(args, name)] if getattr(args, name) else []
+    for name in ("device", "cache", "clip_grad_norm"):
+        value = getattr(args, name)
+        flags += [f"--{name.replace('_', '-')}", str(value)] if value else []
     flags += [f"--{name}" for name in ("fp16", "bf16") if getattr(args, name)]
     fields = fields_of(args.dataset, args.size, args.input, args.epochs, args.opts)
     plan = Plan(tuple(args.exps), tuple(args.seeds), fields, tuple(flags))

@@ -2,10 +2,9 @@
 """Trains an experiment: python tools/train.py -f exps/gssam_sig_res_p1.py"""
 
 import argparse
-import math
 from contextlib import nullcontext
 
-from yolox_gssam.cli import run_tool
+from yolox_gssam.cli import positive, run_tool
 from yolox_gssam.engine.launch import launch
 from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
@@ -41,11 +40,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--seed", type=int, metavar="N", help="seed of weights, order and augmentation; the exp's by default"
     )
     parser.add_argument(
-        "--clip-grad-norm", type=_positive, metavar="X", help="scale the gradient down to this norm where it is longer"
+        "--clip-grad-norm", type=positive, metavar="X", help="scale the gradient down to this norm where it is longer"
     )
     parser.add_argument(
         "--save-every-minutes",
-        type=_positive,
+        type=positive,
         default=SAVE_EVERY_MINUTES,
         metavar="MIN",
         help="save within an epoch, too, once so much time has passed",
@@ -83,13 +82,6 @@ def train(args: argparse.Namespace) -> None:
 
 def main(args: argparse.Namespace) -> None:
     launch(train, args, args.devices)
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-    return value
 
 
 if __name__ == "__main__":

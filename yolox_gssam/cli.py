@@ -1,6 +1,7 @@
 """What the command line tools here share: errors as one line, the exit status, and the form of help and values."""
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 
@@ -16,6 +17,14 @@ def count(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, as a `type` for argparse."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
     return value
 
 

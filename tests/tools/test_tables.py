@@ -20,6 +20,7 @@ def arguments(data: Path, output: Path, seed: int, iterations: int) -> list[str]
     kept = [(name, value) for name, value in zip(small[::2], small[1::2], strict=True) if name != "output_dir"]
     command = ["run", "--dataset", data, "--exps", "origin", "conv_p1", "--seeds", seed, "--epochs", 2, "-b", 2]
     command += ["--iterations", iterations, "--jobs", 2, "--output-dir", output, "--device", "cpu"]
+    command += ["--clip-grad-norm", 20]
     return [str(word) for word in (*command, *(word for pair in kept for word in pair))]
 
 
@@ -45,6 +46,7 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     assert "one seed: no answer" in done.stdout
     stored = json.loads((output / "conv_p1_seed0" / "run.json").read_text())
     assert (stored["exp"], stored["seed"], len(stored["history"])) == ("conv_p1", 0, 2)
+    assert stored["flags"] == ["-b", "2", "--device", "cpu", "--clip-grad-norm", "20.0"]
     before = (output / "conv_p1_seed0" / "run.json").stat().st_mtime_ns
 
     # A further seed; what is done is kept.
