@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
+from cycler import cycler
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from tabulate import tabulate
@@ -172,6 +174,8 @@ class TableReport:
             panels["times"].annotate(row.name, (ms, row.ap.mean), xytext=(5, 5), textcoords="offset points", size=8)
         if timed:
             panels["times"].set(xlabel="ms an image, median", ylabel="mAP50:95, %")
+        # Ten colours, then the same ten dashed, then dotted.
+        curves.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * cycler(color=matplotlib.color_sequences["tab10"]))
         for row in self.rows:
             curves.plot(*zip(*row.curve, strict=True), marker=".", label=row.name)
         curves.set(xlabel="epoch", ylabel="mAP50:95 on the validation part, %: mean over seeds")
