@@ -59,6 +59,12 @@ def make_parser() -> argparse.ArgumentParser:
     run.add_argument("--bf16", action="store_true", help="as in tools/train.py")
     run.add_argument("--clip-grad-norm", type=positive, metavar="X", help="as in tools/train.py")
     run.add_argument(
+        "--start-from",
+        default="",
+        metavar="DIR",
+        help="start from the best weights of the runs of the same name in DIR",
+    )
+    run.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences of each network that are timed; 0: none"
     )
     run.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks")
@@ -86,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
         flags += [f"--{name.replace('_', '-')}", str(value)] if value else []
     flags += [f"--{name}" for name in ("fp16", "bf16") if getattr(args, name)]
     fields = fields_of(args.dataset, args.size, args.input, args.epochs, args.opts)
-    plan = Plan(tuple(args.exps), tuple(args.seeds), fields, tuple(flags))
+    plan = Plan(tuple(args.exps), tuple(args.seeds), fields, tuple(flags), args.start_from)
     exp = load_exp(plan.sides()[0].exp_file, fields)
     for part in ("train", "val", "test"):
         exp.load_split(part)

@@ -1,5 +1,6 @@
 """Which runs a table consists of."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_every_network_has_every_seed(tmp_path: Path) -> None:
     assert command[-2:] == ["output_dir", str(tmp_path)]
 
 
+def test_runs_start_from_those_of_the_same_names(tmp_path: Path) -> None:
+    (job,) = Plan(("origin",), (3,), FIELDS, (), start_from="runs/crops").jobs(tmp_path)
+    command = job.training(resume=False)
+    assert command[command.index("-c") + 1] == "runs/crops/origin_seed3/best_ckpt.pth"
+    assert "-c" not in job.training(resume=True)
+    (fresh,) = Plan(("origin",), (3,), FIELDS, ()).jobs(tmp_path)
+    assert "-c" not in fresh.training(resume=False)
+
+
 @pytest.mark.parametrize("row", ["nothing", "origin,colour=red", "=origin"])
 def test_bad_rows(row: str) -> None:
     with pytest.raises(UserError):
@@ -55,6 +65,22 @@ def test_other_settings_need_another_folder(tmp_path: Path) -> None:
     make_plan("origin").keep(tmp_path)
     with pytest.raises(UserError, match="its runs have flags '', not '--fp16'; choose another --output-dir"):
         make_plan("origin", flags=("--fp16",)).keep(tmp_path)
+    with pytest.raises(UserError, match="its runs have start_from '', not 'runs/crops'"):
+        Plan(("origin",), (0,), FIELDS, (), start_from="runs/crops").keep(tmp_path)
+
+
+def test_a_plan_says_where_its_runs_start(tmp_path: Path) -> None:
+    plan = Plan(("origin",), (0,), FIELDS, (), start_from="runs/crops")
+    plan.keep(tmp_path)
+    assert read_plan(tmp_path) == plan
+
+
+def test_a_plan_without_a_word_of_it_starts_from_fresh_weights(tmp_path: Path) -> None:
+    make_plan("origin").keep(tmp_path)
+    content = json.loads((tmp_path / "plan.json").read_text())
+    del content["start_from"]
+    (tmp_path / "plan.json").write_text(json.dumps(content))
+    assert read_plan(tmp_path) == make_plan("origin")
 
 
 def test_no_plan(tmp_path: Path) -> None:

@@ -62,6 +62,14 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     assert (output / "tables.md").read_text() in report.stdout
     assert (output / "tables.png").stat().st_size > 10_000
 
+    # A second phase starts where the first ended.
+    phase, *rest = arguments(tiny_dataset, tmp_path / "second", 0, iterations=0)
+    second = run_tool("tables", phase, "--start-from", output, *rest)
+    assert second.returncode == 0, second.stderr
+    stored = json.loads((tmp_path / "second" / "origin_seed0" / "run.json").read_text())
+    assert stored["start_from"] == str(output)
+    assert f"{output}/origin_seed0/best_ckpt.pth" in (tmp_path / "second" / "origin_seed0" / "log.txt").read_text()
+
     # What is kept of it gives the same report, and its runs count as done.
     kept = tmp_path / "kept"
     archived = run_tool("tables", "archive", "--output-dir", output, "--to", kept)

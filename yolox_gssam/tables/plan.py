@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,15 @@ class Plan:
         seeds: of the runs of each.
         fields: of all experiments, (name, value, name, value, ...).
         flags: further arguments of tools/train.py.
+        start_from: folder of other runs: each starts from the best weights of the one of its name there. Empty: from
+            fresh weights.
     """
 
     rows: tuple[str, ...]
     seeds: tuple[int, ...]
     fields: tuple[str, ...]
     flags: tuple[str, ...]
+    start_from: str = ""
 
     def sides(self) -> list[SideSpec]:
         """The rows, read.
@@ -67,7 +70,8 @@ class Plan:
 
     def jobs(self, folder: Path) -> list["Job"]:
         """Every network with every seed, seed after seed, so that a table stopped early has whole rows."""
-        return [Job(side, seed, self.flags, folder) for seed in self.seeds for side in self.sides()]
+        sides = self.sides()
+        return [Job(side, seed, self.flags, folder, self.start_from) for seed in self.seeds for side in sides]
 
     def keep(self, folder: Path) -> None:
         """Writes the plan into the folder of its runs, or checks that it is the one they were begun with.
@@ -80,16 +84,19 @@ class Plan:
         path = folder / "plan.json"
         if path.exists():
             before = read_plan(folder)
-            for name in ("fields", "flags"):
-                then, now = getattr(before, name), getattr(self, name)
+            for name, then, now in (
+                ("fields", shlex.join(before.fields), shlex.join(self.fields)),
+                ("flags", shlex.join(before.flags), shlex.join(self.flags)),
+                ("start_from", before.start_from, self.start_from),
+            ):
                 if then != now:
                     raise UserError(
-                        f"{path}: its runs have {name} {shlex.join(then)!r}, not {shlex.join(now)!r}; choose another "
-                        f"--output-dir, or the same settings"
+                        f"{path}: its runs have {name} {then!r}, not {now!r}; choose another --output-dir, or the same "
+                        f"settings"
                     )
             rows = tuple(dict.fromkeys((*before.rows, *self.rows)))
             seeds = tuple(sorted({*before.seeds, *self.seeds}))
-            write_json(path, asdict(Plan(rows, seeds, self.fields, self.flags)))
+            write_json(path, asdict(replace(self, rows=rows, seeds=seeds)))
         else:
             write_json(path, asdict(self))
 
@@ -102,6 +109,7 @@ class Job:
     seed: int
     flags: tuple[str, ...]
     root: Path
+    start_from: str
 
     @property
     def name(self) -> str:
@@ -123,7 +131,11 @@ class Job:
 
     def training(self, resume: bool) -> list[str]:
         """The command line that trains it."""
-        flags = [*self.flags, *(["--resume"] if resume else [])]
+        flags = list(self.flags)
+        if resume:
+            flags.append("--resume")
+        elif self.start_from:
+            flags += ["-c", str(Path(self.start_from) / self.name / self.checkpoint.name)]
         seed, name = ["--seed", str(self.seed)], ["-expn", self.name]
         options = [*self.side.options, "output_dir", str(self.root)]
         return [sys.executable, str(TOOLS / "train.py"), "-f", self.side.exp_file, *name, *seed, *flags, *options]
@@ -144,7 +156,9 @@ def read_plan(folder: Path) -> Plan:
     path = folder / "plan.json"
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        return Plan(*(tuple(content[name]) for name in ("rows", "seeds", "fields", "flags")))
+        rows, seeds, fields, flags = (tuple(content[name]) for name in ("rows", "seeds", "fields", "flags"))
+        # Plans of runs from fresh weights need not name it.
+        return Plan(rows, seeds, fields, flags, content.get("start_from", ""))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not the plan of a table ({error}); make one with tables.py run") from error
 

@@ -125,6 +125,7 @@ def _result(job: Job, seconds: float) -> dict[str, Any]:
         "seed": job.seed,
         "fields": list(job.side.options),
         "flags": list(job.flags),
+        "start_from": job.start_from,
         # Since the last start, where the run was stopped in between.
         "seconds": round(seconds, 1),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
