@@ -161,7 +161,7 @@ class TableReport:
         Raises:
             UserError: the file could not be written.
         """
-        figure = Figure(figsize=(12, 6 + 0.4 * len(self.rows)), layout="constrained")
+        figure = Figure(figsize=(12, max(9.0, 6 + 0.4 * len(self.rows))), layout="constrained")
         timed = [(row.time_ms, row) for row in self.rows if row.time_ms is not None]
         panels = figure.subplot_mosaic([["bars", "times" if timed else "bars"], ["curves", "curves"]])
         bars, curves = panels["bars"], panels["curves"]
