@@ -93,6 +93,9 @@ def run(args: argparse.Namespace) -> None:
     flags += [f"--{name}" for name in ("fp16", "bf16") if getattr(args, name)]
     fields = fields_of(args.dataset, args.size, args.input, args.epochs, args.opts)
     plan = Plan(tuple(args.exps), tuple(args.seeds), fields, tuple(flags), args.start_from)
+    for job in plan.jobs(args.output_dir):
+        if job.start is not None and not job.result.exists() and not job.start.exists():
+            raise UserError(f"{job.start}: {job.name} would start from it; train it there first, with tables.py run")
     exp = load_exp(plan.sides()[0].exp_file, fields)
     for part in ("train", "val", "test"):
         exp.load_split(part)

@@ -88,6 +88,9 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     [
         pytest.param(["run", "--exps", "nothing"], "nothing", id="exp"),
         pytest.param(["run", "--exps", "origin", "--dataset", "nowhere"], "nowhere", id="data"),
+        pytest.param(
+            ["run", "--exps", "origin", "--start-from", "gone"], "gone/origin_seed0/best_ckpt.pth", id="start"
+        ),
         pytest.param(["report"], "make one with tables.py run", id="report"),
         pytest.param(["archive", "--to", "kept"], "make one with tables.py run", id="archive"),
     ],

@@ -129,13 +129,18 @@ class Job:
         """The weights that are tested: the best ones on the validation part."""
         return self.folder / "best_ckpt.pth"
 
+    @property
+    def start(self) -> Path | None:
+        """The weights that it starts from; None: fresh ones."""
+        return Path(self.start_from) / self.name / self.checkpoint.name if self.start_from else None
+
     def training(self, resume: bool) -> list[str]:
         """The command line that trains it."""
         flags = list(self.flags)
         if resume:
             flags.append("--resume")
-        elif self.start_from:
-            flags += ["-c", str(Path(self.start_from) / self.name / self.checkpoint.name)]
+        elif self.start is not None:
+            flags += ["-c", str(self.start)]
         seed, name = ["--seed", str(self.seed)], ["-expn", self.name]
         options = [*self.side.options, "output_dir", str(self.root)]
         return [sys.executable, str(TOOLS / "train.py"), "-f", self.side.exp_file, *name, *seed, *flags, *options]
