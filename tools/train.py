@@ -37,6 +37,9 @@ def make_parser() -> argparse.ArgumentParser:
         "batches there, too (gpu)",
     )
     parser.add_argument(
+        "--cuda-graph", action="store_true", help="record each step on CUDA and replay it: faster for small networks"
+    )
+    parser.add_argument(
         "--seed", type=int, metavar="N", help="seed of weights, order and augmentation; the exp's by default"
     )
     parser.add_argument(

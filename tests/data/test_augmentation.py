@@ -169,7 +169,7 @@ def test_crop_of_a_mosaic_is_a_part_of_it() -> None:
 
 def test_jitter_shifts_each_channel_by_its_limit_at_most() -> None:
     recipe = place(framed((1, 2, 3, 4)), SIZE_HW)
-    changed = [jitter_hsv(recipe, np.random.default_rng(seed)) for seed in range(100)]
+    changed = [jitter_hsv(recipe, Augmentation(), np.random.default_rng(seed)) for seed in range(100)]
     shifts = np.array([result.hsv_shift for result in changed])
     assert (np.abs(shifts) <= (5, 30, 30)).all()
     # Each channel is left alone about every second time, and goes both ways otherwise.

@@ -1,5 +1,7 @@
 """Training images as torch makes them, against those that OpenCV makes of the same recipes."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -47,6 +49,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> CocoSplit:
     [
         pytest.param(Augmentation(mixup_prob=0.5, hsv_prob=0.0), id="colours as they are"),
         pytest.param(Augmentation(mixup_prob=1.0, hsv_prob=0.7), id="all"),
+        pytest.param(Augmentation(hsv_gains=(0, 0, 30)), id="brightness"),
         pytest.param(Augmentation(mosaic_scale=(0.1, 2.0), translate=0.5, degrees=45.0, shear=10.0), id="wild"),
     ],
 )
@@ -59,6 +62,7 @@ def test_images_are_those_of_opencv(
     data = TrainingSet(split, SIZE_HW, settings, seed=1, crop_hw=crop_hw)
     data.fill_cache(CPU)
     assert data.cache is not None
+    assert not data.cache.are_grey
     recipes = [data.draw(SampleRequest(number % len(data), number, mosaic)) for number in range(20)]
     images = render_batch(recipes, data.cache.__getitem__, CPU)
     assert images.dtype == torch.uint8
@@ -70,6 +74,25 @@ def test_images_are_those_of_opencv(
         assert np.percentile(differences, 99) <= 2
         if recipe.hsv_shift is None:
             assert differences.max() <= 2 * 255 / 64 + 1
+
+
+def test_whole_grey_images_are_those_of_opencv_to_the_level(tmp_path: Path) -> None:
+    rng, images = np.random.default_rng(0), []
+    for number in range(4):
+        grey = rng.integers(0, 256, SIZE_HW, dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / f"{number}.png"), grey)
+        images.append(CocoImage(number + 1, f"{number}.png", *SIZE_HW[::-1], np.zeros((0, 4)), np.zeros(0, np.int64)))
+    grey_split = CocoSplit(tmp_path / "train.json", tmp_path, ("drone",), (1,), tuple(images))
+    data = TrainingSet(grey_split, SIZE_HW, Augmentation(mosaic_prob=0.0, hsv_gains=(0, 0, 30)), seed=0)
+    data.fill_cache(CPU)
+    assert data.cache is not None
+    recipes = [data.draw(SampleRequest(number % 4, number, True)) for number in range(16)]
+    assert {bool(recipe.layers[0].matrix[0, 0] < 0) for recipe in recipes} == {True, False}
+    assert len({int(recipe.hsv_shift[2]) for recipe in recipes if recipe.hsv_shift is not None}) > 4
+    assert data.cache.are_grey
+    batch = render_batch(recipes, data.cache.__getitem__, CPU, are_grey=True)
+    for image, recipe in zip(batch, recipes, strict=True):
+        assert np.array_equal(image.permute(1, 2, 0).numpy(), render(recipe, lambda index: data.cache[index].numpy()))
 
 
 def test_a_sample_is_the_same_in_any_batch(split: CocoSplit) -> None:

@@ -10,6 +10,7 @@ from yolox.models import YOLOX, YOLOXHead
 
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.models import build_yolox
+from yolox_gssam.models.assignment import Grid
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def losses_and_gradients(model: YOLOX, images: Tensor, targets: Tensor) -> tuple
 
 def assert_those_of_yolox(model: YOLOX, images: Tensor, targets: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, our_gradients = losses_and_gradients(model, images, targets)
-    monkeypatch.setattr(type(model.head), "get_losses", YOLOXHead.get_losses)
+    for name in ("forward", "get_losses"):
+        monkeypatch.setattr(type(model.head), name, getattr(YOLOXHead, name))
     theirs, their_gradients = losses_and_gradients(model, images, targets)
     monkeypatch.undo()
     assert ours == pytest.approx(theirs, rel=1e-5)
@@ -45,6 +47,20 @@ def test_losses_are_those_of_yolox(batch: tuple[Tensor, Tensor], use_l1: bool, m
     model = build_yolox(2, 0.33, 0.125)
     model.head.use_l1 = use_l1
     assert_those_of_yolox(model, *batch, monkeypatch)
+
+
+@pytest.mark.parametrize("objects", [True, False])
+def test_losses_with_static_shapes_are_the_same(batch: tuple[Tensor, Tensor], objects: bool) -> None:
+    torch.manual_seed(0)
+    model = build_yolox(2, 0.33, 0.125)
+    images, targets = batch
+    targets = targets if objects else torch.zeros(2, 8, 5)
+    plain, gradients = losses_and_gradients(model, images, targets)
+    model.head.static_shapes = True
+    static, static_gradients = losses_and_gradients(model, images, torch.nn.functional.pad(targets, (0, 0, 0, 5)))
+    assert static == pytest.approx(plain, rel=1e-6)
+    for ours, theirs in zip(static_gradients, gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_losses_of_a_batch_without_an_object_are_those_of_yolox(
@@ -71,10 +87,10 @@ def test_losses_of_real_images_are_those_of_yolox(mosaic: bool, monkeypatch: pyt
 def losses_of(outputs: Tensor) -> tuple[Tensor, ...]:
     """YOLOX's six of outputs (2, 84, 7) for images of 64 x 64 pixels with two objects in the first."""
     head = build_yolox(2, 0.33, 0.125).head
-    head.grids = [torch.zeros(1, 1, 64 // stride, 64 // stride, 2) for stride in head.strides]
+    grids = [Grid(64 // stride, 64 // stride, stride) for stride in head.strides]
     head.use_l1 = True
     targets = torch.tensor([[[0.0, 20, 20, 10, 12], [1, 36, 36, 16, 8]], [[0, 0, 0, 0, 0], [0, 0, 0, 0, 0]]])
-    return head.get_losses(torch.empty(0), [], [], [], targets, outputs, [outputs[..., :4]], outputs.dtype)
+    return head.get_losses(outputs, targets, outputs[..., :4], grids)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -36,6 +36,8 @@ class Augmentation:
         mosaic_prob: share of images that are a mosaic of four, in [0, 1].
         mixup_prob: share of mosaics that are blended half and half with another image.
         hsv_prob, flip_prob: share of images with changed colours, and mirrored left to right.
+        hsv_gains: largest shift of hue, saturation and value, of OpenCV's 180, 256 and 256. Grey images, as infrared
+            cameras give, are tinted by the first two: (0, 0, 30) changes their brightness alone.
         degrees, shear: largest rotation and shear angle, degrees.
         translate: how far a mosaic's window may leave its canvas, share of the image's side.
         mosaic_scale, mixup_scale: range of the zoom; 1 is the size the network sees at test time.
@@ -46,6 +48,7 @@ class Augmentation:
     mosaic_prob: float = 1.0
     mixup_prob: float = 0.3
     hsv_prob: float = 1.0
+    hsv_gains: tuple[int, int, int] = (5, 30, 30)
     flip_prob: float = 0.5
     degrees: float = 5.0
     shear: float = 2.0
@@ -247,10 +250,9 @@ def crop(recipe: Recipe, size_hw: tuple[int, int], augmentation: Augmentation, r
     return keep_visible(_move(recipe, _shift(-left, -top), size_hw), augmentation)
 
 
-def jitter_hsv(recipe: Recipe, rng: Generator) -> Recipe:
-    """Hue, saturation and value shifted by up to 5, 30 and 30 (of OpenCV's 180, 256, 256), each with probability one
-    half, as in YOLOX."""
-    shift = (rng.uniform(-1, 1, 3) * (5, 30, 30) * rng.integers(0, 2, 3)).astype(np.int64)
+def jitter_hsv(recipe: Recipe, augmentation: Augmentation, rng: Generator) -> Recipe:
+    """Hue, saturation and value shifted by up to `hsv_gains`, each with probability one half, as in YOLOX."""
+    shift = (rng.uniform(-1, 1, 3) * augmentation.hsv_gains * rng.integers(0, 2, 3)).astype(np.int64)
     return replace(recipe, hsv_shift=shift)
 
 

@@ -31,11 +31,15 @@ class ImageCache:
     Args:
         sizes_hw: height and width of each.
         device: where they are kept.
+
+    Attributes:
+        are_grey: whether every image has three equal channels; known once they are filled.
     """
 
     def __init__(self, sizes_hw: Sequence[tuple[int, int]], device: torch.device) -> None:
         self.sizes_hw = list(sizes_hw)
         self.device = device
+        self.are_grey = False
         self._ends = np.cumsum([3 * height * width for height, width in self.sizes_hw]).tolist()
         self._block = torch.empty(self._ends[-1], dtype=torch.uint8, device=device)
         # Not needed where processes fork, and containers often allow little of it.
@@ -54,14 +58,16 @@ class ImageCache:
     def fill(self, read: Callable[[int], NDArray[np.uint8]]) -> None:
         """Takes every image from `read(index)`, called in as many threads as the machine has cores."""
 
-        def take(index: int) -> None:
-            self[index].copy_(torch.from_numpy(read(index)))
+        def take(index: int) -> bool:
+            image = read(index)
+            self[index].copy_(torch.from_numpy(image))
+            return bool((image[..., :1] == image[..., 1:]).all())
 
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
             images = pool.map(take, range(len(self)))
-            for _ in progress_bar(images, total=len(self), description="reading images", unit="img"):
-                pass
+            # A list: every image is read, whatever the first one is.
+            self.are_grey = all(list(progress_bar(images, total=len(self), description="reading images", unit="img")))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -41,7 +41,7 @@ class DeviceLoader:
 
     def _make(self, requests: list[SampleRequest]) -> Batch:
         recipes = [self.dataset.draw(request) for request in requests]
-        images = render_batch(recipes, self.cache.__getitem__, self.device)
+        images = render_batch(recipes, self.cache.__getitem__, self.device, are_grey=self.cache.are_grey)
         return images, to_device(stack_targets([targets_of(recipe) for recipe in recipes]).numpy(), self.device)
 
     @cached_property

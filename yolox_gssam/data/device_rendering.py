@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolox_gssam.data.augmentation import PAD_VALUE, Layer, Recipe
+from yolox_gssam.data.augmentation import PAD_VALUE, Layer, Recipe, Tile
 
 ImageOf = Callable[[int], Tensor]
 """Gives an image of the set, (H, W, 3) uint8, BGR, at the size used, on the device."""
@@ -23,8 +23,14 @@ CHUNK = 8
 """Images that are worked on at a time: so many bound the memory, and more are no faster."""
 
 
-def render_batch(recipes: Sequence[Recipe], image_of: ImageOf, device: torch.device) -> Tensor:
-    """The training images (B, 3, H, W) uint8, BGR; all recipes have one size."""
+def render_batch(
+    recipes: Sequence[Recipe], image_of: ImageOf, device: torch.device, *, are_grey: bool = False
+) -> Tensor:
+    """The training images (B, 3, H, W) uint8, BGR; all recipes have one size.
+
+    Args:
+        are_grey: all images have three equal channels: changes of brightness are then one sum.
+    """
     size_hw = recipes[0].size_hw
     mixed = [number for number, recipe in enumerate(recipes) if len(recipe.layers) > 1]
     layers = [recipe.layers[0] for recipe in recipes] + [recipes[number].layers[1] for number in mixed]
@@ -38,6 +44,8 @@ def render_batch(recipes: Sequence[Recipe], image_of: ImageOf, device: torch.dev
     if all(recipe.hsv_shift is None for recipe in recipes):
         return images
     shifts = to_device(np.array([(0, 0, 0) if r.hsv_shift is None else r.hsv_shift for r in recipes], np.int32), device)
+    if are_grey and not any(r.hsv_shift[:2].any() for r in recipes if r.hsv_shift is not None):
+        return shift_value(images, shifts[:, 2])
     changed = to_device(np.array([r.hsv_shift is not None for r in recipes]), device)[:, None, None, None]
     for start in range(0, len(recipes), CHUNK):
         part = slice(start, start + CHUNK)
@@ -56,6 +64,11 @@ def shift_hsv(images: Tensor, shifts: Tensor) -> Tensor:
     return _hsv_to_bgr(hue, saturation, value)
 
 
+def shift_value(images: Tensor, shifts: Tensor) -> Tensor:
+    """The grey images (B, 3, H, W) uint8 with `shifts` (B,) int32 added to their value, as `shift_hsv` does it."""
+    return (images.to(torch.int16) + shifts.to(torch.int16)[:, None, None, None]).clamp_(0, 255).to(torch.uint8)
+
+
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     """A copy on the device, without waiting for it on CUDA."""
     tensor = torch.from_numpy(array)
@@ -63,7 +76,11 @@ def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
 
 
 def _paint(layers: Sequence[Layer], size_hw: tuple[int, int], image_of: ImageOf, device: torch.device) -> Tensor:
-    """What training images of `size_hw` show of a layer each, (B, 3, H, W) float32, rounded."""
+    """What training images of `size_hw` show of a layer each, (B, 3, H, W), whole levels."""
+    if all(_is_whole(layer, size_hw) for layer in layers):
+        images = torch.stack([image_of(layer.tiles[0].index) for layer in layers]).permute(0, 3, 1, 2)
+        mirrored = to_device(np.array([layer.matrix[0, 0] < 0 for layer in layers]), device)[:, None, None, None]
+        return torch.where(mirrored, images.flip(3), images)
     areas = [layer.needed(size_hw) for layer in layers]
     height = max(area.bottom - area.top for area in areas)
     width = max(area.right - area.left for area in areas)
@@ -82,6 +99,13 @@ def _paint(layers: Sequence[Layer], size_hw: tuple[int, int], image_of: ImageOf,
     grid = by_x * x + by_y * y + constant
     pixels = canvas.permute(0, 3, 1, 2)
     return F.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=True).round_()
+
+
+def _is_whole(layer: Layer, size_hw: tuple[int, int]) -> bool:
+    """Whether the layer shows one image and nothing else, mirrored at most."""
+    shift_x = size_hw[1] if layer.matrix[0, 0] < 0 else 0
+    at_place = layer.is_upright and tuple(layer.matrix[:2, 2]) == (shift_x, 0) and layer.matrix[1, 1] > 0
+    return at_place and len(layer.tiles) == 1 and layer.tiles[0] == Tile(layer.tiles[0].index, size_hw)
 
 
 def _bgr_to_hsv(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

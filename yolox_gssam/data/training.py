@@ -154,7 +154,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         if self.crop_hw is not None:
             recipe = aug.crop(recipe, self.crop_hw, settings, rng)
         if rng.random() < settings.hsv_prob:
-            recipe = aug.jitter_hsv(recipe, rng)
+            recipe = aug.jitter_hsv(recipe, settings, rng)
         if rng.random() < settings.flip_prob:
             recipe = aug.flip(recipe)
         return recipe

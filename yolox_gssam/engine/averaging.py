@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from yolox.utils import ModelEMA
 
 
@@ -29,7 +29,11 @@ class AveragedWeights(ModelEMA):
     def update(self) -> None:
         """Takes the model's present weights into the average."""
         self.updates += 1
-        share = self.decay(self.updates)
+        self.take(self.decay(self.updates))
+
+    @torch.no_grad()
+    def take(self, share: float | Tensor) -> None:
+        """`share` of the average stays, the rest comes from the model's present weights; the steps are not counted."""
         averages, tensors = ([pair[i] for pair in self._pairs] for i in (0, 1))
         torch._foreach_mul_(averages, share)
         # Two roundings, as YOLOX has: `alpha` would leave out one.

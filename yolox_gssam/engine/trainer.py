@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
+from yolox.models import YOLOX
 from yolox.utils import get_model_info, get_rank, get_world_size, synchronize
 
 from yolox_gssam.data.cache import CacheKind
@@ -31,6 +32,7 @@ from yolox_gssam.engine.faults import training_faults
 from yolox_gssam.engine.history import Row, plot_curves, write_csv
 from yolox_gssam.engine.launch import local_rank
 from yolox_gssam.engine.log import setup_log
+from yolox_gssam.engine.static_step import StaticStep
 from yolox_gssam.errors import UserError
 from yolox_gssam.memory import keep_freed_memory
 from yolox_gssam.progress import progress_bar
@@ -71,6 +73,7 @@ class Trainer:
         self.amp_dtype = self._choose_precision()
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.amp_dtype == torch.float16)
         self.clip_grad_norm: float | None = getattr(args, "clip_grad_norm", None)
+        self.is_static = self._choose_static()
         self.save_every_seconds = 60 * getattr(args, "save_every_minutes", SAVE_EVERY_MINUTES)
         self.max_epoch = exp.max_epoch
         self.input_size = exp.training_size
@@ -160,6 +163,7 @@ class Trainer:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.buffers = [b for b in model.buffers() if b.numel()]
         self.saved_buffers = [b.clone() for b in self.buffers]
+        self.static_step = self._make_static_step(model) if self.is_static else None
         done = self.start_epoch * self.max_iter + self.iterations_done
         folder = str(self.output_dir / "tensorboard")
         self.writer = SummaryWriter(folder, purge_step=done + 1) if self.rank == 0 else None
@@ -191,6 +195,16 @@ class Trainer:
         images = images.to(self.device, non_blocking=True).float().contiguous(memory_format=torch.channels_last)
         targets = targets.to(self.device, non_blocking=True)
         images, targets = self.exp.preprocess(images, targets, self.input_size)
+        if self.static_step is not None:
+            self.static_step.run(images, targets, self.lr)
+        else:
+            self._take_step(images, targets)
+        lr = self.lr_scheduler.update_lr(self.progress_in_iter + 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def _take_step(self, images: Tensor, targets: Tensor) -> None:
+        """One step, whose losses are looked at before the weights change."""
         torch._foreach_copy_(self.saved_buffers, self.buffers)
         with autocast(self.device, self.amp_dtype):
             outputs = self.model(images, targets)
@@ -213,14 +227,23 @@ class Trainer:
             for name in AVERAGED:
                 self.epoch_sums[name] += values[name]
         self.scaler.update()
-        lr = self.lr_scheduler.update_lr(self.progress_in_iter + 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+
+    def _collect(self) -> None:
+        """Fetches what static steps left on the device: sums of the losses, and how many steps were skipped."""
+        if self.static_step is None:
+            return
+        sums, skipped, self.skipped_in_a_row = self.static_step.collect()
+        self.skipped_in_epoch += skipped
+        for name, value in sums.items():
+            self.epoch_sums[name] += value
+        if skipped:
+            logger.warning(f"epoch {self.epoch + 1}: {skipped} steps whose loss was not finite were skipped")
 
     def after_iter(self) -> None:
         self.iterations_done = self.iter + 1
         self.bar.update(self.args.batch_size)
         if (self.progress_in_iter + 1) % self.exp.print_interval == 0:
+            self._collect()
             means = self._epoch_means()
             self.bar.set_description(f"epoch {self.epoch + 1}/{self.max_epoch}", refresh=False)
             self.bar.set_postfix(loss=f"{means['total_loss']:.2f}", best_AP=f"{100 * self.best_ap:.1f}", refresh=False)
@@ -240,6 +263,7 @@ class Trainer:
             self.save_ckpt("latest")
 
     def after_epoch(self) -> None:
+        self._collect()
         self.epoch_seconds = time.perf_counter() - self.epoch_started
         row: Row = {
             "epoch": self.epoch + 1,
@@ -302,6 +326,7 @@ class Trainer:
         """Writes `<ckpt_name>_ckpt.pth`: YOLOX's entries, what says what the weights are, and what a resume needs."""
         if self.rank != 0:
             return
+        self._collect()
         model = _plain(self.model)
         state = {
             "model": (model if self.ema_model is None else self.ema_model.ema).state_dict(),
@@ -383,6 +408,25 @@ class Trainer:
         if getattr(self.args, "bf16", False):
             return torch.bfloat16
         return half_dtype(self.device) if self.args.fp16 else None
+
+    def _choose_static(self) -> bool:
+        """Whether the steps are recorded as CUDA graphs.
+
+        Raises:
+            UserError: asked for where it cannot be.
+        """
+        if not getattr(self.args, "cuda_graph", False):
+            return False
+        if self.device.type != "cuda" or self.is_distributed or self.amp_dtype == torch.float16:
+            raise UserError("--cuda-graph: is for one process on CUDA, in float32 or with --bf16; leave it out")
+        return True
+
+    def _make_static_step(self, model: YOLOX) -> StaticStep:
+        model.head.static_shapes = True
+        limit = math.inf if self.clip_grad_norm is None else self.clip_grad_norm
+        return StaticStep(
+            model, self.optimizer, self.ema_model, limit, AVERAGED, lambda: autocast(self.device, self.amp_dtype)
+        )
 
     def _schedule(self, exp: "DroneExp") -> Any:
         return exp.get_lr_scheduler(exp.basic_lr_per_img * self.args.batch_size, self.max_iter)

@@ -84,6 +84,8 @@ class DroneExp(Exp):
         self.mixup_prob = 0.3
         self.mixup_scale = (0.8, 1.25)
         self.degrees = 5.0
+        # Largest shift of hue, saturation and value. 0,0,30 for grey images, which the first two would tint.
+        self.hsv_gains = (5, 30, 30)
 
         # ---------------- training ---------------- #
         self.warmup_lr = 0.0
@@ -259,6 +261,7 @@ class DroneExp(Exp):
             mosaic_prob=self.mosaic_prob,
             mixup_prob=self.mixup_prob if self.enable_mixup else 0.0,
             hsv_prob=self.hsv_prob,
+            hsv_gains=self.hsv_gains,
             flip_prob=self.flip_prob,
             degrees=self.degrees,
             shear=self.shear,

@@ -61,10 +61,10 @@ class Assignment(NamedTuple):
 
 
 @torch.no_grad()
-def assign(outputs: Tensor, labels: Tensor, grids: Sequence[Grid]) -> Assignment | None:
+def assign(outputs: Tensor, labels: Tensor, grids: Sequence[Grid], *, static_shapes: bool = False) -> Assignment | None:
     """Assigns the anchors of a batch to its objects, in float32 whatever the types are.
 
-    Returns None if an output is not finite.
+    Returns None if an output is not finite; with `static_shapes` any assignment then.
 
     Beside a few tensors of A anchors or C candidates an image, it takes 200 MB for `MAX_PAIRS` pairs of an object and a
     candidate: images are taken together as long as they have no more. An image with more is taken alone; 100 objects
@@ -75,16 +75,16 @@ def assign(outputs: Tensor, labels: Tensor, grids: Sequence[Grid]) -> Assignment
             of the objectness and of K classes; anchors level by level, row by row.
         labels: (B, n, 5): class and box of each object. Rows without an object are zero and come last.
         grids: the levels, A anchors in all.
+        static_shapes: C is A, so that the shapes depend on those of the arguments alone and the device is not waited
+            for.
     """
     with torch.autocast(outputs.device.type, enabled=False):
         labels = labels.float()
         count = (labels.sum(dim=2) > 0).sum(dim=1, keepdim=True)  # as YOLOX counts them
         is_object = torch.arange(labels.shape[1], device=labels.device) < count  # (B, n)
         anchors = _candidates(labels[..., 1:], is_object, grids)  # (B, A)
-        number = (anchors < anchors.shape[1]).sum(dim=1).amax()
-        # 0 * x is 0 for every finite x alone; isfinite takes five passes over them.
-        most = int(torch.where((outputs * 0).sum() == 0, number, -1))
-        if most < 0:
+        most = anchors.shape[1] if static_shapes else _most_candidates(outputs, anchors)
+        if most is None:
             return None
         anchors = anchors[:, :most]
         if not most:
@@ -96,6 +96,14 @@ def assign(outputs: Tensor, labels: Tensor, grids: Sequence[Grid]) -> Assignment
             parts.append(_match(outputs[part], labels[part], is_object[part], anchors[part], grids))
         is_matched, objects, ious = (torch.cat(values) for values in zip(*parts, strict=True))
     return Assignment(anchors, is_matched, objects, ious)
+
+
+def _most_candidates(outputs: Tensor, anchors: Tensor) -> int | None:
+    """How many candidates the image with the most has; None if an output is not finite. Waits for the device once."""
+    number = (anchors < anchors.shape[1]).sum(dim=1).amax()
+    # 0 * x is 0 for every finite x alone; isfinite takes five passes over them.
+    most = int(torch.where((outputs * 0).sum() == 0, number, -1))
+    return None if most < 0 else most
 
 
 def _candidates(boxes_cxcywh: Tensor, is_object: Tensor, grids: Sequence[Grid]) -> Tensor:

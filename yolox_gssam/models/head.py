@@ -1,6 +1,7 @@
 """YOLOX's head with losses of the whole batch at once, which several processes share rightly and which survive numbers
 that are not finite."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,19 +17,41 @@ IOU_LOSS_WEIGHT = 5.0
 
 
 class DroneHead(YOLOXHead):
-    """The stock head: weights and outputs are YOLOX's own, and in one process, but for rounding, so are the losses."""
+    """The stock head: weights and outputs are YOLOX's own, and in one process, but for rounding, so are the losses.
 
-    def get_losses(
-        self,
-        imgs: Tensor,
-        x_shifts: list[Tensor],
-        y_shifts: list[Tensor],
-        expanded_strides: list[Tensor],
-        labels: Tensor,
-        outputs: Tensor,
-        origin_preds: list[Tensor],
-        dtype: torch.dtype,
-    ) -> tuple[Any, ...]:
+    Attributes:
+        static_shapes: train with all anchors as candidates, so that no shape depends on the values and nothing waits
+            for the device. The losses are the same; outputs that are not finite show in them alone.
+    """
+
+    static_shapes = False
+
+    def forward(self, xin: Sequence[Tensor], labels: Tensor | None = None, imgs: Tensor | None = None) -> Any:
+        """YOLOX's: losses as `get_losses` in training, decoded outputs (B, A, 5 + classes) otherwise.
+
+        Args:
+            xin: the neck's features (B, C, H, W), one for each of `strides`.
+            labels: (B, n, 5), in training.
+            imgs: the images; not used.
+        """
+        if not self.training or labels is None:
+            return super().forward(xin, labels, imgs)
+        outputs, raw_boxes, grids = [], [], []
+        for level, (features, stride) in enumerate(zip(xin, self.strides, strict=True)):
+            features = self.stems[level](features)
+            of_boxes = self.reg_convs[level](features)
+            parts = (
+                self.reg_preds[level](of_boxes),
+                self.obj_preds[level](of_boxes),
+                self.cls_preds[level](self.cls_convs[level](features)),
+            )
+            raw = torch.cat(parts, dim=1).flatten(2).mT  # (B, H W, 5 + classes)
+            grids.append(Grid(features.shape[2], features.shape[3], stride))
+            raw_boxes.append(raw[..., :4])
+            outputs.append(_decode(raw, grids[-1]))
+        return self.get_losses(torch.cat(outputs, dim=1), labels, torch.cat(raw_boxes, dim=1), grids)
+
+    def get_losses(self, outputs: Tensor, labels: Tensor, raw_boxes: Tensor, grids: Sequence[Grid]) -> tuple[Any, ...]:
         """YOLOX's (total, IoU, objectness, class, L1 loss, matched anchors an object), with three differences.
 
         - Outputs (B, anchors, 5 + classes) that are not finite give losses of NaN. YOLOX's matching of anchors and
@@ -36,19 +59,21 @@ class DroneHead(YOLOXHead):
         - Of several processes each divides by the mean number of matched anchors over all of them, not by its own, so
           that the mean of their gradients is the gradient of the whole batch.
         - Whatever the type of the outputs, it computes in float32.
+
+        Args:
+            outputs: (B, A, 5 + classes), boxes decoded to pixels, the rest logits.
+            labels: (B, n, 5), rows without an object are zero.
+            raw_boxes: (B, A, 4), the boxes before they are decoded.
+            grids: the levels, A anchors in all.
         """
-        grids = [
-            Grid(grid.shape[2], grid.shape[3], stride) for grid, stride in zip(self.grids, self.strides, strict=True)
-        ]
-        assignment = assign(outputs, labels, grids)
+        assignment = assign(outputs, labels, grids, static_shapes=self.static_shapes)
         if assignment is None:
             _mean_over_processes(outputs.new_zeros(()))  # the others wait for it
             lost = (outputs * 0).sum()  # not a constant: every process must have a gradient to share
             return lost, lost, lost, lost, lost, 0.0
         with torch.autocast(outputs.device.type, enabled=False):
             outputs, labels = outputs.float(), labels.float()
-            raw_boxes = torch.cat(origin_preds, dim=1).float() if self.use_l1 else None
-            losses = self._sum_losses(outputs, labels, assignment, raw_boxes, grids)
+            losses = self._sum_losses(outputs, labels, assignment, raw_boxes.float() if self.use_l1 else None, grids)
             matched = assignment.is_matched.sum()
             objects = (labels.sum(dim=2) > 0).sum()
             iou, objectness, classes, l1 = losses / _mean_over_processes(matched)
@@ -56,7 +81,7 @@ class DroneHead(YOLOXHead):
         return total, iou, objectness, classes, l1, matched.clamp(min=1) / objects.clamp(min=1)
 
     def _sum_losses(
-        self, outputs: Tensor, labels: Tensor, assignment: Assignment, raw_boxes: Tensor | None, grids: list[Grid]
+        self, outputs: Tensor, labels: Tensor, assignment: Assignment, raw_boxes: Tensor | None, grids: Sequence[Grid]
     ) -> Tensor:
         """(4,): the IoU loss with its weight, objectness, class and L1 loss, each summed over the batch.
 
@@ -93,6 +118,14 @@ class DroneHead(YOLOXHead):
             wanted = torch.cat((boxes[..., :2] / strides - shifts, (boxes[..., 2:] / strides + 1e-8).log()), dim=2)
             loss_l1 = total(self.l1_loss(take_anchors(raw_boxes, indices), wanted))
         return torch.stack((IOU_LOSS_WEIGHT * loss_iou, loss_objectness, loss_class, loss_l1))
+
+
+def _decode(raw: Tensor, grid: Grid) -> Tensor:
+    """(B, H W, 5 + classes) of one level -> the same with boxes as centre x, centre y, width, height in pixels."""
+    y, x = torch.meshgrid(*(torch.arange(n, device=raw.device) for n in grid[:2]), indexing="ij")
+    cells = torch.stack((x, y), dim=2).view(-1, 2).to(raw.dtype)
+    centres = (raw[..., :2] + cells) * grid.stride
+    return torch.cat((centres, raw[..., 2:4].exp() * grid.stride, raw[..., 4:]), dim=2)
 
 
 def _mean_over_processes(count: Tensor) -> Tensor:

@@ -1,0 +1,171 @@
+"""A whole training step on fixed buffers, which CUDA can record once and repeat as one graph.
+
+A step of a small network is thousands of short kernels, and starting them from Python takes longer than computing
+them. CUDA records the kernels of one step and replays them without Python
+(https://pytorch.org/docs/stable/notes/cuda.html#cuda-graphs). That needs fixed shapes, and nothing may wait for the
+device: what the trainer decides by looking at a loss is decided on the device here.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from yolox.models import YOLOX
+
+from yolox_gssam.engine.averaging import AveragedWeights
+
+WARM_UP_STEPS = 3
+"""Steps before the recording, in which libraries choose their kernels. Nothing of them is kept."""
+OBJECTS_STEP = 8
+"""Targets are padded to a multiple of so many objects an image, so that few shapes occur."""
+
+
+class StaticStep:
+    """One optimizer step for batches of one shape; see `run`.
+
+    Args:
+        model: in training mode, on its device; its head matches all anchors (`static_shapes`).
+        optimizer: fused SGD.
+        average: the averaged weights, updated after each step; None for none.
+        limit: longest gradient, longer ones are scaled down; infinity for none.
+        names: which of the model's outputs are summed up, "grad_norm" among them if wanted.
+        precision: makes the context of the forward pass.
+    """
+
+    def __init__(
+        self,
+        model: YOLOX,
+        optimizer: torch.optim.Optimizer,
+        average: AveragedWeights | None,
+        limit: float,
+        names: Sequence[str],
+        precision: Callable[[], AbstractContextManager[Any]],
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.average = average
+        self.limit = limit
+        self.names = tuple(names)
+        self.precision = precision
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self._statistics = [b for b in model.buffers() if b.is_floating_point() and b.numel()]
+        for parameter in self.parameters:
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+        self._rate = torch.zeros((), device=self.device)
+        self._share = torch.zeros((), device=self.device)
+        # Sums of `names` over the steps that were taken, how many were skipped, how many of the last ones in a row.
+        self._totals = torch.zeros(len(self.names) + 2, device=self.device, dtype=torch.float64)
+        self._recorded: dict[tuple[Any, ...], tuple[Any, Tensor, Tensor]] = {}
+        self._pool: Any = None
+
+    def run(self, images: Tensor, targets: Tensor, rate: float) -> None:
+        """Takes one step, without waiting for it.
+
+        A step whose loss or gradient is not finite changes nothing but the count of skipped steps.
+
+        Args:
+            images: (B, 3, H, W) float32, channels last.
+            targets: (B, n, 5) as `TrainingSet` gives them.
+            rate: the learning rate.
+        """
+        targets = pad_targets(targets)
+        self._rate.fill_(rate)
+        if self.average is not None:
+            self.average.updates += 1
+            self._share.fill_(self.average.decay(self.average.updates))
+        if self.device.type != "cuda":
+            self._step(images, targets)
+            return
+        key = (tuple(images.shape), tuple(targets.shape), self.model.head.use_l1)
+        if key not in self._recorded:
+            self._recorded[key] = self._record(images, targets)
+        graph, own_images, own_targets = self._recorded[key]
+        own_images.copy_(images)
+        own_targets.copy_(targets)
+        graph.replay()
+
+    def collect(self) -> tuple[dict[str, float], int, int]:
+        """Sums of the outputs over the steps taken since the last call, how many steps were skipped since then, and how
+        many of the very last ones in a row."""
+        values = self._totals.tolist()
+        self._totals[:-1] = 0
+        return dict(zip(self.names, values, strict=False)), round(values[-2]), round(values[-1])
+
+    def _step(self, images: Tensor, targets: Tensor) -> None:
+        """Forward, backward and update, all on the device."""
+        statistics = _joined(self._statistics)
+        with self.precision():
+            outputs = self.model(images, targets)
+        self.optimizer.zero_grad(set_to_none=True)
+        outputs["total_loss"].backward()
+        outputs["grad_norm"] = nn.utils.clip_grad_norm_(self.parameters, self.limit)
+        values = torch.stack([torch.as_tensor(outputs[n], device=self.device).detach().double() for n in self.names])
+        finite = outputs["total_loss"].detach().isfinite() & outputs["grad_norm"].isfinite()
+        self._update(finite, statistics)
+        taken = torch.where(finite, values, 0.0)
+        skipped = (~finite).double()
+        self._totals[:-2] += taken
+        self._totals[-2] += skipped
+        self._totals[-1] = (self._totals[-1] + 1) * skipped
+
+    def _update(self, finite: Tensor, statistics: Tensor) -> None:
+        """Changes weights and averages where the step is finite; else puts BatchNorm's statistics back."""
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        optimizer: Any = self.optimizer
+        optimizer.found_inf = (~finite).float()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate
+        self.optimizer.step()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        del optimizer.found_inf
+        kept = torch.where(finite, _joined(self._statistics), statistics)
+        pieces = kept.split([tensor.numel() for tensor in self._statistics])
+        views = [piece.view_as(tensor) for piece, tensor in zip(pieces, self._statistics, strict=True)]
+        torch._foreach_copy_(self._statistics, views)
+        if self.average is not None:
+            self.average.take(torch.where(finite, self._share, 1.0))
+
+    def _record(self, images: Tensor, targets: Tensor) -> tuple[Any, Tensor, Tensor]:
+        """The graph of one step and its input buffers. Weights, momentum and averages stay as they are."""
+        own_images, own_targets = images.clone(), targets.clone()
+        state = self._state()
+        before = [tensor.clone() for tensor in state]
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                self._step(own_images, own_targets)
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        # thread_local: another thread may prepare the next batch on the device meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            self._step(own_images, own_targets)
+        self._pool = graph.pool()
+        with torch.no_grad():
+            torch._foreach_copy_(state, before)
+        return graph, own_images, own_targets
+
+    def _state(self) -> list[Tensor]:
+        """Every tensor that a step changes."""
+        tensors = [*self.parameters, *self.model.buffers(), self._totals]
+        tensors += [self.optimizer.state[parameter]["momentum_buffer"] for parameter in self.parameters]
+        if self.average is not None:
+            tensors += self.average.ema.state_dict().values()
+        return [tensor.detach() for tensor in tensors]
+
+
+def pad_targets(targets: Tensor) -> Tensor:
+    """(B, n, 5) -> (B, m, 5), rows of zeros added up to the next multiple of `OBJECTS_STEP`."""
+    missing = -targets.shape[1] % OBJECTS_STEP
+    return nn.functional.pad(targets, (0, 0, 0, missing)) if missing else targets
+
+
+def _joined(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
