@@ -15,6 +15,7 @@ from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.samples import LabelledSet, group_by_name
 from yolox_gssam.data.formats.svanstrom import (
+    SENSORS,
     SVANSTROM_CLASSES,
     Sampling,
     find_clips,
@@ -88,11 +89,18 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="share of the images in each part",
     )
+    group.add_argument(
+        "--folds",
+        type=count,
+        metavar="K",
+        help="split into K folds for cross-validation instead: every group is in the test part of one of them",
+    )
 
 
 def _add_svanstrom(commands: Any) -> None:
     parser = _add_command(commands, "svanstrom", _svanstrom, "frames of the public drone clips by F. Svanström")
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with Data/Video_V/V_*.mp4 and the .mat files")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder with Data/Video_V/, Data/Video_IR/ or both")
+    parser.add_argument("--sensor", choices=tuple(SENSORS), default="visible", help="whose clips are taken")
     parser.add_argument("--stride", type=count, required=True, metavar="N", help="take every N-th frame")
     parser.add_argument("--offset", type=_natural, default=0, metavar="N", help="first frame taken, from 0")
     parser.add_argument(
@@ -108,14 +116,14 @@ def _add_svanstrom(commands: Any) -> None:
 def _svanstrom(args: argparse.Namespace) -> None:
     classes = known_classes(args.classes)
     sampling = Sampling(args.stride, args.offset, args.jpeg_quality)
-    clips = find_clips(args.root)
+    clips = find_clips(args.root, args.sensor)
     with progress_bar(clips, description="labels", unit="clips") as bar:
         labels = {clip: read_labels(label_path(clip)) for clip in bar}
     if not args.keep_negatives:
         labels = {clip: truth for clip, truth in labels.items() if truth.shows(classes)}
     total = sum(len(sampling.frames(truth.frames)) for truth in labels.values())
     records = svanstrom_records(labels, sampling, classes)
-    _build(args, classes, records, "Svanström drone clips, visible light", total)
+    _build(args, classes, records, f"Svanström drone clips, {args.sensor}", total)
 
 
 def _add_synthetic(commands: Any) -> None:
@@ -374,6 +382,7 @@ def _build(
         command=_command(),
         seed=args.seed,
         shares=args.shares,
+        folds=args.folds,
         total=total,
     )
     for part, counts in summary["parts"].items():

@@ -10,9 +10,11 @@ import pytest
 from pycocotools.coco import COCO
 
 from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.check import check_dataset
 from yolox_gssam.data.coco import load_split
 from yolox_gssam.data.images import encode_jpeg
 from yolox_gssam.errors import UserError
+from yolox_gssam.experiment import DroneExp
 
 CLASSES = ("bird", "drone")
 ABOUT: dict[str, Any] = {"source": "a test", "command": "none", "seed": 0}
@@ -69,6 +71,45 @@ def test_layout_and_contents(tmp_path: Path) -> None:
     assert sorted(names) == [f"{number:03d}.jpg" for number in range(40)]
     assert [summary["parts"][part]["images"] for part in ("train", "val", "test")] == [32, 4, 4]
     assert sum(part["objects"]["drone"] for part in summary["parts"].values()) == sum(n % 3 for n in range(1, 40, 2))
+
+
+def test_folds_beside_the_sets_own_parts(tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    summary = build_dataset(out, CLASSES, records(), folds=3, **ABOUT)
+    assert read(out / "dataset.json") == summary
+    tested: list[str] = []
+    for fold, groups in enumerate(summary["folds"]):
+        for part in ("train", "val", "test"):
+            split = load_split(out / "annotations" / f"fold{fold}" / f"{part}.json", out / "images")
+            assert sorted({image.group for image in split.images if image.group}) == groups[part]
+            if fold == 0:
+                plain = load_split(out / "annotations" / f"{part}.json", out / "images")
+                assert [i.image_id for i in plain.images] == [i.image_id for i in split.images]
+        tested += groups["test"]
+    assert sorted(tested) == sorted({f"clip {number // 4}" for number in range(40)})
+    assert not check_dataset(out)
+    exp = DroneExp()
+    exp.merge(["data_dir", str(out), "fold", "2"])
+    assert {image.group for image in exp.load_split("test").images} == set(summary["folds"][2]["test"])
+    exp.merge(["fold", "3"])
+    with pytest.raises(UserError, match="no fold 3; it has folds 0 to 2"):
+        exp.load_split("test")
+
+
+def test_a_fold_whose_clips_are_in_two_parts_is_a_fault(tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    build_dataset(out, CLASSES, records(), folds=3, **ABOUT)
+    folder = out / "annotations" / "fold1"
+    (folder / "val.json").write_bytes((folder / "test.json").read_bytes())
+    faults = [str(fault) for fault in check_dataset(out)]
+    assert any("fold1/test.json" in fault and "is also in val.json" in fault for fault in faults)
+
+
+def test_folds_of_a_set_that_keeps_its_parts(tmp_path: Path) -> None:
+    kept = (record(number, part="train" if number % 2 else "val") for number in range(8))
+    with pytest.raises(UserError, match="--folds and --keep-split exclude each other"):
+        build_dataset(tmp_path / "mine", CLASSES, kept, folds=2, **ABOUT)
+    assert not (tmp_path / "mine").exists()
 
 
 def test_same_seed_same_set_and_hash_as_the_shell_computes_it(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from yolox_gssam.data.split import PARTS, Group, split_groups
+from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
 from yolox_gssam.errors import UserError
 
 SHARES = (0.8, 0.1, 0.1)
@@ -88,3 +88,50 @@ def test_shares_that_are_none(shares: tuple[float, ...]) -> None:
 def test_too_few_groups(count: int) -> None:
     with pytest.raises(UserError, match="cannot fill 3 parts"):
         split_groups({f"clip_{number}": Group(5) for number in range(count)}, SHARES, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("folds", [2, 5])
+def test_every_group_is_in_the_test_part_of_one_fold(seed: int, folds: int) -> None:
+    groups = random_groups(seed, 60, 4, 1 + seed)
+    of_folds = split_folds(groups, folds, seed)
+    assert len(of_folds) == folds
+    assert all(set(parts) == set(groups) for parts in of_folds)
+    for name in groups:
+        assert [parts[name] for parts in of_folds].count("test") == 1
+    largest, total = max(g.images for g in groups.values()), sum(g.images for g in groups.values())
+    for parts in of_folds:
+        train, val, test = images_of_parts(groups, parts)
+        assert abs(test - total / folds) <= 2 * largest
+        assert abs(val - total / folds / 2) <= 2 * largest
+        assert train == total - val - test
+
+
+def test_folds_have_each_class_of_each_stratum_alike() -> None:
+    groups = {
+        f"{sensor}_{name}_{number}": Group(13, Counter({label: 13}), sensor)
+        for sensor in ("IR", "V")
+        for label, (name, count) in enumerate({"airplane": 47, "bird": 41, "drone": 92, "helicopter": 49}.items())
+        for number in range(count)
+    }
+    of_folds = split_folds(groups, 5, 0)
+    for sensor, name, count in (("IR", "bird", 41), ("V", "drone", 92), ("V", "helicopter", 49)):
+        own = [group for group in groups if group.startswith(f"{sensor}_{name}_")]
+        for parts in of_folds:
+            tested = sum(parts[group] == "test" for group in own)
+            validated = sum(parts[group] == "val" for group in own)
+            assert abs(tested - count / 5) <= 2
+            assert abs(validated - count / 10) <= 2
+
+
+def test_folds_depend_on_the_seed_only() -> None:
+    groups = random_groups(0, 50, 3, 10)
+    shuffled = dict(sorted(groups.items(), key=lambda item: item[0][::-1]))
+    assert split_folds(groups, 5, 1) == split_folds(shuffled, 5, 1)
+    assert split_folds(groups, 5, 1) != split_folds(groups, 5, 2)
+
+
+@pytest.mark.parametrize(("count", "folds", "message"), [(20, 1, "at least 2"), (9, 5, "10 are needed")])
+def test_too_few_groups_or_folds(count: int, folds: int, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        split_folds(random_groups(0, count, 2, 3), folds, 0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from yolox_gssam.data.faults import printable, shorten
 from yolox_gssam.data.images import image_size
 from yolox_gssam.data.paths import name_fault
-from yolox_gssam.data.split import PARTS, Group, split_groups
+from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import umask, write_json
 from yolox_gssam.progress import progress_bar
@@ -38,6 +38,7 @@ class Record:
         boxes_xywh: (n, 4), COCO pixels: the image's left upper corner is (0, 0).
         labels: (n,) index into the classes.
         group: images of one group (a clip) stay in one part.
+        stratum: groups of one stratum (a sensor) are spread over all parts by themselves.
         part: "train", "val" or "test" to keep a split that is there already; in all records or in none.
         crowd: (n,) true for a region of many objects: ignored, neither trained on nor counted. None: no crowds.
     """
@@ -51,6 +52,7 @@ class Record:
     image: bytes
     part: str | None = None
     crowd: NDArray[np.bool_] | Sequence[bool] | None = None
+    stratum: str = ""
 
 
 def build_dataset(
@@ -62,6 +64,7 @@ def build_dataset(
     command: str,
     seed: int,
     shares: Sequence[float] = (0.8, 0.1, 0.1),
+    folds: int | None = None,
     total: int | None = None,
 ) -> dict[str, Any]:
     """Writes images/, annotations/{train,val,test}.json and dataset.json into `out`; returns what dataset.json holds.
@@ -71,6 +74,8 @@ def build_dataset(
     or a full disk leaves nothing. A part without images (share 0) gets no file.
 
     Args:
+        folds: for cross-validation: writes `annotations/fold<k>/` with the parts of each fold, see `split_folds`; those
+            of fold 0 are the set's own. Instead of `shares`.
         total: number of records for the progress bar, if known.
 
     Raises:
@@ -85,13 +90,16 @@ def build_dataset(
         with progress_bar(records, description="images", unit="images", total=total) as bar:
             for record in bar:
                 collection.add(record)
+        parts_of_folds = collection.split_folds(folds, seed) if folds is not None else []
         collection.write_annotations(shares, seed, source)
+        for number, parts in enumerate(parts_of_folds):
+            collection.write_parts(f"annotations/fold{number}", parts, f"{source}, fold {number}")
         summary = {
             "source": source,
             "command": command,
             "seed": seed,
             "classes": list(classes),
-            "shares": list(shares),
+            **({"shares": list(shares)} if folds is None else {"folds": collection.describe_folds(parts_of_folds)}),
             **collection.counts(),
             "hash": content_hash(collection.digests),
             "hash_rule": HASH_RULE,
@@ -139,6 +147,7 @@ class _Collection:
     entries: list[dict[str, Any]] = field(default_factory=list)
     objects: list[list[dict[str, Any]]] = field(default_factory=list)
     parts: list[str | None] = field(default_factory=list)
+    strata: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     adjusted: Counter[str] = field(default_factory=Counter)
 
@@ -172,6 +181,7 @@ class _Collection:
                 "group": record.group,
             }
         )
+        self.strata[record.group] = record.stratum
 
     def _annotations(self, record: Record) -> list[dict[str, Any]]:
         """The record's boxes as COCO annotations without ids."""
@@ -211,9 +221,32 @@ class _Collection:
             self._split(shares, seed)
         elif not {"train", "val"} <= set(self.parts):
             raise UserError("the parts to keep must be train and val at least; leave out --keep-split to split anew")
+        self.write_parts("annotations", self.parts, source)
+
+    def split_folds(self, folds: int, seed: int) -> list[list[str | None]]:
+        """The part of each image in each fold; the set's own parts become those of the first."""
+        if any(part is not None for part in self.parts):
+            raise UserError("--folds and --keep-split exclude each other: folds split anew")
+        of_folds = split_folds(self._groups(), folds, seed)
+        parts: list[list[str | None]] = [[part_of[entry["group"]] for entry in self.entries] for part_of in of_folds]
+        self.parts = parts[0]
+        return parts
+
+    def describe_folds(self, parts_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
+        """For each fold the groups of each part."""
+        return [
+            {
+                part: sorted({e["group"] for e, own in zip(self.entries, parts, strict=True) if own == part})
+                for part in PARTS
+            }
+            for parts in parts_of_folds
+        ]
+
+    def write_parts(self, folder: str, parts: Sequence[str | None], source: str) -> None:
+        """Writes `<folder>/<part>.json` for each part that has images."""
         categories = [{"id": number, "name": name} for number, name in enumerate(self.classes, 1)]
         for part in PARTS:
-            images = [entry for entry, own in zip(self.entries, self.parts, strict=True) if own == part]
+            images = [entry for entry, own in zip(self.entries, parts, strict=True) if own == part]
             if not images:
                 continue
             annotations = [
@@ -223,7 +256,7 @@ class _Collection:
             ]
             for number, annotation in enumerate(annotations, 1):
                 annotation["id"] = number
-            name = f"annotations/{part}.json"
+            name = f"{folder}/{part}.json"
             document = {
                 "info": {"description": f"{source}, part {part}"},
                 "licenses": [],
@@ -236,11 +269,16 @@ class _Collection:
 
     def _split(self, shares: Sequence[float], seed: int) -> None:
         """Gives each image the part of its group."""
+        part_of = split_groups(self._groups(), shares, seed)
+        self.parts = [part_of[entry["group"]] for entry in self.entries]
+
+    def _groups(self) -> dict[str, Group]:
         groups: dict[str, Group] = defaultdict(Group)
         for entry, objects in zip(self.entries, self.objects, strict=True):
-            groups[entry["group"]].add(annotation["category_id"] for annotation in objects)
-        part_of = split_groups(groups, shares, seed)
-        self.parts = [part_of[entry["group"]] for entry in self.entries]
+            group = groups[entry["group"]]
+            group.stratum = self.strata[entry["group"]]
+            group.add(annotation["category_id"] for annotation in objects)
+        return groups
 
     def counts(self) -> dict[str, Any]:
         """Images, groups and objects of each part and class."""

@@ -78,6 +78,7 @@ def _find_faults(root: Path, faults: list[Fault], report: Report) -> None:
             seen.add(part, split, image, digest)
             if digest:
                 digests[f"images/{image.file_name}"] = digest
+    _check_folds(root, {image.file_name for _, _, image in everything}, report)
     classes = {split.classes for split in splits.values()}
     if len(classes) > 1:
         report(Fault(root / "annotations", "", f"the parts differ in their classes: {shorten(sorted(classes))}"))
@@ -110,6 +111,32 @@ def read_splits(root: Path, report: Report) -> dict[str, CocoSplit]:
         elif part != "test":
             report(Fault(path, "", "no such file"))
     return splits
+
+
+def fold_files(root: Path) -> list[Path]:
+    """The annotation files of all folds of a data set, where it has any."""
+    return [path for part in PARTS for path in sorted(root.glob(f"annotations/fold*/{part}.json"))]
+
+
+def _check_folds(root: Path, known: set[str], report: Report) -> None:
+    """Reports, for each fold, groups in two of its parts and images that the set's own parts do not have."""
+    for folder in sorted({path.parent for path in fold_files(root)}):
+        seen = _Seen(report)
+        for part in PARTS:
+            path = folder / f"{part}.json"
+            if not path.exists():
+                report(Fault(path, "", "no such file"))
+                continue
+            try:
+                split = parse_coco(read_json(path), path, root / "images", report)
+            except UserError as error:
+                report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
+                continue
+            for image in split.images:
+                seen.add(part, split, image, None)
+                if image.file_name not in known:
+                    message = f"{shorten(image.file_name)} is in none of the set's own parts"
+                    report(Fault(path, f"image {image.image_id}", message))
 
 
 def _sides(image: CocoImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
@@ -164,8 +191,9 @@ def _changes(root: Path, digests: dict[str, str], splits: list[CocoSplit]) -> li
         stated = read_json(path)
     except UserError as error:
         return [Fault(path, "", str(error).removeprefix(f"{printable(path)}: "))]
-    for split in splits:
-        digests[f"annotations/{split.path.name}"] = hashlib.sha256(split.path.read_bytes()).hexdigest()
+    for annotations in [split.path for split in splits] + fold_files(root):
+        name = annotations.relative_to(root).as_posix()
+        digests[name] = hashlib.sha256(annotations.read_bytes()).hexdigest()
     if not isinstance(stated, dict) or stated.get("hash") != content_hash(digests):
         message = "images or annotations have changed since: the hash differs; make the set anew or remove this file"
         return [Fault(path, "", message)]

@@ -13,10 +13,15 @@ PARTS = ("train", "val", "test")
 
 @dataclass
 class Group:
-    """What the split must know of a group: how many images, and how many objects of each label."""
+    """What the split must know of a group: how many images, and how many objects of each label.
+
+    Attributes:
+        stratum: groups of one stratum, as of one camera, are spread over all parts by themselves.
+    """
 
     images: int = 0
     labels: Counter[int] = field(default_factory=Counter)
+    stratum: str = ""
 
     def add(self, labels: Iterable[int]) -> None:
         """Counts one more image."""
@@ -41,26 +46,60 @@ def split_groups(groups: Mapping[str, Group], shares: Sequence[float], seed: int
     wanted = [index for index, share in enumerate(shares) if share > 0]
     if len(groups) < len(wanted):
         raise UserError(f"{len(groups)} group(s) cannot fill {len(wanted)} parts; make more groups or set a share to 0")
+    parts = _deal(groups, shares, seed)
+    _fill_empty_parts(parts, wanted, groups)
+    return {name: PARTS[index] for name, index in parts.items()}
+
+
+def split_folds(groups: Mapping[str, Group], folds: int, seed: int) -> list[dict[str, str]]:
+    """The part of each group in each of so many folds: every group is in the test part of one of them.
+
+    The groups are dealt as in `split_groups`, into as many equal sets as there are folds, each the test part once; of
+    the rest half as many images again validate, dealt likewise, and the others train.
+
+    Raises:
+        UserError: fewer than two folds, or too few groups.
+    """
+    if folds < 2:
+        raise UserError(f"--folds must be at least 2, not {folds}")
+    if len(groups) < 2 * folds:
+        raise UserError(
+            f"{len(groups)} group(s) are too few for {folds} folds; {2 * folds} are needed, or fewer --folds"
+        )
+    fold_of = _deal(groups, [1.0] * folds, seed)
+    test_share = 1 / folds
+    validation_share = test_share / 2 / (1 - test_share)
+    result = []
+    for fold in range(folds):
+        rest = {name: group for name, group in groups.items() if fold_of[name] != fold}
+        validates = _deal(rest, [1 - validation_share, validation_share], seed)
+        _fill_empty_parts(validates, [0, 1], rest)
+        parts = {name: PARTS[index] for name, index in validates.items()}
+        result.append({name: parts.get(name, "test") for name in groups})
+    return result
+
+
+def _deal(groups: Mapping[str, Group], shares: Sequence[float], seed: int) -> dict[str, int]:
+    """The number of each group's part: each group in turn goes to the part that lags furthest behind its share."""
     parts: dict[str, int] = {}
-    images = [0] * len(PARTS)
-    seen = 0
+    images, total_share, seen = [0] * len(shares), sum(shares), 0
+    wanted = [index for index, share in enumerate(shares) if share > 0]
     for name in _in_a_row(groups, seed):
         seen += groups[name].images
         lags = [share / total_share * seen - count for share, count in zip(shares, images, strict=True)]
         parts[name] = max(wanted, key=lags.__getitem__)
         images[parts[name]] += groups[name].images
-    _fill_empty_parts(parts, wanted, groups)
-    return {name: PARTS[index] for name, index in parts.items()}
+    return parts
 
 
 def _in_a_row(groups: Mapping[str, Group], seed: int) -> list[str]:
-    """Names of the groups, class after class, at random within a class."""
+    """Names of the groups, stratum after stratum, class after class, at random within a class."""
     objects: Counter[int] = sum((group.labels for group in groups.values()), Counter())
 
-    def place(name: str) -> tuple[int, int, str]:
+    def place(name: str) -> tuple[str, int, int, str]:
         labels = groups[name].labels
         rarest = min(labels, key=lambda label: (objects[label], label), default=-1)
-        return objects[rarest], rarest, hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+        return groups[name].stratum, objects[rarest], rarest, hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
     return sorted(groups, key=place)
 

@@ -58,6 +58,9 @@ class DroneExp(Exp):
         self.train_ann = "train.json"
         self.val_ann = "val.json"
         self.test_ann = "test.json"
+        # Of a data set made with --folds: the number of the fold to train and test on, from 0. None: the set's own
+        # parts, which are those of fold 0.
+        self.fold: int | None = None
         # None: the data set's own classes and how many they are.
         self.num_classes = None
         # Processes that load images; 0 loads them in the training process.
@@ -167,7 +170,7 @@ class DroneExp(Exp):
                 raise UserError(
                     f"{name} must be (height, width), two multiples of {STRIDE} such as (416, 416), not {size!r}"
                 )
-        for name, lowest in (("seed", 0), ("num_classes", 1)):
+        for name, lowest in (("seed", 0), ("num_classes", 1), ("fold", 0)):
             value = self.fields()[name]
             if value is not None and not (type(value) is int and value >= lowest):
                 raise UserError(f"{name} must be None or a whole number of at least {lowest}, not {value!r}")
@@ -190,7 +193,14 @@ class DroneExp(Exp):
         root = Path(self.data_dir)
         if not root.is_dir():
             raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py or set data_dir")
-        return load_split(root / "annotations" / getattr(self, f"{part}_ann"), root / "images")
+        annotations = root / "annotations"
+        if self.fold is not None:
+            annotations = annotations / f"fold{self.fold}"
+            if not annotations.is_dir():
+                found = len(list(root.glob("annotations/fold*")))
+                has = f"has folds 0 to {found - 1}" if found else "has no folds; make it anew with --folds 5"
+                raise UserError(f"{root}: no fold {self.fold}; it {has}, or leave out fold")
+        return load_split(annotations / getattr(self, f"{part}_ann"), root / "images")
 
     def get_model(self) -> nn.Module:
         """The network, built once, in training mode."""

@@ -21,7 +21,7 @@ from yolox_gssam.inference.backends.auto import fastest_backend
 # What a checkpoint's weights were made for and from; these fields come from it, not from the exp file.
 MODEL_FIELDS = ("depth", "width", "act", "depthwise", "attention", "attention_position", "attention_options")
 INPUT_FIELDS = ("num_classes", "input_size", "test_size")
-DATA_FIELDS = ("data_dir", "train_ann", "val_ann", "test_ann")
+DATA_FIELDS = ("data_dir", "train_ann", "val_ann", "test_ann", "fold")
 
 
 def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:

@@ -48,16 +48,18 @@ def labels_of(frames: int) -> ClipLabels:
 
 
 @needs_clips
-def test_boxes_of_every_clip_equal_the_published_ones() -> None:
-    truth = json.loads((ROOT / "labels.json").read_text())
-    clips = find_clips(ROOT)
+@pytest.mark.parametrize(("sensor", "published"), [("visible", "labels.json"), ("infrared", "labels_infrared.json")])
+def test_boxes_of_every_clip_equal_the_published_ones(sensor: str, published: str) -> None:
+    truth = json.loads((ROOT / published).read_text())
+    clips = find_clips(ROOT, sensor)
     assert sorted(clip.stem for clip in clips) == sorted(truth)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, context) as pool:  # the parser takes a tenth of a second a clip
         labels_of_clips = list(pool.map(read_labels, map(label_path, clips)))
     for clip, labels in zip(clips, labels_of_clips, strict=True):
         expected = truth[clip.stem]
-        boxes = np.array(expected["boxes"], float).reshape(-1, 5)
+        # The infrared clips' boxes name their class as well.
+        boxes = np.array([box[:5] for box in expected["boxes"]], float).reshape(-1, 5)
         assert labels.frames == expected["frames"], clip.stem
         np.testing.assert_array_equal(labels.frame, boxes[:, 0], clip.stem)
         np.testing.assert_allclose(labels.boxes_xywh, boxes[:, 1:] - [1, 1, 0, 0], atol=6e-4, err_msg=clip.stem)
@@ -121,6 +123,16 @@ def test_find_clips(tmp_path: Path, below: str) -> None:
     label_path(tmp_path / below / "V_BIRD_001.mp4").unlink()
     with pytest.raises(UserError, match=r"V_BIRD_001_LABELS\.mat: no such label file"):
         find_clips(tmp_path)
+
+
+@pytest.mark.parametrize("below", ["", "Video_IR", "Data/Video_IR"])
+def test_clips_of_the_infrared_camera(tmp_path: Path, below: str) -> None:
+    make_clip(tmp_path / below, "IR_DRONE_001", 1)
+    assert [clip.name for clip in find_clips(tmp_path, "infrared")] == ["IR_DRONE_001.mp4"]
+    with pytest.raises(UserError, match=r"no clips Data/Video_V/V_\*\.mp4"):
+        find_clips(tmp_path, "both")
+    make_clip(tmp_path / below.replace("_IR", "_V"), "V_BIRD_001", 1)
+    assert [clip.name for clip in find_clips(tmp_path, "both")] == ["V_BIRD_001.mp4", "IR_DRONE_001.mp4"]
 
 
 def test_no_clips(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""The public drone clips of F. Svanström: videos of visible light with MATLAB labels, every N-th frame an image.
+"""The public drone clips of F. Svanström: videos with MATLAB labels, every N-th frame an image.
 
 Data: F. Svanström, F. Alonso-Fernandez, C. Englund, "A Dataset for Multi-Sensor Drone Detection", Data in Brief, 2021
-(CC0 1.0), `Data/Video_V/V_<CLASS>_<number>.mp4` with `..._LABELS.mat` beside each.
+(CC0 1.0), `Data/Video_V/V_<CLASS>_<number>.mp4` in visible light and `Data/Video_IR/IR_...` in infrared, with
+`..._LABELS.mat` beside each.
 """
 
 import os
@@ -23,6 +24,12 @@ from yolox_gssam.errors import UserError
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
 """In the order of the label files."""
+SENSORS: dict[str, tuple[str, ...]] = {
+    "visible": ("Video_V",),
+    "infrared": ("Video_IR",),
+    "both": ("Video_V", "Video_IR"),
+}
+"""The folders of each choice of cameras."""
 MAX_LABEL_BYTES = 2**26
 """The real label files hold less than 100 KB."""
 MAX_SIDE = 2**13
@@ -73,16 +80,24 @@ class ClipLabels:
         return bool(np.isin(self.labels, [SVANSTROM_CLASSES.index(name) for name in classes]).any())
 
 
-def find_clips(root: Path) -> list[Path]:
-    """The clips below `root` (the data set's own root, or its Video_V folder), by name.
+def find_clips(root: Path, sensor: str = "visible") -> list[Path]:
+    """The clips of a sensor below `root` (the data set's own root, or the folder of the clips), by name.
 
     Raises:
         UserError: there are none, or a clip has no label file.
     """
-    folder = next((path for path in (root / "Data" / "Video_V", root / "Video_V", root) if path.is_dir()), None)
-    clips = sorted(folder.glob("*.mp4")) if folder else []
-    if not clips:
-        raise UserError(f"{printable(root)}: no clips Data/Video_V/V_*.mp4 in there; give the data set's root folder")
+    clips: list[Path] = []
+    for name in SENSORS[sensor]:
+        places = (root / "Data" / name, root / name, root)
+        folder = next((path for path in places if path.is_dir()), None)
+        prefix = name.removeprefix("Video_")
+        found = sorted(folder.glob(f"{prefix}_*.mp4")) if folder else []
+        if not found:
+            raise UserError(
+                f"{printable(root)}: no clips Data/{name}/{prefix}_*.mp4 in there; give the data set's root folder, or "
+                f"another --sensor"
+            )
+        clips += found
     for clip in clips:
         if not os.path.isfile(clip):  # OpenCV would wait for a pipe without end; links to files are welcome
             raise UserError(f"{printable(clip)}: not a file; remove it")
@@ -160,7 +175,8 @@ def svanstrom_records(
                 boxes_xywh=truth.boxes_xywh[here],
                 labels=[label_of[label] for label in truth.labels[here].tolist()],
                 group=clip.stem,
-                image=encode_jpeg(image, sampling.jpeg_quality),
+                image=encode_jpeg(_without_colour(image), sampling.jpeg_quality),
+                stratum=clip.stem.partition("_")[0],
             )
 
 
@@ -208,6 +224,12 @@ def _label_table(path: Path) -> NDArray[Any]:
 def _are_boxes(cell: NDArray[Any]) -> bool:
     """Whether all rows are finite and have a size."""
     return bool(np.isfinite(cell).all() and (np.abs(cell) < 2**31).all() and (cell[:, 2:] > 0).all())
+
+
+def _without_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3), or (H, W) where the three channels are equal, as infrared frames have them: a third of the file."""
+    is_grey = bool((image[..., :1] == image[..., 1:]).all())
+    return image[..., 0] if is_grey else image
 
 
 def _frames(clip: Path, count: int, sampling: Sampling) -> Iterator[tuple[int, NDArray[np.uint8]]]:
