@@ -1,5 +1,7 @@
 """The one error a user is meant to see."""
 
+from importlib.util import find_spec
+
 
 class UserError(ValueError):
     """Bad input: one line that says what, where, the rule and what to do.
@@ -15,3 +17,12 @@ def innermost_message(text: str) -> str | None:
     """
     _, mark, message = text.rpartition(f"{UserError.__module__}.{UserError.__name__}: ")
     return message.strip() if mark else None
+
+
+def require_yolox() -> None:
+    """Raises ImportError, with the way to get it, where yolox is not installed."""
+    if find_spec("yolox") is None:
+        raise ImportError(
+            "yolox_gssam needs yolox: install torch and torchvision, then run "
+            "`pip install --no-deps --no-build-isolation yolox==0.3.0` (g++ and ninja build it)"
+        )

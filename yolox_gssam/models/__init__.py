@@ -1,7 +1,11 @@
 """YOLOX with attention between the stages of its backbone."""
 
-from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
-from yolox_gssam.models.yolox import add_attention, attention_maps, build_stage_attention, build_yolox
+from yolox_gssam.errors import require_yolox
+
+require_yolox()
+
+from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels  # noqa: E402
+from yolox_gssam.models.yolox import add_attention, attention_maps, build_stage_attention, build_yolox  # noqa: E402
 
 __all__ = [
     "STAGES",
