@@ -188,6 +188,10 @@ def _unpack_source(path: Path, site: Path) -> None:
         if source is None:
             raise UserError(f"{path}: holds no folder {name}")
         shutil.copytree(source, site / name, dirs_exist_ok=True)
+        # By which others find out the version.
+        about = site / f"{path.name.removesuffix('.tar.gz')}.dist-info"
+        about.mkdir(exist_ok=True)
+        shutil.copyfile(source.parent / "PKG-INFO", about / "METADATA")
 
 
 def _pip(*arguments: str) -> None:

@@ -27,6 +27,7 @@ RECIPE = (
 )  # fmt: skip
 """Whole grey images from COCO's weights."""
 MOST_WORKERS = 4
+UNRECORDED_WORKERS = 8
 BACK_EVERY_SECONDS = 30.0
 
 
@@ -82,7 +83,9 @@ def run_cells(args: Namespace, checkpoint: str, pair: Sequence[str], rows: Seque
     size = args.size if is_cuda else "64,96"
     fields = ["data_dir", str(args.data), *NANO, "input_size", size, *RECIPE, "max_epoch", str(args.epochs),
               "eval_interval", str(args.epochs)]  # fmt: skip
-    flags = {"cache": "gpu", "cuda_graph": is_cuda, "bf16": args.bf16}
+    setup_log()
+    workers, records = _choose_workers(args, device)
+    flags = {"cache": "gpu", "cuda_graph": records, "bf16": args.bf16}
     study = Study({row: str(EXPS / f"{row}.py") for row in rows}, {}, fields, BATCH, checkpoint, flags, pair)
     folds = len(list((Path(args.data) / "annotations").glob("fold*")))
     cells = plan_cells(pair, folds, range(args.seeds))
@@ -96,8 +99,6 @@ def run_cells(args: Namespace, checkpoint: str, pair: Sequence[str], rows: Seque
             bring_back(args)
             last_back = time.monotonic()
 
-    setup_log()
-    workers = args.workers or _choose_workers(args, device)
     start = time.monotonic()
     pool = CellPool(study, folder, args.device, workers, pack)
     done = pool.run(cells, deadline)
@@ -136,14 +137,20 @@ def _back(args: Namespace) -> Path:
     return args.back.resolve() if args.back is not None else args.output_dir / "back"
 
 
-def _choose_workers(args: Namespace, device: torch.device) -> int:
-    """As many as a short trial found best; one on a CPU for each core is not tried, since one is enough there."""
+def _choose_workers(args: Namespace, device: torch.device) -> tuple[int, bool]:
+    """How many trainings at once a short trial found best, and whether their steps are recorded.
+
+    Where recording fails, as many as keep the processor's cores busy train without it. On a CPU one is enough.
+    """
     if device.type != "cuda":
-        return 1
-    name = "workers_trial"
+        return args.workers or 1, False
     found = results.Results(args.output_dir, time.monotonic() + 60)
     height, width = (int(side) for side in args.size.split(","))
     counts = tuple(range(1, MOST_WORKERS + 1))
-    found.measure(name, device, lambda: trial.images_per_second(device, (height, width), BATCH, counts, 1.5, args.bf16))
-    rates = json.loads((args.output_dir / f"{name}.json").read_bytes()).get("result", {"2": 0.0})
-    return int(max(rates, key=rates.get))
+    work = partial(trial.images_per_second, device, (height, width), BATCH, counts, 1.5, args.bf16)
+    found.measure("workers_trial", device, work)
+    rates = json.loads((args.output_dir / "workers_trial.json").read_bytes()).get("result")
+    if rates is None:
+        logger.warning("recording a step failed: training without it")
+        return args.workers or UNRECORDED_WORKERS, False
+    return args.workers or int(max(rates, key=rates.get)), True
