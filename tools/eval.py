@@ -154,7 +154,7 @@ def false_alarm_points(
     split: CocoSplit, detections: Mapping[int, Detections], class_names: tuple[str, ...], iou_threshold: float
 ) -> list[FalseAlarmPoint]:
     """Recall at one false alarm in 10 and in 100 images, class after class."""
-    of_classes = [recall_at_false_alarms(split, detections, name, iou_threshold=iou_threshold) for name in class_names]
+    of_classes = [recall_at_false_alarms(split, detections, name, rule=iou_threshold) for name in class_names]
     return [point for points in of_classes for point in points]
 
 
