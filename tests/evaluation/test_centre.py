@@ -227,8 +227,10 @@ def test_without_objects_or_detections(tmp_path: Path) -> None:
     split = make_split(tmp_path, [[(7, SMALL)], []])
     nothing = operating_point(split, {}, "drone", "centre")
     assert (nothing.score_threshold, nothing.precision, nothing.recall, nothing.f1) == (None, None, 0, 0)
-    no_planes = operating_point(split, {1: found((PLANE, 0.5, SMALL))}, "plane", "centre")
+    no_planes = operating_point(split, {1: found((PLANE, 0.5, SMALL))}, "plane", "centre", 0.5)
     assert (no_planes.precision, no_planes.recall, no_planes.f1, no_planes.false_boxes) == (0, None, None, 1)
+    all_false = operating_point(split, {1: found((DRONE, 0.5, FAR))}, "drone", "centre")
+    assert (all_false.score_threshold, all_false.precision, all_false.f1) == (None, None, 0)
     scores = score_by_centre(split, {}, ("drone", "plane"))
     assert scores.ap == 0
     assert scores.ap_by_class == {"bird": None, "drone": 0, "plane": None}

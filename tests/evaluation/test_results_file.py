@@ -82,5 +82,5 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: str | None, message: str
     path = tmp_path / "found.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(UserError, match=f"found.json: {message}"):
+    with pytest.raises(UserError, match=f"^{tmp_path}/found.json: {message}"):
         read_results(path, make_split(tmp_path, [[]]))

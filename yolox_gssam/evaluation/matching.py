@@ -21,8 +21,8 @@ Rule = float | Literal["centre"]
 CENTRE_PIXELS = 3.0
 """By centre, a detection may always be so far off, in pixels of the image."""
 CENTRE_RULE = (
-    f"by centre: found where the centres are at most {CENTRE_PIXELS:g} px or half the label's side, the square root of "
-    "its area, apart"
+    f"by centre: found where the centres are at most {CENTRE_PIXELS:g} px apart, or half the side of the label (the "
+    "square root of its area) if that is more"
 )
 """The rule of `centre_distances` in words."""
 

@@ -20,7 +20,7 @@ class OperatingPoint:
     Attributes:
         class_name: the class.
         iou_threshold: the least IoU of a detection and the true object it found; None by centre.
-        score_threshold: detections with a lower score are left out; None where there is no detection at all.
+        score_threshold: detections with a lower score are left out; None where no F1 is above 0.
         chosen: whether the threshold was given, or is the highest of those with the best F1 on these very images.
         images: images of the split, with and without objects.
         objects: true objects of the class, crowd regions left out.
@@ -67,8 +67,8 @@ def operating_point(
     if score_threshold is None:
         points = np.flatnonzero(last_of_score(scores))
         f1 = 2 * right[points] / np.maximum(right[points] + wrong[points] + objects, 1)
-        last = int(points[np.argmax(f1)]) if len(points) else -1
-        shown = float(scores[last]) if len(points) else None
+        last = int(points[np.argmax(f1)]) if f1.any() else -1
+        shown = float(scores[last]) if f1.any() else None
     else:
         # Scores are float32: at 0.7 the score 0.7 counts.
         last = int((scores >= float(np.float32(score_threshold))).sum()) - 1

@@ -23,9 +23,9 @@ def read_results(path: Path, split: CocoSplit) -> dict[int, Detections]:
     Raises:
         UserError: the file cannot be read, is no list of detections, or has an entry that does not fit the split.
     """
+    if not path.is_file():  # a pipe would be waited for without end
+        raise UserError(f"{printable(path)}: no such file of detections")
     try:
-        if not path.is_file():  # a pipe would be waited for without end
-            raise UserError(f"{printable(path)}: no such file of detections")
         entries = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"{printable(path)}: cannot be read: {error.strerror}") from error
