@@ -47,6 +47,11 @@ def found(*rows: tuple[int, float, Box]) -> Detections:
     return Detections(boxes, [score for _, score, _ in rows], [label for label, *_ in rows])
 
 
+def moved(box: Box, x: float, y: float, size: float = 8) -> Box:
+    """A box of another size whose centre lies (x, y) from that of `box`."""
+    return (box[0] + box[2] / 2 + x - size / 2, box[1] + box[3] / 2 + y - size / 2, size, size)
+
+
 def in_clips(split: CocoSplit, length: int) -> CocoSplit:
     """The split with so many successive images a clip."""
     images = [replace(image, group=f"clip {index // length}") for index, image in enumerate(split.images)]

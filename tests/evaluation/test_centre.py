@@ -5,92 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.cases import Box, found, in_clips, make_split, random_case
+from evaluation.cases import found, in_clips, make_split, moved, random_case
 
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips
 from yolox_gssam.evaluation.centre import score_by_centre, split_by_sensor
 from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep, recall_at_false_alarms
-from yolox_gssam.evaluation.matching import match_greedy
-from yolox_gssam.evaluation.operating import operating_point
-from yolox_gssam.evaluation.truth import Truth
 
-BIRD, DRONE, PLANE = range(3)
+DRONE = 1
 SMALL, LARGE = (100, 100, 4, 4), (200, 200, 16, 9)  # sides 4 and 12: reaches 3 and 6
 FAR = (400, 300, 4, 4)
-
-
-def moved(box: Box, x: float, y: float, size: float = 8) -> Box:
-    """A box of another size whose centre lies (x, y) from that of `box`."""
-    return (box[0] + box[2] / 2 + x - size / 2, box[1] + box[3] / 2 + y - size / 2, size, size)
-
-
-def truth(*boxes: Box, crowd: tuple[bool, ...] | None = None) -> Truth:
-    flags = crowd or (False,) * len(boxes)
-    return Truth(np.array(boxes, float).reshape(-1, 4), np.zeros(len(boxes), np.int64), np.array(flags, bool))
-
-
-@pytest.mark.parametrize(
-    ("box", "offset", "hit"),
-    [
-        pytest.param(SMALL, (3, 0), True, id="at-3-px"),
-        pytest.param(SMALL, (3.001, 0), False, id="beyond-3-px"),
-        pytest.param(SMALL, (2, 2.25), False, id="straight-line-not-axes"),
-        pytest.param(SMALL, (-1.5, 2.5), True, id="any-direction"),
-        pytest.param(LARGE, (0, -6), True, id="at-half-the-side"),
-        pytest.param(LARGE, (0, -6.001), False, id="beyond-half-the-side"),
-        pytest.param(LARGE, (7, 0), False, id="side-is-the-root-of-the-area-not-the-width"),
-        pytest.param((50, 50, 6, 6), (3, 0), True, id="both-the-same"),
-        pytest.param((50, 50, 0, 0), (0, 3), True, id="a-point"),
-    ],
-)
-def test_reach(box: Box, offset: tuple[float, float], hit: bool) -> None:
-    for size in (1, 8, 64):
-        matches = match_greedy(found((0, 0.9, moved(box, *offset, size))), truth(box), "centre")
-        assert matches.truth_index.tolist() == [0 if hit else -1]
-
-
-@pytest.mark.parametrize(
-    ("detections", "of_image", "index", "repeated"),
-    [
-        pytest.param([], [], [], [], id="nothing"),
-        pytest.param([], [SMALL], [], [], id="no-detections"),
-        pytest.param([(0.9, SMALL)], [], [-1], [False], id="no-objects"),
-        pytest.param([(0.8, SMALL), (0.9, moved(SMALL, 2, 0))], [SMALL], [-1, 0], [True, False], id="best-score"),
-        pytest.param([(0.5, SMALL), (0.5, SMALL)], [SMALL], [0, -1], [False, True], id="equal-scores-first"),
-        pytest.param([(0.9, moved(SMALL, 2, 0))], [SMALL, moved(SMALL, 3, 0)], [1], [False], id="nearest"),
-        pytest.param(
-            [(0.9, moved(SMALL, 2, 0)), (0.8, moved(SMALL, 2, 0))],
-            [SMALL, moved(SMALL, 3, 0)],
-            [1, 0],
-            [False, False],
-            id="next-nearest",
-        ),
-        pytest.param([(0.9, moved(SMALL, 1, 0))], [SMALL, moved(SMALL, 2, 0, 4)], [0], [False], id="equally-near"),
-    ],
-)
-def test_greedy(
-    detections: list[tuple[float, Box]], of_image: list[Box], index: list[int], repeated: list[bool]
-) -> None:
-    matches = match_greedy(found(*((0, score, box) for score, box in detections)), truth(*of_image), "centre")
-    assert matches.truth_index.tolist() == index
-    assert matches.repeated.tolist() == repeated
-    assert not matches.on_crowd.any()
-
-
-def test_crowd() -> None:
-    """A centre in the region or on its border does not count; a free object in it is found first."""
-    region = (0, 0, 100, 40)
-    detections = found(
-        (0, 0.9, moved((50, 20, 0, 0), 0, 0)),
-        (0, 0.8, moved((100, 40, 0, 0), 0, 0)),
-        (0, 0.7, moved((100.5, 20, 0, 0), 0, 0)),
-        (0, 0.6, moved((10, 10, 0, 0), 0, 0)),
-    )
-    matches = match_greedy(detections, truth((8, 8, 4, 4), region, crowd=(False, True)), "centre")
-    assert matches.truth_index.tolist() == [-1, -1, -1, 0]
-    assert matches.on_crowd.tolist() == [True, True, False, False]
 
 
 def test_average_precision_by_hand(tmp_path: Path) -> None:
@@ -182,55 +107,8 @@ def test_a_repeated_detection_is_a_false_alarm_by_centre_alone(tmp_path: Path) -
     assert (by_centre.recall, by_centre.false_alarms, by_centre.iou_threshold) == (0.5, 0, None)
 
 
-def operating_case(tmp_path: Path) -> tuple[CocoSplit, dict[int, Detections]]:
-    """Three drones; by falling score: found, false, found, repeated and found together."""
-    split = make_split(tmp_path, [[(7, SMALL), (7, FAR)], [(7, LARGE)], [(3, FAR)], []])
-    first = found((DRONE, 0.9, moved(SMALL, 3, 0)), (DRONE, 0.7, FAR), (DRONE, 0.5, FAR))
-    return split, {1: first, 2: found((DRONE, 0.5, LARGE)), 3: found((DRONE, 0.8, FAR), (BIRD, 0.95, SMALL))}
-
-
-@pytest.mark.parametrize(
-    ("given", "threshold", "hits", "false"),
-    [
-        pytest.param(None, 0.5, 3, 2, id="best"),  # 6/8, against 2/4, 2/5, 4/6
-        pytest.param(0.7, 0.7, 2, 1, id="at-a-score"),
-        pytest.param(0.71, 0.71, 1, 1, id="between-scores"),
-        pytest.param(1, 1, 0, 0, id="above-all"),
-    ],
-)
-def test_precision_recall_and_f1(tmp_path: Path, given: float | None, threshold: float, hits: int, false: int) -> None:
-    split, detections = operating_case(tmp_path)
-    point = operating_point(split, detections, "drone", "centre", given)
-    assert (point.score_threshold, point.found, point.false_boxes, point.objects) == (threshold, hits, false, 3)
-    assert point.chosen == ("best F1" if given is None else "given")
-    assert point.precision == (hits / (hits + false) if hits else None)
-    assert point.recall == hits / 3
-    assert point.f1 == pytest.approx(2 * hits / (hits + false + 3))
-    assert (point.images, point.false_boxes_per_image) == (4, false / 4)
-
-
-def test_precision_and_recall_at_iou(tmp_path: Path) -> None:
-    """The one 3 pixels off has no IoU of 0.5."""
-    split, detections = operating_case(tmp_path)
-    point = operating_point(split, detections, "drone", 0.5, 0.1)
-    assert (point.found, point.false_boxes, point.iou_threshold) == (2, 3, 0.5)
-
-
-def test_of_equal_f1_the_highest_score(tmp_path: Path) -> None:
-    split = make_split(tmp_path, [[(7, SMALL), (7, FAR)]])
-    detections = {1: found((DRONE, 0.75, SMALL), (DRONE, 0.5, LARGE), (DRONE, 0.25, LARGE), (DRONE, 0.125, FAR))}
-    # 2/3, 2/4, 2/5, 4/6
-    assert operating_point(split, detections, "drone", "centre").score_threshold == 0.75
-
-
-def test_without_objects_or_detections(tmp_path: Path) -> None:
+def test_without_detections(tmp_path: Path) -> None:
     split = make_split(tmp_path, [[(7, SMALL)], []])
-    nothing = operating_point(split, {}, "drone", "centre")
-    assert (nothing.score_threshold, nothing.precision, nothing.recall, nothing.f1) == (None, None, 0, 0)
-    no_planes = operating_point(split, {1: found((PLANE, 0.5, SMALL))}, "plane", "centre", 0.5)
-    assert (no_planes.precision, no_planes.recall, no_planes.f1, no_planes.false_boxes) == (0, None, None, 1)
-    all_false = operating_point(split, {1: found((DRONE, 0.5, FAR))}, "drone", "centre")
-    assert (all_false.score_threshold, all_false.precision, all_false.f1) == (None, None, 0)
     scores = score_by_centre(split, {}, ("drone", "plane"))
     assert scores.ap == 0
     assert scores.ap_by_class == {"bird": None, "drone": 0, "plane": None}
