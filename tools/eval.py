@@ -67,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's eval has too mean the same here."""
     parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
     model = parser.add_argument_group("model")
-    model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
+    model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default the checkpoint's, or a plain one")
     source = model.add_mutually_exclusive_group(required=True)
     source.add_argument("-c", "--ckpt", metavar="FILE", help="checkpoint of tools/train.py or file of tools/export.py")
     source.add_argument(
@@ -91,7 +91,20 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--conf", type=share, metavar="SCORE", help="least score of a detection; the exp's by default")
     model.add_argument("--nms", type=share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
     model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
-    measures = parser.add_argument_group("what is measured")
+    add_measures(parser.add_argument_group("what is measured"))
+    folder = "by default the checkpoint's folder; for --detections FILE.json the folder FILE_eval beside it"
+    parser.add_argument("--output-dir", type=Path, metavar="DIR", help=folder)
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="FIELD VALUE",
+        help="fields of the exp, such as: data_dir datasets/mine",
+    )
+    return parser
+
+
+def add_measures(measures: argparse._ArgumentGroup) -> None:
+    """The options that say what is measured."""
     measures.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
     measures.add_argument(
         "--class", dest="class_name", metavar="NAME", help="class that raises alarms; by default drone, or else each"
@@ -123,15 +136,6 @@ def make_parser() -> argparse.ArgumentParser:
     measures.add_argument(
         "--draws", type=int, default=500, metavar="N", help="draws of whole clips for the interval of AP; 0: none"
     )
-    folder = "by default the checkpoint's folder; for --detections FILE.json the folder FILE_eval beside it"
-    parser.add_argument("--output-dir", type=Path, metavar="DIR", help=folder)
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="FIELD VALUE",
-        help="fields of the exp, such as: data_dir datasets/mine",
-    )
-    return parser
 
 
 def main(args: argparse.Namespace) -> None:
