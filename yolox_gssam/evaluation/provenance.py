@@ -57,7 +57,7 @@ def find_provenance(
     return Provenance(
         annotations=str(split.path),
         annotations_sha256=sha256_of(split.path),
-        dataset_hash=_dataset_hash(split.path.parent.parent / "dataset.json"),
+        dataset_hash=_dataset_hash(split.image_dir.parent / "dataset.json"),
         checkpoint=None if checkpoint is None else str(checkpoint),
         checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
         command=command_line(),
