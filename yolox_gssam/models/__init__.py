@@ -1,14 +1,18 @@
 """YOLOX with attention between the stages of its backbone."""
 
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
+from yolox_gssam.models.neck import FINE_STRIDES, STRIDES, level_layers
 from yolox_gssam.models.yolox import add_attention, attention_maps, build_stage_attention, build_yolox
 
 __all__ = [
+    "FINE_STRIDES",
     "STAGES",
+    "STRIDES",
     "AttentionCSPDarknet",
     "add_attention",
     "attention_maps",
     "build_stage_attention",
     "build_yolox",
+    "level_layers",
     "stage_channels",
 ]
