@@ -66,7 +66,9 @@ def test_start_from_coco_names_exactly_what_did_not_fit() -> None:
     assert sorted(loaded.reshaped) == [f"head.cls_preds.{i}.{kind}" for i in range(3) for kind in ("bias", "weight")]
     assert loaded.unused == ()
     assert torch.equal(model.state_dict()["head.stems.2.conv.weight"], weights["head.stems.2.conv.weight"])
-    assert "backbone.reduce_conv2" in str(loaded)
+    modules = str(loaded).partition("; ")[0].partition(": ")[2]
+    assert set(modules.split(", ")) == NEW
+    assert str(loaded).endswith("6 of another shape: head.cls_preds.0, head.cls_preds.1, head.cls_preds.2")
 
 
 @pytest.mark.parametrize("depthwise", [True, False])
