@@ -17,11 +17,11 @@ from yolox_gssam.data.refinement.background import Contrast, contrasts
 MARGIN = 0.35
 """Width of the window around the loose box over the box's longer side, within `MARGIN_PIXELS`."""
 MARGIN_PIXELS = (5.0, 40.0)
-LONGEST_SIDE = 112
+LONGEST_SIDE = 160
 """Longer sides of a box are measured at a smaller scale."""
 SPILL = 0.2
 """How far an object may reach out of its loose box, over the box's side."""
-EDGE_SHARES = ((10.0, 0.22), (40.0, 0.10))
+EDGE_SHARES = ((10.0, 0.22), (40.0, 0.07))
 """An object ends where its contrast has fallen to a share of its peak: longer side in pixels and share, between which
 it is interpolated. Around small objects compression leaves ripples; large ones have thin wings and rotors."""
 EDGE_SIGMAS = 3.5
