@@ -13,12 +13,16 @@ from yolox_gssam.data.refinement.tracks import find_tracks
 WAYS = ("measured", "carried", "shrunk")
 """How a tight box came about; `Refined.way` counts in this order."""
 MEASURED, CARRIED, SHRUNK = range(3)
+PADDING = 1.0
+"""Pixels left around the measured box on each side; docs/labels.md says why so many."""
 REACH = 10
 """Frames before and after that a measurement is judged by."""
 CARRY = 15
 """Frames over which an object's place in its loose box and its size are carried."""
-SIZE_FACTOR, SIZE_PIXELS = 1.7, 2.0
-"""A side may differ from its neighbours' median by this factor and so many pixels more."""
+SIZE_FACTOR, CLEAR_SIZE_FACTOR, SIZE_PIXELS = 1.7, 2.5, 2.0
+"""A side may differ from its neighbours' median by a factor, the second one where the contrast is `VERY_CLEAR_SIGMAS`
+(wings beat), and by so many pixels more."""
+VERY_CLEAR_SIGMAS = 25.0
 PLACE_SHARE, PLACE_PIXELS = 0.22, 2.5
 """An object's place in its loose box may differ from its neighbours' by this share of the side and so many pixels."""
 USUAL_RATIO = 0.42
@@ -109,6 +113,8 @@ class _Track:
             boxes[index, : len(candidates)] = [candidate.box_xyxy for candidate in candidates] or np.zeros((0, 4))
         self.sizes = boxes[..., 2:] - boxes[..., :2]  # (n, most candidates, 2)
         self.offsets = (boxes[..., :2] + boxes[..., 2:]) / 2 - self.centre[:, None]
+        clear = np.array([[bool(own) and own[0].sigmas >= VERY_CLEAR_SIGMAS] for own in found], bool)
+        self.factor = np.where(clear, CLEAR_SIZE_FACTOR, SIZE_FACTOR)[..., None]
         sure = np.array([bool(candidates) and candidates[0].sigmas >= SURE_SIGMAS for candidates in found], bool)
         self._take(np.where(sure, 0, -1))
         for _ in range(3):
@@ -149,7 +155,7 @@ class _Track:
             self._take(np.full(len(self.frame), -1))
             return
         size, offset = _local_median(self.size)[:, None], _local_median(self.offset)[:, None]
-        grown = np.maximum(self.sizes, size) / (np.minimum(self.sizes, size) * SIZE_FACTOR + SIZE_PIXELS)
+        grown = np.maximum(self.sizes, size) / (np.minimum(self.sizes, size) * self.factor + SIZE_PIXELS)
         apart = np.abs(self.offsets - offset) / (PLACE_SHARE * self.side + PLACE_PIXELS)[:, None]
         misfit = np.nan_to_num(np.maximum(grown, apart).max(axis=-1), nan=np.inf)
         rank = np.where(misfit < 1, misfit, np.inf)
@@ -161,11 +167,12 @@ class _Track:
 def _local_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Median of the known rows within `REACH`, of all known ones where those are too few: (n, 2)."""
     padded = np.pad(values, ((REACH, REACH), (0, 0)), constant_values=np.nan)
-    windows = sliding_window_view(padded, 2 * REACH + 1, axis=0)
-    enough = (~np.isnan(windows[:, 0])).sum(axis=-1) >= MIN_KNOWN
-    median = np.tile(np.nanmedian(values, axis=0), (len(values), 1))
-    median[enough] = np.nanmedian(windows[enough], axis=-1)
-    return median
+    windows = np.sort(sliding_window_view(padded, 2 * REACH + 1, axis=0), axis=-1)  # nan comes last
+    count = (~np.isnan(windows[:, 0])).sum(axis=-1)
+    middles = [np.maximum(count - 1, 0) // 2, count // 2]
+    median = np.mean([windows[np.arange(len(values)), :, middle] for middle in middles], axis=0)
+    median[count < MIN_KNOWN] = np.nanmedian(values, axis=0)
+    return np.asarray(median)
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -183,3 +190,13 @@ def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _distance(frame: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Frames to the nearest known one: (n,)."""
     return np.asarray(np.abs(frame[:, None] - frame[known][None]).min(axis=1))
+
+
+def padded_xywh(
+    boxes_xyxy: NDArray[np.float64], padding: float = PADDING, size_wh: tuple[int, int] | None = None
+) -> NDArray[np.float64]:
+    """Boxes (n, 4) xywh with `padding` pixels more on each side, within the image where its size is given."""
+    boxes = boxes_xyxy + np.array([-padding, -padding, padding, padding])
+    if size_wh is not None:
+        boxes = np.clip(boxes, 0, np.tile(np.array(size_wh, np.float64), 2))
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

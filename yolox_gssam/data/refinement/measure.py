@@ -32,6 +32,8 @@ FAINT_SIGMAS = 4.0
 """Contrast over noise, in a smoothed window, from which something may be the object that the neighbours show."""
 CLEAR_SIGMAS = 10.0
 """Fainter peaks are also looked for in the smoothed window."""
+MIN_SIDE = 2.0
+"""Pixels of the window: optics and compression show nothing smaller."""
 MAX_CANDIDATES = 3
 """Candidates against one background."""
 
@@ -185,15 +187,18 @@ def _parts(strength: NDArray[np.float32], limit: float, window: _Window) -> tupl
     Only regions that lie in the box or reach little out of it; none where most of what stands out does not.
     """
     mask = (strength > limit).astype(np.uint8)
-    count, regions, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    count, numbered, table, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count == 1:
         return [], True
-    weights = np.bincount(regions.ravel(), (strength * window.closeness).ravel(), minlength=count)
+    regions, stats = np.asarray(numbered, np.int32), np.asarray(table, np.int32)
+    weighted = (strength * window.closeness).ravel().astype(np.float64)
+    weights: NDArray[np.float64] = np.bincount(regions.ravel(), weighted, minlength=count)
     starts, ends = stats[:, :2], stats[:, :2] + stats[:, 2:4]
     low, high = window.box_xyxy[:2], window.box_xyxy[2:]
     spill = np.maximum(1.5, SPILL * (high - low))
     middle = (starts + ends) / 2
-    fits = ((starts >= low - spill) & (ends <= high + spill) & (middle > low) & (middle < high)).all(axis=1)
+    inside = (starts >= low - spill) & (ends <= high + spill) & (middle > low) & (middle < high)
+    fits = np.asarray(inside.all(axis=1), bool)
     fits[0] = False
     order = sorted(np.flatnonzero(fits).tolist(), key=lambda index: -weights[index])
     if not order or weights[order[0]] < 0.1 * weights[1:][~fits[1:]].sum():
@@ -238,7 +243,8 @@ def _part(
     near = np.where(cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)), strength, 0)
     left, right = _ends(near.max(axis=0), int(columns[0]), int(columns[-1]), limit)
     top, bottom = _ends(near.max(axis=1), int(rows[0]), int(rows[-1]), limit)
-    return _Part((left, top, right, bottom), float(near.max()), score)
+    short_x, short_y = max(0.0, MIN_SIDE - (right - left)) / 2, max(0.0, MIN_SIDE - (bottom - top)) / 2
+    return _Part((left - short_x, top - short_y, right + short_x, bottom + short_y), float(near.max()), score)
 
 
 def _ends(profile: NDArray[np.float32], first: int, last: int, limit: float) -> tuple[float, float]:

@@ -68,7 +68,7 @@ class PackedClips:
         """The file's content; the same clips give the same bytes."""
         names = sorted(self._clips)
         digests, steps, ways = zip(*(self._clips[name] for name in names), strict=True) if names else ((), (), ())
-        arrays = {
+        arrays: dict[str, Any] = {
             "names": np.array(names, "S"),
             "counts": np.array([len(way) for way in ways], "<i4"),
             "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH_BYTES),
