@@ -29,8 +29,8 @@ class Contrast:
 
     def smooth(self) -> "Contrast":
         """The same with less noise and softer edges, for faint objects."""
-        values = cv2.GaussianBlur(self.values, (0, 0), 1.0)
-        return Contrast(np.asarray(values, np.float32), noise_of(values.ravel()))
+        values = np.asarray(cv2.GaussianBlur(self.values, (0, 0), 1.0), np.float32)
+        return Contrast(values, noise_of(values.ravel()))
 
 
 def contrasts(grey: NDArray[np.float32], box_xyxy: NDArray[np.float64]) -> Iterator[Contrast]:

@@ -29,6 +29,10 @@ USUAL_RATIO = 0.42
 """Side of the object over the side of its loose box where nothing in the clip can be measured."""
 LATER = 0.2
 """How much better, of the allowed difference, a less likely candidate must fit its neighbours than the likeliest."""
+MAX_TORN = 0.4
+"""Share of a track's frames with torn objects from which its loose boxes are kept."""
+LARGE = 20.0
+"""Sides from which a size is not smoothed: rotors turn, and a pixel matters less."""
 MIN_KNOWN = 4
 """Measurements from which a median is taken."""
 
@@ -84,7 +88,7 @@ def combine(
     """
     indices = find_tracks(boxes_xywh, frame, labels)
     tracks = [_Track(boxes_xywh[own], frame[own], [found[index] for index in own]) for own in indices]
-    known = [track.ratio() for track in tracks if track.known.sum() >= MIN_KNOWN]
+    known = [track.ratio() for track in tracks if not track.torn and track.known.sum() >= MIN_KNOWN]
     usual = np.median(known, axis=0) if known else np.full(2, USUAL_RATIO)
     boxes, way = np.zeros((len(frame), 4)), np.zeros(len(frame), np.uint8)
     for own, track in zip(indices, tracks, strict=True):
@@ -97,6 +101,7 @@ class _Track:
     """One object through the frames of a clip.
 
     Attributes:
+        torn: the object reaches out of its loose boxes, as vapour trails do: they cannot be made tight.
         known: (n,) whether a frame's measurement is believed.
         offset: (n, 2) from the centre of the loose box to that of the measured one; nan where not known.
         size: (n, 2) width and height measured; nan where not known.
@@ -108,6 +113,7 @@ class _Track:
         self.centre = boxes_xywh[:, :2] + boxes_xywh[:, 2:] / 2
         self.side = boxes_xywh[:, 2:]
         self.frame = frame
+        self.torn = sum(bool(own) and own[0].torn for own in found) > MAX_TORN * len(found)
         boxes = np.full((len(found), max(1, *(len(candidates) for candidates in found), 1), 4), np.nan)
         for index, candidates in enumerate(found):
             boxes[index, : len(candidates)] = [candidate.box_xyxy for candidate in candidates] or np.zeros((0, 4))
@@ -127,6 +133,8 @@ class _Track:
     def complete(self, usual: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
         """Boxes (n, 4) xyxy and ways (n,); `usual` is the ratio of other tracks, for one without measurements."""
         way = np.full(len(self.frame), SHRUNK, np.uint8)
+        if self.torn:
+            return np.concatenate([self.centre - self.side / 2, self.centre + self.side / 2], axis=1), way
         many = self.known.sum() >= MIN_KNOWN
         ratio = self.ratio() if many else usual
         shift = np.nanmedian(self.offset / self.side, axis=0) if many else np.zeros(2)
@@ -176,14 +184,14 @@ def _local_median(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _smoothed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Sizes without jitter: median of three known neighbours, then a weighted mean of three; nan stays nan."""
+    """Small sizes without jitter: median of three known neighbours, then a weighted mean of three; nan stays nan."""
     known = ~np.isnan(values[:, 0])
     rows = np.pad(values[known], ((1, 1), (0, 0)), mode="edge")
     rows = np.median(sliding_window_view(rows, 3, axis=0), axis=-1)
     rows = np.pad(rows, ((1, 1), (0, 0)), mode="edge")
     rows = sliding_window_view(rows, 3, axis=0) @ np.array([0.25, 0.5, 0.25])
     smooth = np.full_like(values, np.nan)
-    smooth[known] = rows
+    smooth[known] = np.where(values[known] < LARGE, rows, values[known])
     return smooth
 
 

@@ -21,9 +21,11 @@ LONGEST_SIDE = 160
 """Longer sides of a box are measured at a smaller scale."""
 SPILL = 0.2
 """How far an object may reach out of its loose box, over the box's side."""
-EDGE_SHARES = ((10.0, 0.22), (40.0, 0.07))
+EDGE_SHARES = ((7.0, 0.22), (16.0, 0.08))
 """An object ends where its contrast has fallen to a share of its peak: longer side in pixels and share, between which
 it is interpolated. Around small objects compression leaves ripples; large ones have thin wings and rotors."""
+GREY_EDGE_SHARES = ((10.0, 0.22), (40.0, 0.07))
+"""The same without colour: infrared cameras blur."""
 EDGE_SIGMAS = 3.5
 """An object ends where its contrast has fallen to so much noise."""
 SURE_SIGMAS = 6.0
@@ -34,6 +36,8 @@ CLEAR_SIGMAS = 10.0
 """Fainter peaks are also looked for in the smoothed window."""
 MIN_SIDE = 2.0
 """Pixels of the window: optics and compression show nothing smaller."""
+WHOLE_SHARE = 0.3
+"""Something whole goes before torn pieces from this share of their contrast over noise."""
 MAX_CANDIDATES = 3
 """Candidates against one background."""
 
@@ -46,11 +50,13 @@ class Candidate:
         box_xyxy: its tight box in pixels of the image, not padded; edges between pixels by interpolation.
         sigmas: contrast of its peak over the noise.
         score: the larger the likelier to be the object, comparable within one box.
+        torn: it is the brightest piece of something that reaches far out of the box, such as a vapour trail.
     """
 
     box_xyxy: tuple[float, float, float, float]
     sigmas: float
     score: float
+    torn: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +68,7 @@ class _Window:
         origin_xy: of the window in the image.
         scale_xy: pixels of the image in one of the window.
         box_xyxy: the loose box in pixels of the window.
+        edge_shares: `EDGE_SHARES`, or those without colour.
         closeness: (h, w) 1 in the middle of the box, 0.6 at its sides, falling on outside.
     """
 
@@ -69,6 +76,7 @@ class _Window:
     origin_xy: tuple[int, int]
     scale_xy: tuple[float, float]
     box_xyxy: NDArray[np.float64]
+    edge_shares: tuple[tuple[float, float], ...]
     closeness: NDArray[np.float32]
 
     def inside(self) -> tuple[slice, slice]:
@@ -97,11 +105,20 @@ def measure_box(image: NDArray[np.uint8], box_xywh: Sequence[float]) -> list[Can
             smooth, _ = _find(contrast.smooth(), window)
             if smooth and (not found or smooth[0].sigmas > 1.3 * found[0].sigmas):
                 found = smooth
-        sure = candidates and candidates[0].sigmas >= SURE_SIGMAS
-        candidates = candidates + found if sure else found + candidates
+        candidates += found
         if clean and found and found[0].sigmas >= SURE_SIGMAS:
             break
-    return candidates
+    clearest = max((candidate.sigmas for candidate in candidates), default=0.0)
+    return sorted(candidates, key=lambda candidate: _doubt(candidate, clearest))
+
+
+def _doubt(candidate: Candidate, clearest: float) -> int:
+    """Order of trust: whole and clear, torn, whole but far fainter, unsure."""
+    if candidate.sigmas < SURE_SIGMAS:
+        return 3
+    if candidate.torn:
+        return 1
+    return 0 if candidate.sigmas > WHOLE_SHARE * clearest else 2
 
 
 def _cut(image: NDArray[np.uint8], box_xywh: Sequence[float]) -> _Window | None:
@@ -114,6 +131,7 @@ def _cut(image: NDArray[np.uint8], box_xywh: Sequence[float]) -> _Window | None:
     if min(right, math.ceil(x + width)) - max(left, x) < 1 or min(bottom, math.ceil(y + height)) - max(top, y) < 1:
         return None
     crop = image[top:bottom, left:right]
+    is_grey = crop.ndim == 2 or bool((crop[::3, ::3, :1] == crop[::3, ::3, 1:]).all())
     if crop.ndim == 3:
         crop = np.asarray(cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY), np.uint8)
     grey = crop.astype(np.float32)
@@ -124,7 +142,8 @@ def _cut(image: NDArray[np.uint8], box_xywh: Sequence[float]) -> _Window | None:
     scale_x, scale_y = (right - left) / grey.shape[1], (bottom - top) / grey.shape[0]
     box = np.array([(x - left) / scale_x, (y - top) / scale_y, width / scale_x, height / scale_y])
     box[2:] += box[:2]
-    return _Window(grey, (left, top), (scale_x, scale_y), box, _closeness(grey.shape, box))
+    edge_shares = GREY_EDGE_SHARES if is_grey else EDGE_SHARES
+    return _Window(grey, (left, top), (scale_x, scale_y), box, edge_shares, _closeness(grey.shape, box))
 
 
 def _closeness(shape: tuple[int, ...], box_xyxy: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -141,19 +160,20 @@ def _find(contrast: Contrast, window: _Window) -> tuple[list[Candidate], bool]:
     peak = float(near.max()) if near.size else 0.0
     if peak < FAINT_SIGMAS * contrast.noise:
         return [], True
-    limit, clean = max(EDGE_SIGMAS * contrast.noise, EDGE_SHARES[0][1] * peak), True
+    limit, clean = max(EDGE_SIGMAS * contrast.noise, window.edge_shares[0][1] * peak), True
+    torn = False
     found: list[_Part] = []
     for _ in range(6):
         found, clean_here = _parts(strength, limit, window)
         clean = clean and clean_here
         if found or limit > peak:
             break
-        limit, clean = 1.4 * limit, False
+        limit, clean, torn = 1.4 * limit, False, True
     if found and clean:
         found = _grown(found, strength, limit, contrast.noise, window)
     elif found:
         found = _freed(found, strength, limit, window) + found
-    return [_candidate(part, contrast.noise, window) for part in found[:MAX_CANDIDATES]], clean
+    return [_candidate(part, contrast.noise, window, torn) for part in found[:MAX_CANDIDATES]], clean
 
 
 def _one_sided(contrast: Contrast, window: _Window) -> NDArray[np.float32]:
@@ -192,7 +212,7 @@ def _parts(strength: NDArray[np.float32], limit: float, window: _Window) -> tupl
         return [], True
     regions, stats = np.asarray(numbered, np.int32), np.asarray(table, np.int32)
     weighted = (strength * window.closeness).ravel().astype(np.float64)
-    weights: NDArray[np.float64] = np.bincount(regions.ravel(), weighted, minlength=count)
+    weights = np.asarray(np.bincount(regions.ravel(), weighted, minlength=count), np.float64)
     starts, ends = stats[:, :2], stats[:, :2] + stats[:, 2:4]
     low, high = window.box_xyxy[:2], window.box_xyxy[2:]
     spill = np.maximum(1.5, SPILL * (high - low))
@@ -264,7 +284,7 @@ def _grown(
 ) -> list[_Part]:
     """The same with the chief part out to a lower limit, where it is large enough to have thin wings."""
     chief = found[0]
-    sizes, shares = zip(*EDGE_SHARES, strict=True)
+    sizes, shares = zip(*window.edge_shares, strict=True)
     longer = chief.longer() * max(window.scale_xy)
     lower = max(EDGE_SIGMAS * noise, float(np.interp(longer, sizes, shares)) * chief.peak)
     if lower > 0.9 * limit:
@@ -287,9 +307,9 @@ def _holds(outer: _Part, inner: _Part) -> bool:
     return left <= own[0] + 1 and top <= own[1] + 1 and right >= own[2] - 1 and bottom >= own[3] - 1
 
 
-def _candidate(part: _Part, noise: float, window: _Window) -> Candidate:
+def _candidate(part: _Part, noise: float, window: _Window, torn: bool) -> Candidate:
     """A part in pixels of the image."""
     (left, top, right, bottom), (scale_x, scale_y) = part.edges_xyxy, window.scale_xy
     x, y = window.origin_xy
     box = (x + left * scale_x, y + top * scale_y, x + right * scale_x, y + bottom * scale_y)
-    return Candidate(box, part.peak / noise, part.score)
+    return Candidate(box, part.peak / noise, part.score, torn)
