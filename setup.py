@@ -14,10 +14,12 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["yolox_gssam", "yolox_gssam.*"]),
+    package_data={"yolox_gssam.data": ["*.npz.xz"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
         "numpy>=2.0",
+        "scipy>=1.11",
         "opencv-python>=4.10",
         "pycocotools>=2.0.8",
         "loguru>=0.7",

@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ from yolox_gssam.data.formats.svanstrom import (
     read_labels,
     svanstrom_records,
 )
+from yolox_gssam.data.formats.svanstrom_refined import REFINED_PATH, refine_labels
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.yolo import read_yolo_set
+from yolox_gssam.data.refinement.clip import PADDING
+from yolox_gssam.data.refinement.packed import PackedClips
 from yolox_gssam.data.stats import summary_table, write_contact_sheet, write_histogram
 from yolox_gssam.data.subset import copy_classes
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records, write_clip
@@ -109,6 +112,12 @@ def _add_svanstrom(commands: Any) -> None:
     parser.add_argument(
         "--keep-negatives", action="store_true", help="keep clips without the chosen classes, as images without objects"
     )
+    parser.add_argument(
+        "--labels",
+        choices=("refined", "original"),
+        default="refined",
+        help="boxes measured tight, or the label files', two to five times as wide: see docs/labels.md",
+    )
     parser.add_argument("--jpeg-quality", type=int, default=95, metavar="Q", help="of the stored frames, 1 to 100")
     _add_output(parser)
 
@@ -121,9 +130,13 @@ def _svanstrom(args: argparse.Namespace) -> None:
         labels = {clip: read_labels(label_path(clip)) for clip in bar}
     if not args.keep_negatives:
         labels = {clip: truth for clip, truth in labels.items() if truth.shows(classes)}
+    details: dict[str, Any] = {"labels": args.labels}
+    if args.labels == "refined":
+        labels = refine_labels(labels, PackedClips.from_file(REFINED_PATH))
+        details["padding"] = PADDING
     total = sum(len(sampling.frames(truth.frames)) for truth in labels.values())
     records = svanstrom_records(labels, sampling, classes)
-    _build(args, classes, records, f"Svanström drone clips, {args.sensor}", total)
+    _build(args, classes, records, f"Svanström drone clips, {args.sensor}", total, details)
 
 
 def _add_synthetic(commands: Any) -> None:
@@ -372,7 +385,12 @@ def _command() -> str:
 
 
 def _build(
-    args: argparse.Namespace, classes: Sequence[str], records: Iterable[Record], source: str, total: int | None = None
+    args: argparse.Namespace,
+    classes: Sequence[str],
+    records: Iterable[Record],
+    source: str,
+    total: int | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> None:
     summary = build_dataset(
         args.out,
@@ -384,6 +402,7 @@ def _build(
         shares=args.shares,
         folds=args.folds,
         total=total,
+        details=details,
     )
     for part, counts in summary["parts"].items():
         objects = ", ".join(f"{count} {name}" for name, count in counts["objects"].items())

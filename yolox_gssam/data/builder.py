@@ -41,6 +41,7 @@ class Record:
         stratum: groups of one stratum (a sensor) are spread over all parts by themselves.
         part: "train", "val" or "test" to keep a split that is there already; in all records or in none.
         crowd: (n,) true for a region of many objects: ignored, neither trained on nor counted. None: no crowds.
+        notes: (n,) further fields of each box's annotation, such as the box as it was before. None: no further ones.
     """
 
     file_name: str
@@ -53,6 +54,7 @@ class Record:
     part: str | None = None
     crowd: NDArray[np.bool_] | Sequence[bool] | None = None
     stratum: str = ""
+    notes: Sequence[Mapping[str, Any]] | None = None
 
 
 def build_dataset(
@@ -66,6 +68,7 @@ def build_dataset(
     shares: Sequence[float] = (0.8, 0.1, 0.1),
     folds: int | None = None,
     total: int | None = None,
+    details: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Writes images/, annotations/{train,val,test}.json and dataset.json into `out`; returns what dataset.json holds.
 
@@ -77,6 +80,7 @@ def build_dataset(
         folds: for cross-validation: writes `annotations/fold<k>/` with the parts of each fold, see `split_folds`; those
             of fold 0 are the set's own. Instead of `shares`.
         total: number of records for the progress bar, if known.
+        details: further entries of dataset.json, such as how the boxes were made.
 
     Raises:
         UserError: `out` is there and not empty, a faulty record, too few groups, or the disk is full.
@@ -99,6 +103,7 @@ def build_dataset(
             "command": command,
             "seed": seed,
             "classes": list(classes),
+            **(details or {}),
             **({"shares": list(shares)} if folds is None else {"folds": collection.describe_folds(parts_of_folds)}),
             **collection.counts(),
             "hash": content_hash(collection.digests),
@@ -198,7 +203,8 @@ class _Collection:
         corners = np.clip(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).reshape(-1, 2, 2), 0, limits)
         clipped = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], axis=1).round(DECIMALS)
         annotations = []
-        for box, given, label, is_crowd in zip(clipped, boxes, labels, crowd, strict=True):
+        notes = record.notes or [{}] * len(boxes)
+        for box, given, label, is_crowd, note in zip(clipped, boxes, labels, crowd, notes, strict=True):
             if box[2] <= 0 or box[3] <= 0:
                 self.adjusted["dropped"] += 1
                 continue
@@ -209,6 +215,7 @@ class _Collection:
                     "bbox": box.tolist(),
                     "area": round(float(box[2] * box[3]), DECIMALS),
                     "iscrowd": int(is_crowd),
+                    **note,
                 }
             )
         return annotations

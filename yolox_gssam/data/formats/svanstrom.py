@@ -20,6 +20,7 @@ from yolox_gssam.data.builder import Record
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, printable, shorten
 from yolox_gssam.data.guarded import GuardError, call_guarded
 from yolox_gssam.data.images import encode_jpeg
+from yolox_gssam.data.refinement.clip import WAYS
 from yolox_gssam.errors import UserError
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
@@ -68,12 +69,25 @@ class ClipLabels:
         boxes_xywh: (n, 4) float64 pixels, counted from 0 as COCO does; the file counts from 1.
         frame: (n,) int64 frame of each box, ascending, from 0.
         labels: (n,) int64 index into `SVANSTROM_CLASSES`.
+        loose_xywh: (n, 4) the boxes of the label file where `boxes_xywh` are refined ones; None: they are not.
+        way: (n,) how each refined box came about, index into `refinement.clip.WAYS`; None: not refined.
     """
 
     frames: int
     boxes_xywh: NDArray[np.float64]
     frame: NDArray[np.int64]
     labels: NDArray[np.int64]
+    loose_xywh: NDArray[np.float64] | None = None
+    way: NDArray[np.uint8] | None = None
+
+    def notes(self, index: int) -> dict[str, Any]:
+        """What a data set keeps of a box besides: the label file's box and how it was refined; empty if it was not."""
+        if self.loose_xywh is None or self.way is None:
+            return {}
+        return {
+            "original_bbox": self.loose_xywh[index].round(3).tolist(),
+            "refined": WAYS[self.way[index]],
+        }
 
     def shows(self, classes: Sequence[str]) -> bool:
         """Whether an object of one of the classes is in the clip."""
@@ -166,7 +180,7 @@ def svanstrom_records(
     """
     label_of = {SVANSTROM_CLASSES.index(name): label for label, name in enumerate(classes)}
     for clip, truth in labels.items():
-        for number, image in _frames(clip, truth.frames, sampling):
+        for number, image in clip_frames(clip, truth.frames, sampling):
             here = (truth.frame == number) & np.isin(truth.labels, list(label_of))
             yield Record(
                 file_name=f"{clip.stem}_{number:06d}.jpg",
@@ -177,6 +191,7 @@ def svanstrom_records(
                 group=clip.stem,
                 image=encode_jpeg(_without_colour(image), sampling.jpeg_quality),
                 stratum=clip.stem.partition("_")[0],
+                notes=[truth.notes(index) for index in np.flatnonzero(here).tolist()],
             )
 
 
@@ -232,7 +247,7 @@ def _without_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image[..., 0] if is_grey else image
 
 
-def _frames(clip: Path, count: int, sampling: Sampling) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def clip_frames(clip: Path, count: int, sampling: Sampling) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """The sampled frames of a clip, BGR. Frames between are passed over without being converted."""
     wanted = sampling.frames(count)
     capture = cv2.VideoCapture(str(clip))

@@ -1,0 +1,55 @@
+"""Tight boxes for the Svanström clips, whose labels have two to five times the side of the object in them.
+
+`svanstrom_refined.npz.xz` beside the package's data modules holds them for the published clips, every frame of both
+sensors; `tools/refine_svanstrom.py` makes it. Clips that it does not hold are measured by the same program.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolox_gssam.data.formats.svanstrom import ClipLabels, Sampling, clip_frames
+from yolox_gssam.data.refinement.clip import Refined, padded_xywh, refine_clip
+from yolox_gssam.data.refinement.packed import LooseBoxes, PackedClips
+from yolox_gssam.progress import progress_bar
+
+REFINED_PATH = Path(__file__).parents[1] / "svanstrom_refined.npz.xz"
+"""The refined boxes of the published clips."""
+
+
+def measure_clip(clip: Path, truth: ClipLabels) -> Refined:
+    """The tight boxes of a clip, in the order of its labels, not padded.
+
+    Raises:
+        UserError: a clip that cannot be decoded or ends too early.
+    """
+    frames = ((number, _grey(image)) for number, image in clip_frames(clip, truth.frames, Sampling(1)))
+    return refine_clip(frames, truth.boxes_xywh, truth.frame, truth.labels)
+
+
+def refine_labels(labels: Mapping[Path, ClipLabels], packed: PackedClips) -> dict[Path, ClipLabels]:
+    """The same clips with padded tight boxes, the old ones kept beside them; shows a progress bar.
+
+    Args:
+        packed: what is known already; other clips, and those whose labels have changed since, are measured.
+    """
+    refined = {}
+    with progress_bar(labels.items(), description="boxes", unit="clips") as bar:
+        for clip, truth in bar:
+            found = packed.find(clip.stem, loose_boxes(truth)) or measure_clip(clip, truth)
+            boxes = padded_xywh(found.boxes_xyxy)
+            refined[clip] = replace(truth, boxes_xywh=boxes, loose_xywh=truth.boxes_xywh, way=found.way)
+    return refined
+
+
+def loose_boxes(truth: ClipLabels) -> LooseBoxes:
+    """The labels of a clip as the packed file knows them."""
+    return LooseBoxes(truth.boxes_xywh, truth.frame, truth.labels)
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One channel where all are equal, as infrared frames have them."""
+    return image[..., 0] if (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all() else image
