@@ -15,7 +15,7 @@ from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
 from yolox_gssam.engine.checkpoint import load_checkpoint
 from yolox_gssam.errors import UserError
-from yolox_gssam.tables.cell_pool import CellPool
+from yolox_gssam.tables.cell_pool import Batch, CellPool
 from yolox_gssam.tables.cells import Cell, Study, load_cell, pack_detections, plan_cells, save_cell, unpack_detections
 
 EXPS = Path(__file__).parents[2] / "exps"
@@ -80,10 +80,10 @@ def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
 def test_a_pool_trains_each_cell_once(data: Path, tmp_path: Path) -> None:
     study, done = study_of(data), []
     cells = plan_cells(["origin"], 2, [0])
-    pool = CellPool(study, tmp_path, "cpu", 2, lambda: done.append(1))
-    assert pool.run(cells) == len(done) == 2
+    pool = CellPool(tmp_path, "cpu", 2, lambda: done.append(1))
+    assert pool.run([Batch(study, tmp_path, cells), Batch(study, tmp_path, cells[:1])]) == len(done) == 2
     assert pool.faults == []
-    assert pool.images == sum(load_cell(cell.path(tmp_path)).description["training_images"] for cell in cells)
+    assert pool.images == 2 * sum(load_cell(cell.path(tmp_path)).description["training_images"] for cell in cells)
     first = load_cell(cells[0].path(tmp_path))
     assert first.description["fields"]["fold"] == 0
     assert first.description["device"].startswith("cpu")
@@ -95,20 +95,20 @@ def test_a_pool_trains_each_cell_once(data: Path, tmp_path: Path) -> None:
     assert {value.dtype for value in kept["model"].values()} >= {torch.float16, torch.float32}
     assert not (tmp_path / "work" / cells[0].name).exists()
     before = [cell.path(tmp_path).stat().st_mtime_ns for cell in cells]
-    assert CellPool(study, tmp_path, "cpu", 1).run(cells) == 0
+    assert CellPool(tmp_path, "cpu", 1).run([Batch(study, tmp_path, cells)]) == 0
     assert [cell.path(tmp_path).stat().st_mtime_ns for cell in cells] == before
 
 
 def test_what_a_user_can_mend_is_said_of_its_cell(data: Path, tmp_path: Path) -> None:
     study = study_of(data, checkpoint=str(tmp_path / "missing.pth"))
-    pool = CellPool(study, tmp_path, "cpu", 1)
-    assert pool.run([Cell(0, 0, "origin")]) == 0
+    pool = CellPool(tmp_path, "cpu", 1)
+    assert pool.run([Batch(study, tmp_path, [Cell(0, 0, "origin")])]) == 0
     assert pool.faults == [f"origin_fold0_seed0: {tmp_path / 'missing.pth'}: no such checkpoint"]
 
 
 def test_no_cell_is_begun_after_the_deadline(data: Path, tmp_path: Path) -> None:
-    pool = CellPool(study_of(data), tmp_path, "cpu", 1)
-    assert pool.run([Cell(0, 0, "origin")], time.monotonic() - 1) == 0
+    pool = CellPool(tmp_path, "cpu", 1)
+    assert pool.run([Batch(study_of(data), tmp_path, [Cell(0, 0, "origin")])], time.monotonic() - 1) == 0
     assert list(tmp_path.glob("*.npz")) == []
 
 
@@ -117,9 +117,10 @@ def test_a_stopped_pool_goes_on_without_a_cell_lost_or_doubled(data: Path, tmp_p
     study_of(data).write(tmp_path / "given.json")
     code = (
         "from pathlib import Path; from yolox_gssam.tables.cells import Study, plan_cells;"
-        "from yolox_gssam.tables.cell_pool import CellPool;"
+        "from yolox_gssam.tables.cell_pool import Batch, CellPool;"
         f"folder = Path({str(tmp_path)!r}); study = Study.read(folder / 'given.json');"
-        "CellPool(study, folder, 'cpu', 1).run(plan_cells(['origin', 'gssam_sig_res_p1'], 2, [0]))"
+        "cells = plan_cells(['origin', 'gssam_sig_res_p1'], 2, [0]);"
+        "CellPool(folder, 'cpu', 1).run([Batch(study, folder, cells)])"
     )
     for seconds in (4, 12, 7):
         process = subprocess.Popen([sys.executable, "-c", code])

@@ -77,14 +77,16 @@ def module_errors(device: torch.device) -> dict[str, Any]:
 
 def network_errors(device: torch.device, checkpoint: str | None) -> dict[str, Any]:
     """YOLOX-nano with GSSAM: relative errors of the losses, and of the gradient of all weights together."""
-    images, targets = drawn_batch(4, (256, 320))
+    size_hw = (256, 320) if device.type == "cuda" else (64, 96)
+    images, targets = drawn_batch(4, size_hw)
     reference = _losses_and_gradient(nano(checkpoint).double(), images.double(), targets.double())
-    errors: dict[str, dict[str, list[float]]] = {"256 x 320": {}}
+    name = f"{size_hw[0]} x {size_hw[1]}"
+    errors: dict[str, dict[str, list[float]]] = {name: {}}
     for kind in precisions(device):
         model = nano(checkpoint).to(device)
         with precision(kind, device):
             found = _losses_and_gradient(model, images.to(device), targets.to(device))
-        errors["256 x 320"][kind] = [relative_error(a, b) for a, b in zip(found, reference, strict=True)]
+        errors[name][kind] = [relative_error(a, b) for a, b in zip(found, reference, strict=True)]
     return _judged(errors)
 
 

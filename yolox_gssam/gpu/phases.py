@@ -4,6 +4,7 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import torch
 from loguru import logger
 
 from yolox_gssam.engine.log import setup_log
+from yolox_gssam.files import write_json
 from yolox_gssam.gpu import checks, results, times, trial
 from yolox_gssam.gpu.bundle import WEIGHTS
-from yolox_gssam.tables.cell_pool import CellPool
+from yolox_gssam.gpu.sharing import forget_sharing, shared_device
+from yolox_gssam.tables.cell_pool import Batch, CellPool
 from yolox_gssam.tables.cells import Study, plan_cells
 
 EXPS = Path(__file__).parents[2] / "exps"
@@ -26,8 +29,17 @@ RECIPE = (
     "data_num_workers", "4",
 )  # fmt: skip
 """Whole grey images from COCO's weights."""
-MOST_WORKERS = 4
-UNRECORDED_WORKERS = 8
+SHARED_WORKERS, SLICED_WORKERS = (1, 2, 4, 8), (1, 2, 3)
+"""Trainings at once that are tried, where their kernels run side by side and where they take turns."""
+PAIR = ("origin", "gssam_sig_res_p1")
+TABLE_2 = ("gssam_sig_res_p2", "gssam_sig_p1", "gssam_sig_p2", "gssam_std_p1", "gssam_std_p2", "conv_p1", "conv_p2",
+           "conv_res_p1", "conv_res_p2")  # fmt: skip
+FURTHER = {
+    "wide": ("origin", "width", "0.28125"),
+    "cbam_p1": ("cbam_p1",),
+    "fine": ("origin", "strides", "4,8,16,32"),
+}
+"""Rows that the paper has not: exp file and fields."""
 BACK_EVERY_SECONDS = 30.0
 
 
@@ -56,8 +68,8 @@ def measure_times(args: Namespace, found: results.Results, device: torch.device)
     """Times of YOLOX-s at 640 beside stock YOLOX, and images a second of training."""
     is_cuda = device.type == "cuda"
     fields: tuple[str, ...] = () if is_cuda else NANO
-    size_hw = PAPER_SIZE if is_cuda else (128, 160)
-    seconds = 15.0 if is_cuda else 4.0
+    size_hw = PAPER_SIZE if is_cuda else (64, 96)
+    seconds = 9.0 if is_cuda else 1.0
     rows = [path.stem for path in sorted(EXPS.glob("*_p[12].py")) if path.stem.startswith(("gssam", "conv"))]
     models = times.networks(["origin", "stock", *(row for row in rows if row not in ("origin", "stock"))], fields)
     few = {row: models[row] for row in ("stock", "origin", "gssam_sig_res_p1")}
@@ -66,8 +78,8 @@ def measure_times(args: Namespace, found: results.Results, device: torch.device)
         found.measure(f"times_batch{batch}", device, work)
     batch = BATCH if is_cuda else 2
     found.measure("training_rates", device, lambda: times.training_rates(few, device, size_hw, batch, seconds))
-    sizes = ((256, 320), (512, 640)) if is_cuda else ((64, 64),)
-    found.measure("training_variants", device, lambda: times.step_variants(device, sizes, batch, 1.0))
+    sizes = ((256, 320),) if is_cuda else ((64, 64),)
+    found.measure("training_variants", device, lambda: times.step_variants(device, sizes, batch, 0.7))
     if not is_cuda:
         logger.info("left out on a CPU: CUDA graphs, float16, torch.compile")
     elif found.seconds_left > 60:
@@ -76,21 +88,10 @@ def measure_times(args: Namespace, found: results.Results, device: torch.device)
         logger.warning("times_compile: left out, compiling takes a minute and less is left of this phase")
 
 
-def run_cells(args: Namespace, checkpoint: str, pair: Sequence[str], rows: Sequence[str], deadline: float) -> None:
-    """The pair that is decided first with all seeds, then the other rows with one, until the time is up."""
-    device = torch.device(args.device)
-    is_cuda = device.type == "cuda"
-    size = args.size if is_cuda else "64,96"
-    fields = ["data_dir", str(args.data), *NANO, "input_size", size, *RECIPE, "max_epoch", str(args.epochs),
-              "eval_interval", str(args.epochs)]  # fmt: skip
+def run_cells(args: Namespace, deadline: float) -> None:
+    """Table 2 until the time is up, see `plan`."""
     setup_log()
-    workers, records = _choose_workers(args, device)
-    flags = {"cache": "gpu", "cuda_graph": records, "bf16": args.bf16}
-    study = Study({row: str(EXPS / f"{row}.py") for row in rows}, {}, fields, BATCH, checkpoint, flags, pair)
-    folds = len(list((Path(args.data) / "annotations").glob("fold*")))
-    cells = plan_cells(pair, folds, range(args.seeds))
-    cells += plan_cells([row for row in rows if row not in pair], folds, [0])
-    folder = args.output_dir / "cells"
+    device = torch.device(args.device)
     last_back = time.monotonic()
 
     def pack() -> None:
@@ -99,26 +100,55 @@ def run_cells(args: Namespace, checkpoint: str, pair: Sequence[str], rows: Seque
             bring_back(args)
             last_back = time.monotonic()
 
-    start = time.monotonic()
-    pool = CellPool(study, folder, args.device, workers, pack)
-    done = pool.run(cells, deadline)
-    seconds = time.monotonic() - start
-    rate = pool.images * args.epochs / seconds
-    results.write_json(
-        args.output_dir / f"cells_{int(time.time())}.json",
-        {
-            "name": "cells",
-            "done": done,
-            "workers": workers,
-            "seconds": seconds,
-            "images_per_second": rate,
-            "faults": pool.faults,
-            "machine": results.machine(device),
-        },
+    with shared_device() if device.type == "cuda" else nullcontext(False) as is_shared:
+        workers, is_shared = _choose_workers(args, device, is_shared)
+        start = time.monotonic()
+        pool = CellPool(args.output_dir, args.device, workers, pack)
+        done = pool.run(plan(args), deadline)
+        seconds = time.monotonic() - start
+    content = {
+        "name": "cells",
+        "done": done,
+        "workers": workers,
+        "shared": is_shared,
+        "seconds": seconds,
+        "images_per_second": pool.images / seconds,
+        "faults": pool.faults,
+        "machine": results.machine(device),
+    }
+    write_json(args.output_dir / f"cells_{int(time.time())}.json", content)
+    logger.info(
+        f"{done} cells in {seconds:.0f} s by {workers} workers: {pool.images / seconds:.0f} training images a second"
     )
-    logger.info(f"{done} cells in {seconds:.0f} s by {workers} workers: {rate:.0f} training images a second in all")
     for fault in pool.faults:
         logger.error(fault)
+
+
+def plan(args: Namespace) -> list[Batch]:
+    """What is run, most valuable first: the pair at the size of the images with some seeds; the same at twice that size
+    with one, whose networks are kept; the other rows with one; the pair with further seeds."""
+    size = [int(side) for side in args.size.split(",")]
+    folds = len(list((args.data / "annotations").glob("fold*")))
+    native, double = args.output_dir / "cells", args.output_dir / "cells_double"
+    study = _study(args, size, ())
+    study_double = _study(args, [2 * side for side in size], PAIR)
+    others = [row for row in study.exps if row not in PAIR]
+    return [
+        Batch(study, native, plan_cells(PAIR, folds, range(args.seeds))),
+        Batch(study_double, double, plan_cells(PAIR, folds, [0])),
+        Batch(study, native, plan_cells(others, folds, [0])),
+        Batch(study, native, plan_cells(PAIR, folds, range(args.seeds, 3 * args.seeds))),
+    ]
+
+
+def _study(args: Namespace, size_hw: Sequence[int], keep_weights: Sequence[str]) -> Study:
+    is_cuda = torch.device(args.device).type == "cuda"
+    exps = {row: str(EXPS / f"{FURTHER.get(row, (row,))[0]}.py") for row in (*PAIR, *TABLE_2, *FURTHER)}
+    own = {row: fields for row, (_, *fields) in FURTHER.items()}
+    fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *RECIPE,
+              "max_epoch", str(args.epochs), "eval_interval", str(args.epochs)]  # fmt: skip
+    flags = {"cache": "gpu", "cuda_graph": is_cuda, "bf16": args.bf16}
+    return Study(exps, own, fields, BATCH, str(args.bundle / WEIGHTS), flags, keep_weights)
 
 
 def take_along(args: Namespace) -> None:
@@ -137,20 +167,22 @@ def _back(args: Namespace) -> Path:
     return args.back.resolve() if args.back is not None else args.output_dir / "back"
 
 
-def _choose_workers(args: Namespace, device: torch.device) -> tuple[int, bool]:
-    """How many trainings at once a short trial found best, and whether their steps are recorded.
+def _choose_workers(args: Namespace, device: torch.device, is_shared: bool) -> tuple[int, bool]:
+    """How many trainings at once a short trial found best, and whether their kernels run side by side.
 
-    Where recording fails, as many as keep the processor's cores busy train without it. On a CPU one is enough.
+    On a CPU one is enough. Where the trial fails with a shared device, the service is not used.
     """
     if device.type != "cuda":
         return args.workers or 1, False
     found = results.Results(args.output_dir, time.monotonic() + 60)
     height, width = (int(side) for side in args.size.split(","))
-    counts = tuple(range(1, MOST_WORKERS + 1))
+    counts = SHARED_WORKERS if is_shared else SLICED_WORKERS
     work = partial(trial.images_per_second, device, (height, width), BATCH, counts, 1.5, args.bf16)
-    found.measure("workers_trial", device, work)
-    rates = json.loads((args.output_dir / "workers_trial.json").read_bytes()).get("result")
+    name = f"workers_trial{'_shared' if is_shared else ''}"
+    found.measure(name, device, work)
+    rates = json.loads((args.output_dir / f"{name}.json").read_bytes()).get("result")
     if rates is None:
-        logger.warning("recording a step failed: training without it")
-        return args.workers or UNRECORDED_WORKERS, False
-    return args.workers or int(max(rates, key=rates.get)), True
+        logger.warning("the trial failed: a few trainings share the time of the device")
+        forget_sharing()
+        return args.workers or max(SLICED_WORKERS), False
+    return args.workers or int(max(rates, key=rates.get)), is_shared

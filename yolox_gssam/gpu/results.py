@@ -14,7 +14,13 @@ from yolox_gssam.device import describe_device
 from yolox_gssam.evaluation.provenance import command_line, core_count, cpu_name, package_version
 from yolox_gssam.files import atomic_path, write_json
 
-PARTS_OF_BACK = {"measures": "*.json", "cells": "cells/*.npz", "networks": "cells/networks/*.pth"}
+PARTS_OF_BACK = {
+    "measures": "*.json",
+    "cells": "cells/*.[nj]*",
+    "cells_double": "cells_double/*.[nj]*",
+    "networks_origin": "cells_double/networks/origin_*.pth",
+    "networks_gssam": "cells_double/networks/gssam_*.pth",
+}
 """Name of each file that is brought back -> what it holds, below the folder of the results."""
 
 

@@ -56,7 +56,6 @@ def _work(
     device = torch.device(device_name)
     if device.type == "cpu":
         torch.set_num_threads(1)
-    torch.backends.cudnn.benchmark = True
     images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
     images = images.contiguous(memory_format=torch.channels_last)
     model = nano(None).to(device).to(memory_format=torch.channels_last)

@@ -3,11 +3,13 @@
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +18,46 @@ from loguru import logger
 from yolox_gssam.evaluation.provenance import core_count
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import Stopped, StopRequest
-from yolox_gssam.tables.cells import Cell, Study
+from yolox_gssam.tables.cells import STUDY, Cell, Study
 
-STUDY = "study.json"
 _POLL_SECONDS = 0.2
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Cells of one study, whose files go into one folder."""
+
+    study: Study
+    folder: Path
+    cells: Sequence[Cell]
+
+
 class CellPool:
-    """Worker processes for the cells of one study.
+    """Worker processes that run cells of one or several studies.
 
     Args:
-        study: what the cells share; written to `folder`.
-        folder: of the cells' files.
+        folder: of the workers' logs.
         device: "cpu", "cuda" or "cuda:N".
         workers: processes; on a CPU each has its share of the cores.
         on_done: called after each cell, in the thread that runs the pool.
+
+    Attributes:
+        faults: a line for each cell that failed.
+        images: training images, once an epoch, of all cells done.
     """
 
-    def __init__(
-        self, study: Study, folder: Path, device: str, workers: int, on_done: Callable[[], object] = lambda: None
-    ) -> None:
-        self.study = study
+    def __init__(self, folder: Path, device: str, workers: int, on_done: Callable[[], object] = lambda: None) -> None:
         self.folder = folder
         self.device = device
         self.workers = workers
         self.on_done = on_done
         self.faults: list[str] = []
-        # What a cell has taken so far, the longest; 0 before the first.
-        self.longest = 0.0
+        # What the slowest cell of each folder has taken so far.
+        self.longest: dict[Path, float] = {}
         self.images = 0
 
-    def run(self, cells: Sequence[Cell], deadline: float | None = None) -> int:
-        """Runs every cell whose file is not there; returns how many were done.
+    def run(self, batches: Sequence[Batch], deadline: float | None = None) -> int:
+        """Runs every cell whose file is not there, batch after batch; returns how many were done.
 
         A cell that would not be done by the deadline, going by those before, is not begun; workers that are still busy
         then are ended, and their cells are left.
@@ -59,16 +69,18 @@ class CellPool:
             Stopped: after Ctrl-C or SIGTERM; trainings have saved where they are.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.study.write(self.folder / STUDY)
-        left = [cell for cell in cells if not cell.path(self.folder).exists()]
-        logger.info(f"{len(cells)} cells, {len(cells) - len(left)} of them done before")
+        for batch in batches:
+            batch.study.write(batch.folder / STUDY)
+        every = list(dict.fromkeys((batch.folder, cell) for batch in batches for cell in batch.cells))
+        left = [(folder, cell) for folder, cell in every if not cell.path(folder).exists()]
+        logger.info(f"{len(every)} cells, {len(every) - len(left)} of them done before")
         processes = [self._start(number) for number in range(min(self.workers, len(left)))]
         done = 0
         try:
             with (
                 StopRequest() as stop,
                 progress_bar(
-                    description="cells", unit="cells", total=len(cells), initial=len(cells) - len(left)
+                    description="cells", unit="cells", total=len(every), initial=len(every) - len(left)
                 ) as bar,
             ):
                 for _ in self._answers(processes, left, deadline, stop):
@@ -76,17 +88,16 @@ class CellPool:
                     bar.update()
                     self.on_done()
                 if stop:
-                    raise Stopped(stop.signal_number or 15)
+                    raise Stopped(stop.signal_number or signal.SIGTERM)
         finally:
             self._end(processes)
         return done
 
     def _start(self, number: int) -> "subprocess.Popen[str]":
-        threads = max(1, core_count() // self.workers) if self.device == "cpu" else 2
-        command = [sys.executable, "-m", "yolox_gssam.tables.cell_worker", str(self.folder / STUDY), str(self.folder)]
+        threads = max(1, core_count() // self.workers)
         with (self.folder / f"worker{number}.log").open("ab") as log:
             return subprocess.Popen(
-                [*command, self.device],
+                [sys.executable, "-m", "yolox_gssam.tables.cell_worker", self.device],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -97,14 +108,18 @@ class CellPool:
             )
 
     def _answers(
-        self, processes: Sequence["subprocess.Popen[str]"], left: list[Cell], deadline: float | None, stop: StopRequest
+        self,
+        processes: Sequence["subprocess.Popen[str]"],
+        left: Sequence[tuple[Path, Cell]],
+        deadline: float | None,
+        stop: StopRequest,
     ) -> Iterator[Cell]:
         """Hands cells out and yields each that is done."""
         answers: queue.Queue[tuple[int, str]] = queue.Queue()
         for number, process in enumerate(processes):
             threading.Thread(target=_listen, args=(process, number, answers), daemon=True).start()
-        waiting = list(reversed(left))
-        busy: dict[int, Cell | None] = dict.fromkeys(range(len(processes)))
+        waiting = list(left)
+        busy: dict[int, tuple[Path, Cell] | None] = dict.fromkeys(range(len(processes)))
         while busy and not stop:
             if deadline is not None and time.monotonic() > deadline:
                 return
@@ -112,31 +127,34 @@ class CellPool:
                 number, line = answers.get(timeout=_POLL_SECONDS)
             except queue.Empty:
                 continue
-            cell = busy.pop(number)
+            task = busy.pop(number)
             if not line:  # the process has ended
-                if cell is not None:
-                    self.faults.append(f"{cell.name}: its worker ended, see {self.folder}/worker{number}.log")
+                if task is not None:
+                    self.faults.append(f"{task[1].name}: its worker ended, see {self.folder}/worker{number}.log")
                 continue
-            answer: dict[str, Any] = json.loads(line)
-            if cell is not None and "error" in answer:
-                self.faults.append(f"{cell.name}: {answer['error']}")
-            elif cell is not None:
-                self.longest = max(self.longest, answer["seconds"])
-                self.images += answer["training_images"]
-                yield cell
-            fits = deadline is None or time.monotonic() + self.longest < deadline
-            if waiting and fits:
-                cell = busy[number] = waiting.pop()
-                self._hand_out(processes[number], cell)
+            if task is not None and self._take(task, json.loads(line)):
+                yield task[1]
+            following = self._next(waiting, deadline)
+            if following is not None:
+                busy[number] = following
+                _hand_out(processes[number], following)
 
-    @staticmethod
-    def _hand_out(process: "subprocess.Popen[str]", cell: Cell) -> None:
-        assert process.stdin is not None
-        try:
-            process.stdin.write(f"{cell.row} {cell.fold} {cell.seed}\n")
-            process.stdin.flush()
-        except BrokenPipeError:  # its end is answered by the thread that listens
-            pass
+    def _take(self, task: tuple[Path, Cell], answer: dict[str, Any]) -> bool:
+        """Keeps what a worker says of a cell; returns whether it is done."""
+        folder, cell = task
+        if "error" in answer:
+            self.faults.append(f"{cell.name}: {answer['error']}")
+            return False
+        self.longest[folder] = max(self.longest.get(folder, 0.0), answer["seconds"])
+        self.images += answer["training_images"] * answer["epochs"]
+        return True
+
+    def _next(self, waiting: list[tuple[Path, Cell]], deadline: float | None) -> tuple[Path, Cell] | None:
+        """The next cell that would be done in time, taken from those that wait; None if there is none."""
+        for place, (folder, _) in enumerate(waiting):
+            if deadline is None or time.monotonic() + self.longest.get(folder, 0.0) < deadline:
+                return waiting.pop(place)
+        return None
 
     @staticmethod
     def _end(processes: Sequence["subprocess.Popen[str]"]) -> None:
@@ -149,6 +167,16 @@ class CellPool:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _hand_out(process: "subprocess.Popen[str]", task: tuple[Path, Cell]) -> None:
+    assert process.stdin is not None
+    folder, cell = task
+    try:
+        process.stdin.write(json.dumps({"folder": str(folder), **asdict(cell)}) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:  # its end is answered by the thread that listens
+        pass
 
 
 def _listen(process: "subprocess.Popen[str]", number: int, answers: "queue.Queue[tuple[int, str]]") -> None:

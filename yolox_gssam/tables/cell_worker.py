@@ -1,33 +1,44 @@
 """A process that runs cells one after the other, so that what starts once (imports, CUDA) is paid once.
 
-`python -m yolox_gssam.tables.cell_worker STUDY.json FOLDER DEVICE` reads a cell a line, "row fold seed", and answers
-each with a line of JSON.
+`python -m yolox_gssam.tables.cell_worker DEVICE` reads a line of JSON for each cell (folder, row, fold, seed; the
+folder holds the study that it belongs to) and answers with another.
 """
 
 import json
+import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 import torch
 
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
-from yolox_gssam.tables.cells import Cell, Study, run_cell
+from yolox_gssam.tables.cells import STUDY, Cell, Study, run_cell
 
 
-def main(study_path: str, folder: str, device_name: str) -> None:
-    study, device = Study.read(Path(study_path)), torch.device(device_name)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # one shape, thousands of steps
+def main(device_name: str) -> None:
+    device = torch.device(device_name)
     setup_log()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _say({"ready": True})
     for line in sys.stdin:
-        row, fold, seed = line.split()
+        asked = json.loads(line)
+        folder = Path(asked["folder"])
         try:
-            done = run_cell(Cell(int(seed), int(fold), row), study, Path(folder), device)
-            _say({name: done[name] for name in ("seconds", "training_seconds", "training_images")})
+            study = Study.read(folder / STUDY)
+            done = run_cell(Cell(asked["seed"], asked["fold"], asked["row"]), study, folder, device)
+            _say({name: done[name] for name in ("seconds", "training_images")} | {"epochs": len(done["history"])})
         except UserError as error:
             _say({"error": str(error)})
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process once its parent is gone, however that ended: another pool may want the same cell."""
+    while os.getppid() == parent:
+        time.sleep(0.3)
+    os._exit(1)
 
 
 def _say(answer: dict[str, object]) -> None:

@@ -36,6 +36,8 @@ PARTS = ("val", "test")
 PIXEL_STEPS, SCORE_STEPS = 32, 65535
 """Boxes are kept to a thirty-second of a pixel, scores to 1 / 65535."""
 DETECTION_BATCH = 16
+STUDY = "study.json"
+"""Of a folder of cells: what they share."""
 
 
 @dataclass(frozen=True)
