@@ -4,6 +4,7 @@ A cell's file holds all that a report needs, its detections among them, and is t
 again. Files from several machines make one table.
 """
 
+import hashlib
 import json
 import shutil
 import time
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco import CocoSplit, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.device import describe_device
 from yolox_gssam.engine.checkpoint import save_checkpoint
@@ -27,7 +28,7 @@ from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.provenance import core_count, cpu_name, package_version
 from yolox_gssam.experiment import DroneExp, load_exp
-from yolox_gssam.files import atomic_path, sha256_of
+from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.backends import TorchBackend
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
@@ -133,7 +134,7 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     hashes = {}
     for part in PARTS:
         split = exp.load_split(part)
-        hashes[part] = sha256_of(split.path)
+        hashes[part] = annotations_digest(split.path)
         arrays |= {f"{part}_{name}": array for name, array in pack_detections(_detect(exp, trainer, split)).items()}
     description = {
         "row": cell.row,
@@ -158,6 +159,11 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     save_cell(cell.path(folder), description, arrays)
     shutil.rmtree(work / cell.name, ignore_errors=True)
     return description
+
+
+def annotations_digest(path: Path) -> str:
+    """SHA-256 of what an annotation file says, however it is set: packed and unpacked sets have the same."""
+    return hashlib.sha256(json.dumps(read_json(path), separators=(",", ":")).encode()).hexdigest()
 
 
 def save_cell(path: Path, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -23,9 +23,8 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
 from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep
-from yolox_gssam.files import sha256_of
 from yolox_gssam.progress import progress_bar
-from yolox_gssam.tables.cells import DoneCell, load_cell
+from yolox_gssam.tables.cells import DoneCell, annotations_digest, load_cell
 from yolox_gssam.tables.paper import NETWORKS, ORIGIN
 
 DRONE = "drone"
@@ -251,7 +250,7 @@ def _cells_of(path: Path) -> Iterable[DoneCell]:
 
 
 def _require_same_data(cells: Sequence[DoneCell], folds: Sequence[CocoSplit]) -> None:
-    digests = [sha256_of(fold.path) for fold in folds]
+    digests = [annotations_digest(fold.path) for fold in folds]
     for cell in cells:
         fold = cell.cell.fold
         if fold >= len(folds) or cell.description["annotations_sha256"]["test"] != digests[fold]:
