@@ -9,8 +9,9 @@ import re
 import tempfile
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco import CocoSplit, load_split, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
 from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep
+from yolox_gssam.evaluation.outcomes import number_clips
+from yolox_gssam.files import write_json
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.tables.cells import DoneCell, annotations_digest, load_cell
 from yolox_gssam.tables.paper import NETWORKS, ORIGIN
@@ -184,11 +187,13 @@ def build_cross_report(
         raise UserError(
             f"no run of {order[0]} is complete, which the others are compared with: {len(folds)} folds needed"
         )
-    whole = replace(folds[0], images=tuple(image for fold in folds for image in fold.images))
     measured: dict[str, dict[Run, dict[str, NDArray[np.float64]]]] = defaultdict(dict)
-    clips = len(ClipAP(whole, {}, by="centre").clips)
-    weights = draw_clips(clips, draws, seed=0)
-    with progress_bar(description="report", unit="runs", total=sum(map(len, runs.values()))) as bar:
+    with (
+        _joined_split(folds) as whole,
+        progress_bar(description="report", unit="runs", total=sum(map(len, runs.values()))) as bar,
+    ):
+        clips = len(number_clips(whole).names)
+        weights = draw_clips(clips, draws, seed=0)
         for name in names:
             for run, of_folds in sorted(runs[name].items()):
                 measured[name][run] = measure(whole, _joined(of_folds), weights)
@@ -277,6 +282,22 @@ def _incomplete(cells: Sequence[DoneCell], runs: Mapping[str, Mapping[Run, objec
         for cell in cells
         if (device_of(cell), cell.cell.seed) not in runs.get(cell.cell.row, {})
     }
+
+
+@contextmanager
+def _joined_split(folds: Sequence[CocoSplit]) -> Iterator[CocoSplit]:
+    """All test parts as one part, whose annotation file is there inside the block."""
+    documents = [read_json(fold.path) for fold in folds]
+    annotations = [annotation for document in documents for annotation in document["annotations"]]
+    joined = {
+        **documents[0],
+        "images": [image for document in documents for image in document["images"]],
+        "annotations": [{**annotation, "id": number} for number, annotation in enumerate(annotations, 1)],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "test.json"
+        write_json(path, joined)
+        yield load_split(path, folds[0].image_dir)
 
 
 def _joined(of_folds: Sequence[DoneCell]) -> dict[int, Detections]:
