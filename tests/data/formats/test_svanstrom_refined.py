@@ -15,7 +15,7 @@ CLIPS = Path(__file__).parents[4] / "shared" / "data" / "svanstrom" / "Data"
 pytestmark = pytest.mark.skipif(not CLIPS.is_dir(), reason="../shared/data/svanstrom is not there")
 REAL = [
     pytest.param(CLIPS / "Video_IR" / "IR_DRONE_001.mp4", id="infrared"),
-    pytest.param(CLIPS / "Video_V" / "V_DRONE_010.mp4", id="visible"),
+    pytest.param(CLIPS / "Video_V" / "V_DRONE_001.mp4", id="visible"),
 ]
 
 
