@@ -4,6 +4,7 @@
   python tools/tables.py run --dataset datasets/svanstrom --seeds 0 1 2 --size nano --input 416 --epochs 60
   python tools/tables.py run --exps origin gssam_sig_res_p1 wide=origin,width=0.28125 --seeds 0 1
   python tools/tables.py report
+  python tools/tables.py report --cells runs/gpu/cells --dataset datasets/infrared    # of tools/gpu.py
   python tools/tables.py maps                # of the attention: flat or saturated, and what gradient reaches it
   python tools/tables.py archive --to results/mine    # what a report needs, without weights: to keep, to commit
 
@@ -27,6 +28,7 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer, write_json, write_text
 from yolox_gssam.tables.archive import archive_runs
+from yolox_gssam.tables.cross_validation import build_cross_report, load_folds, read_cells
 from yolox_gssam.tables.maps import map_states, map_table
 from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
 from yolox_gssam.tables.report import build_report, load_test_part
@@ -69,6 +71,16 @@ def make_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks")
     report = commands.add_parser("report", help="tables and plots of what is done", formatter_class=HelpFormatter)
+    report.add_argument(
+        "--cells",
+        type=Path,
+        nargs="+",
+        metavar="PATH",
+        help="cells of a cross-validated table instead of runs: folders or archives of any machines",
+    )
+    report.add_argument("--dataset", type=Path, default=Path("datasets/infrared"), metavar="DIR", help="of the cells")
+    report.add_argument("--first", default="origin", metavar="ROW", help="of the cells: what others are compared with")
+    report.add_argument("--draws", type=count, default=500, metavar="N", help="of clips, for the intervals of cells")
     maps = commands.add_parser("maps", help="how far the attention's maps vary", formatter_class=HelpFormatter)
     maps.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="training images a batch")
     maps.add_argument("--batches", type=count, default=4, metavar="N", help="how many batches")
@@ -126,6 +138,9 @@ def time_networks(plan: Plan, folder: Path, iterations: int, device: torch.devic
 
 def report(args: argparse.Namespace) -> None:
     """Prints the tables and writes them."""
+    if getattr(args, "cells", None):
+        report_cells(args)
+        return
     plan = read_plan(args.output_dir)
     exp = load_exp(plan.sides()[0].exp_file, plan.fields)
     found = build_report(args.output_dir, [side.name for side in plan.sides()], load_test_part(Path(exp.data_dir)))
@@ -140,6 +155,16 @@ def report(args: argparse.Namespace) -> None:
     write_text(files["csv"], text.getvalue())
     found.plot(files["png"])
     print("written: " + ", ".join(map(str, files.values())))
+
+
+def report_cells(args: argparse.Namespace) -> None:
+    """Prints the cross-validated table of cells and writes it."""
+    order = (args.first, *(row for row in EXP_NAMES if row != args.first))
+    found = build_cross_report(read_cells(args.cells), load_folds(args.dataset), order, args.draws)
+    print(found.markdown(), flush=True)
+    write_text(args.output_dir / "cross_validation.md", found.markdown())
+    write_json(args.output_dir / "cross_validation.json", found.to_json())
+    print(f"written: {args.output_dir / 'cross_validation.md'}, {args.output_dir / 'cross_validation.json'}")
 
 
 def maps(args: argparse.Namespace) -> None:

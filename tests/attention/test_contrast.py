@@ -11,9 +11,18 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from yolox_gssam.attention import contrast as contrast_module
 from yolox_gssam.attention import global_contrast
 
 HALF_TYPES = [torch.float16, torch.bfloat16]
+
+
+@pytest.fixture(autouse=True, params=["by size", "sorted"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test twice: as it is, which broadcasts few pairs, and with all of them sorted."""
+    if request.param == "sorted":
+        monkeypatch.setattr(contrast_module, "FEW_PAIRS", 0)
+    return str(request.param)
 
 
 def broadcast(values: Tensor, samples: Tensor) -> Tensor:
@@ -253,10 +262,38 @@ def peak_bytes(run: Callable[..., object], trace: Path, *arguments: object) -> i
 
 @pytest.mark.parametrize("run", [forward, forward_backward])
 @pytest.mark.parametrize("shape", [(1, 102_400), (4, 25_600), (2, 400)])
-def test_peak_memory(run: Callable[..., object], shape: tuple[int, int], tmp_path: Path) -> None:
+def test_peak_memory(run: Callable[..., object], shape: tuple[int, int], way: str, tmp_path: Path) -> None:
     values, samples = randn(*shape).requires_grad_(), randn(shape[0], 400, seed=1).requires_grad_()
     elements = values.numel() + samples.numel()
-    assert peak_bytes(run, tmp_path / "trace.json", global_contrast, values, samples) <= 40 * elements
+    table = 0 if way == "sorted" else 2**22
+    assert peak_bytes(run, tmp_path / "trace.json", global_contrast, values, samples) <= 40 * elements + table
+
+
+def test_few_pairs_are_broadcast_and_many_are_not(tmp_path: Path, way: str) -> None:
+    """Seen by the memory they take: 4 bytes a pair, of a million pairs without gradients, of a quarter with them."""
+    if way == "sorted":
+        pytest.skip("all pairs are many")
+    for run, most in ((forward, 2**20), (forward_backward, 2**18)):
+        for count, is_table in ((most // 256, True), (most // 256 + 1, False)):
+            values, samples = randn(1, count).requires_grad_(), randn(1, 256, seed=1).requires_grad_()
+            peak = peak_bytes(run, tmp_path / "trace.json", global_contrast, values, samples)
+            assert (peak >= 4 * 256 * count) == is_table
+
+
+@pytest.mark.parametrize("count", [2**10, 2**10 + 1])
+def test_both_ways_give_the_same_at_their_border(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    values, samples, weights = randn(1, count), randn(1, 256, seed=1), randn(1, count, seed=2)
+    values[:, :256] = samples
+
+    def results() -> tuple[Tensor, ...]:
+        arguments = [values.clone().requires_grad_(), samples.clone().requires_grad_()]
+        found = global_contrast(*arguments)
+        return (found.detach(), *torch.autograd.grad(found, arguments, weights))
+
+    ours = results()
+    monkeypatch.setattr(contrast_module, "FEW_PAIRS", 0)
+    for one, other in zip(ours, results(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-4)
 
 
 def test_peak_memory_of_the_broadcast_is_seen(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def found(*rows: tuple[int, float, Box]) -> Detections:
     boxes = np.array([box for *_, box in rows], dtype=np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     return Detections(boxes, [score for _, score, _ in rows], [label for label, *_ in rows])
+
+
+def moved(box: Box, x: float, y: float, size: float = 8) -> Box:
+    """A box of another size whose centre lies (x, y) from that of `box`."""
+    return (box[0] + box[2] / 2 + x - size / 2, box[1] + box[3] / 2 + y - size / 2, size, size)
+
+
+def in_clips(split: CocoSplit, length: int) -> CocoSplit:
+    """The split with so many successive images a clip."""
+    images = [replace(image, group=f"clip {index // length}") for index, image in enumerate(split.images)]
+    return replace(split, images=tuple(images))
 
 
 def random_case(folder: Path, seed: int, images: int = 30) -> tuple[CocoSplit, dict[int, Detections]]:

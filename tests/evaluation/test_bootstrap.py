@@ -6,18 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.cases import found, make_split, random_case
+from evaluation.cases import found, in_clips, make_split, random_case
 
 from yolox_gssam.data.coco import CocoSplit, load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, ap_interval, draw_clips, interval
 from yolox_gssam.evaluation.coco import evaluate_coco
-
-
-def in_clips(split: CocoSplit, length: int) -> CocoSplit:
-    """The split with so many successive images a clip."""
-    images = [replace(image, group=f"clip {index // length}") for index, image in enumerate(split.images)]
-    return replace(split, images=tuple(images))
 
 
 def without_ties(detections: dict[int, Detections]) -> dict[int, Detections]:

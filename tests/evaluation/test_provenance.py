@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_without_a_hash_of_the_data_set(tmp_path: Path, content: str | None) -> 
     if content is not None:
         (tmp_path / "dataset.json").write_text(content)
     assert find_provenance(split, tmp_path / "best.pth", "cpu").dataset_hash is None
+
+
+def test_a_fold_has_the_hash_of_its_data_set(tmp_path: Path) -> None:
+    split = make_split(tmp_path, [[]])
+    (tmp_path / "dataset.json").write_text('{"hash": "abc"}')
+    fold = replace(split, path=tmp_path / "annotations" / "fold1" / "test.json")
+    fold.path.parent.mkdir()
+    fold.path.write_bytes(split.path.read_bytes())
+    assert find_provenance(fold, None, "no network").dataset_hash == "abc"
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from evaluation.cases import found, make_split, random_case
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import APInterval
+from yolox_gssam.evaluation.centre import score_by_centre
 from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.false_alarms import recall_at_false_alarms
@@ -32,6 +33,8 @@ def make_report(split: CocoSplit, detections: dict[int, Detections], timing: Inf
         confusion=confusion_matrix(split, detections),
         false_alarms=recall_at_false_alarms(split, detections, "drone"),
         timing=timing,
+        centre=score_by_centre(split, detections, ("drone",)),
+        sensors={"infrared": score_by_centre(split, detections, ("drone",))},
         provenance=Provenance("test.json", "ab", None, "best.pth", "cd", "python eval.py", HARDWARE, {"torch": "2"}),
     )
 
@@ -56,6 +59,9 @@ def test_json_holds_everything_and_survives_a_file(tmp_path: Path) -> None:
     assert len(content["precision_recall_iou_50"]["precision"]["drone"]) == 101
     assert content["confusion"]["counts"] == report.confusion.counts.tolist()
     assert [point["images_per_alarm"] for point in content["false_alarms"]] == [10, 100]
+    assert content["by_centre"]["ap_by_class"] == report.centre.ap_by_class
+    assert [point["iou_threshold"] for point in content["by_centre"]["precision_recall_f1"]] == [None, 0.5]
+    assert content["by_sensor"] == {"infrared": {k: v for k, v in content["by_centre"].items() if k != "rule"}}
     assert content["milliseconds"]["steps"]["nms"] == {"mean": 1.5, "median": 1.25, "p95": 2.0, "minimum": 1.0}
     assert content["provenance"]["checkpoint_sha256"] == "cd"
 
@@ -71,7 +77,13 @@ def test_table(tmp_path: Path) -> None:
     assert table["all"] == ["3", "25.2", "25.2", "25.2", "25.0"]
     assert table["pre-processing"] == ["1.50", "1.25", "2.00"]
     text = make_report(split, detections, TIME).table()
-    assert "10 images      50.0" in text
+    # Of two drones one is found; of a bird and a drone that were detected as drones, one is right.
+    assert text.count("10 images      50.0") == 2
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "all images drone by centre 0.900 100.0 50.0 66.7 0.000" in lines
+    assert "infrared drone at IoU 0.5 0.900 100.0 50.0 66.7 0.000" in lines
+    assert "infrared 10 25.2 0.0 50.5 -" in lines
+    assert "the score is that of the best F1 here" in text
     assert "only 10 images" in text
     assert "AP of all: 12.5 to 37.5 in 95 % of 9 draws of 30 clips" in text
     assert "Some CPU" in text

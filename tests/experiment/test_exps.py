@@ -62,6 +62,18 @@ def test_model_of_the_exp_file(name: str) -> None:
     assert sorted(trained) == sorted(id(p) for p in model.parameters())
 
 
+@pytest.mark.parametrize("name", ["origin", "gssam_sig_res_p1", "gssam_sig_res_p2"])
+def test_model_with_a_level_at_stride_4(name: str) -> None:
+    options = ["num_classes", "3", "width", "0.25", "depthwise", "True", "strides", "4,8,16,32"]
+    exp = get_exp(str(ROOT / "exps" / f"{name}.py"))  # as YOLOX's own tools do
+    exp.merge(options)
+    model = exp.get_model()
+    with torch.no_grad():
+        assert model.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 84 + 256, 8)
+    trained = [id(p) for group in exp.get_optimizer(8).param_groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(p) for p in model.parameters())
+
+
 @pytest.mark.parametrize("name", ["origin", "gssam_sig_res_p2", "nonlocal_p1", "demo"])
 def test_yolox_loads_the_exp_file_too(name: str) -> None:
     exp = get_exp(str(ROOT / "exps" / f"{name}.py"))
@@ -79,6 +91,9 @@ def test_yolox_loads_the_exp_file_too(name: str) -> None:
         pytest.param(["num_classes", "0"], "num_classes must be None or", id="no classes"),
         pytest.param(["seed", "x"], "seed must be None or", id="seed"),
         pytest.param(["attention_position", "3"], "must be 1 or 2", id="position"),
+        pytest.param(["strides", "4,8,16"], r"strides must be .* or \(4, 8, 16, 32\), not \(4, 8, 16\)", id="strides"),
+        pytest.param(["strides", "32,16,8"], r"strides must be \(8, 16, 32\)", id="order of strides"),
+        pytest.param(["strides", "4"], "strides must be 3 values like", id="one stride"),
         pytest.param(["max_epoch", "10"], "max_epoch 10 must be at least warmup_epochs 5", id="epochs"),
         pytest.param(["max_epohc", "10"], "did you mean 'max_epoch'", id="misspelt"),
     ],

@@ -93,6 +93,16 @@ def test_trained_network_needs_no_fields_again(tmp_path: Path) -> None:
             assert torch.equal(model.state_dict()[name], value)
 
 
+def test_a_checkpoint_knows_its_strides(tmp_path: Path) -> None:
+    exp = load_exp(EXPS / "origin.py", [*NANO, "strides", "4,8,16,32"])
+    path = write_checkpoint(tmp_path / "a.pth", exp)
+    loaded, model = load_trained(None, path, [], CPU)
+    assert loaded.strides == (4, 8, 16, 32)
+    assert list(model.head.strides) == [8, 16, 32, 4]
+    with pytest.raises(UserError, match="not used"):
+        load_trained(None, path, ["strides", "8,16,32"], CPU)
+
+
 def test_options_win_over_the_checkpoint(tmp_path: Path) -> None:
     path = write_checkpoint(tmp_path / "a.pth", load_exp(EXPS / "origin.py", NANO))
     assert load_trained(None, path, ["test_size", "(96, 96)"], CPU)[0].test_size == (96, 96)

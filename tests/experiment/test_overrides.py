@@ -68,6 +68,15 @@ def test_wrong_types_are_refused(name: str, text: str) -> None:
         parse_overrides(FIELDS, [name, text])
 
 
+def test_a_tuple_of_any_length_where_the_caller_checks_it() -> None:
+    fields = {"strides": (8, 16, 32)}
+    assert parse_overrides(fields, ["strides", "4,8,16,32"], any_length=("strides",)) == {"strides": (4, 8, 16, 32)}
+    with pytest.raises(UserError, match="strides must be 3 values"):
+        parse_overrides(fields, ["strides", "4,8,16,32"])
+    with pytest.raises(UserError, match="strides must be 3 values"):
+        parse_overrides(fields, ["strides", "fine"], any_length=("strides",))
+
+
 def test_unknown_field_names_the_nearest() -> None:
     with pytest.raises(UserError, match="no field 'max_epochs'; did you mean 'max_epoch'"):
         parse_overrides(FIELDS, ["max_epochs", "3"])

@@ -6,6 +6,7 @@ from torch import Tensor
 from torchvision.ops import box_convert
 from yolox.models import YOLOX, YOLOXHead
 
+from yolox_gssam.models import FINE_STRIDES, build_yolox, level_layers
 from yolox_gssam.pictures.detections import detection_panels
 from yolox_gssam.pictures.detector import Look, nearest_anchor, stride_of
 
@@ -25,6 +26,35 @@ def test_strides_are_those_of_yoloxs_decoding() -> None:
     assert [stride_of(anchor, (64, 96)) for anchor in range(count)] == decoded[0, :, 2].tolist()
     with pytest.raises(ValueError, match="there is no anchor 126"):
         stride_of(count, (64, 96))
+
+
+def test_strides_of_a_network_with_a_level_at_stride_4() -> None:
+    ends = {8: 96, 16: 120, 32: 126, 4: 126 + 16 * 24}
+    for stride, end in ends.items():
+        assert stride_of(end - 1, (64, 96), ends) == stride
+    with pytest.raises(ValueError, match="there is no anchor 510"):
+        stride_of(510, (64, 96), ends)
+
+
+def test_grad_cam_explains_detections_of_the_new_level() -> None:
+    torch.manual_seed(0)
+    model = build_yolox(2, 0.33, 0.125, depthwise=True, strides=FINE_STRIDES)
+    torch.nn.init.normal_(model.head.obj_preds[3].weight)
+    torch.nn.init.constant_(model.head.obj_preds[3].bias, 20.0)
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    look = Look(model.eval(), image, (64, 96), 0.0, 0.3)
+    shapes: list[torch.Size] = []
+    model.backbone.C3_p2.register_forward_hook(lambda *call: shapes.append(call[2].shape))
+    assert look.grad_cam(0).shape == (64, 96)
+    assert shapes[-1][2:] == (16, 24)
+    assert (
+        stride_of(
+            nearest_anchor(look.outputs[0], torch.from_numpy(look.detections.boxes_xyxy[0])),
+            (64, 96),
+            level_layers(model),
+        )
+        == 4
+    )
 
 
 def test_the_anchor_of_a_box_is_found() -> None:

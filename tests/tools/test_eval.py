@@ -68,7 +68,8 @@ def test_a_run_prints_tables_and_writes_its_files(
     result = run_tool("eval", *arguments, "--output-dir", tmp_path / "out", "data_dir", tiny_dataset)
     assert result.returncode == 0, result.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
-    for title in ("tiny, < 16 x 16 px", "truth / taken for", "one false alarm in", "pre-processing", "NMS"):
+    titles = ("tiny, < 16 x 16 px", "truth / taken for", "one false alarm in", "AP by centre", "pre-processing", "NMS")
+    for title in titles:
         assert title in result.stdout
     main_numbers, *paths = result.stdout.splitlines()[-5:]
     assert main_numbers.startswith("mAP50:95 ")
@@ -122,7 +123,7 @@ def test_output_lies_beside_the_checkpoint_and_nothing_found_is_zero(
     result = run_tool("eval", "-f", EXP, "-c", own, *options, "data_dir", tiny_dataset)
     assert result.returncode == 0, result.stderr
     assert {path.name for path in tmp_path.iterdir()} == {*FILES, own.name}
-    assert result.stdout.splitlines()[-5] == "mAP50:95 0.0 %, AP50 0.0 %"
+    assert result.stdout.splitlines()[-5] == "mAP50:95 0.0 %, AP50 0.0 %, AP by centre 0.0 %"
     report = json.loads((tmp_path / "eval_test.json").read_text())
     assert report["false_alarms"][0]["class_name"] == "bird"
     assert report["settings"]["input_width"] == 32
@@ -157,6 +158,73 @@ def test_faults_end_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("eval.py: error: ")
     assert message in line
+
+
+def test_detections_of_a_run_score_the_same_without_its_network(
+    checkpoint: Path, tiny_dataset: Path, tmp_path: Path, tool: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "predict_split", detect_most)
+    data = ["data_dir", str(tiny_dataset)]
+    common = ["--split", "val", "--f1-score", "0.4", "--draws", "20"]
+    network = ["-f", str(EXP), "-c", str(checkpoint), "--device", "cpu", "--iterations", "0"]
+    tool.main(tool.make_parser().parse_args([*common, *network, "--output-dir", str(tmp_path), *data]))
+    found = tmp_path / "detections_val.json"
+    before = found.read_bytes()
+    tool.main(tool.make_parser().parse_args([*common, "--detections", str(found), *data]))
+
+    own = json.loads((tmp_path / "eval_val.json").read_text())
+    given = json.loads((tmp_path / "detections_val_eval" / "eval_val.json").read_text())
+    different = {key for key in own if own[key] != given[key]}
+    assert different == {"settings", "provenance"}
+    assert given["milliseconds"] is None
+    assert given["provenance"]["checkpoint"] is None
+    assert given["provenance"]["detections"] == str(found)
+    assert found.read_bytes() == before
+    written = {path.name for path in (tmp_path / "detections_val_eval").iterdir()}
+    assert written == {"eval_val.json", "precision_recall_val.png", "confusion_val.png"}
+    # Each object is found, less than a pixel off, and a drone is invented on each of the four images.
+    by_centre, at_iou = given["by_centre"]["precision_recall_f1"]
+    assert (by_centre["iou_threshold"], at_iou["iou_threshold"]) == (None, 0.5)
+    assert (by_centre["score_threshold"], by_centre["chosen"]) == (0.4, "given")
+    assert by_centre["false_boxes"] == 4
+    assert by_centre["false_boxes_per_image"] == 1
+    assert 0 < given["by_centre"]["ap_by_class"]["drone"] < 1
+
+
+def test_detections_from_elsewhere(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """The one object of a drone or a bird found exactly, without an exp and without a checkpoint."""
+    truth = json.loads((tiny_dataset / "annotations" / "test.json").read_text())["annotations"]
+    results = [{key: row[key] for key in ("image_id", "category_id", "bbox")} | {"score": 0.5} for row in truth]
+    (tmp_path / "mine.json").write_text(json.dumps(results))
+    result = run_tool("eval", "--detections", tmp_path / "mine.json", "data_dir", tiny_dataset)
+    assert result.returncode == 0, result.stderr
+    assert "mAP50:95 100.0 %, AP50 100.0 %, AP by centre 100.0 %" in result.stdout
+    assert "that of the best F1 here" in result.stdout
+    assert "ms per image" not in result.stdout
+    assert json.loads((tmp_path / "mine_eval" / "eval_test.json").read_text())["by_centre"]["ap"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "options", "message"),
+    [
+        pytest.param({"image_id": 99}, [], "detection number 0: image_id 99 is not among the 4 images", id="image"),
+        pytest.param({"category_id": 1}, [], "3 (bird), 7 (drone)", id="category"),
+        pytest.param({}, ["--fp16"], "--fp16 says how a network runs", id="network-option"),
+        pytest.param({}, ["--common-classes"], "--common-classes says how a network runs", id="common-classes"),
+        pytest.param({}, ["--class", "balloon"], "no such class", id="class"),
+    ],
+)
+def test_faulty_detections_end_in_one_line_and_write_nothing(
+    tiny_dataset: Path, tmp_path: Path, tool: ModuleType, entry: dict[str, int], options: list[str], message: str
+) -> None:
+    found = {"image_id": 1, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5, **entry}
+    (tmp_path / "mine.json").write_text(json.dumps([found]))
+    given = ["--detections", str(tmp_path / "mine.json"), *options, "data_dir", str(tiny_dataset)]
+    with pytest.raises(UserError) as error:
+        tool.main(tool.make_parser().parse_args(given))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
 
 
 @pytest.fixture
@@ -202,6 +270,8 @@ def test_classes_in_common_are_measured(
         pytest.param(["--match-iou", "0"], id="match-iou"),
         pytest.param(["-b", "0"], id="batch"),
         pytest.param(["--split", "all"], id="split"),
+        pytest.param(["--f1-score", "2"], id="f1-score"),
+        pytest.param(["--detections", "x.json"], id="detections-and-checkpoint"),
     ],
 )
 def test_values_out_of_range(tool: ModuleType, options: list[str], capsys: pytest.CaptureFixture[str]) -> None:

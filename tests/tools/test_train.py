@@ -94,7 +94,7 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
     stock = tmp_path / "origin" / "best_ckpt.pth"
     result = run_tool("train", "-f", "exps/conv_p1.py", "-b", 4, "-c", stock, *options)
     assert result.returncode == 0, result.stderr
-    assert "new (not in the checkpoint): backbone.backbone.attention.stem" in result.stderr
+    assert "new (not in the checkpoint): backbone.backbone.attention" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,29 +1,35 @@
 """The contrast of contrast.py as a graph of plain operations, for ONNX, OpenVINO, TensorRT and TorchScript.
 
 None of these formats has a binary search (OpenVINO's takes 20 s for an image). Here it is unrolled: log2(N) steps of
-one gather and one comparison each, without a branch and without a tensor of M x N.
+one gather and one comparison each, without a branch and without a tensor of M x N. Few pairs are broadcast here, too.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from yolox_gssam.attention.contrast import are_few_pairs
+
 LOG_OF_NOTHING = -1e30
 """For the log of 0; an infinity less itself would not be a number."""
 
 
-def exported_contrast(values: Tensor, samples: Tensor, max_samples: int) -> Tensor:
+def exported_contrast(values: Tensor, samples: Tensor, max_samples: int, max_values: int | None = None) -> Tensor:
     """Sums |values_i - samples_j| over j, as `global_contrast` does, with the same accuracy; float32, no gradients.
 
     Args:
         values: (B, M).
         samples: (B, N), finite. N may vary from call to call of the exported graph.
         max_samples: the largest N that the graph will be given; sets the number of steps.
+        max_values: the largest M; with `max_samples` it says whether the pairs of an image are so few that the graph
+            broadcasts them. None: it does not.
 
     Returns:
         (B, M).
     """
     values, samples = values.float(), samples.float()
+    if max_values is not None and are_few_pairs(max_values, max_samples):
+        return (values.unsqueeze(2) - samples.unsqueeze(1)).abs().sum(dim=2)
     N = samples.shape[1]
     ordered = samples.sort(dim=1).values
     below = count_below(values, ordered, max_samples)

@@ -57,6 +57,7 @@ class GSSAM(nn.Module):
     Attributes:
         max_base_points: the most base points that an exported graph of variable size can compare with; None: as many as
             the image has that it is traced with.
+        max_pixels: the most pixels of a map that such a graph is given; None: as many as it is traced with.
 
     Raises:
         UserError: a receptive field smaller than the block, whose winner must have seen its block; a bad option.
@@ -88,6 +89,7 @@ class GSSAM(nn.Module):
         self.base_points = base_points
         self.scale = build_contrast_scale(scale)
         self.max_base_points: int | None = None
+        self.max_pixels: int | None = None
         receptive_field = self.embedding.receptive_field
         if receptive_field < pool_size:
             raise UserError(
@@ -123,9 +125,12 @@ class GSSAM(nn.Module):
             dtype = torch.promote_types(values.dtype, torch.float32)
             contrast = values.to(dtype) - samples.to(dtype).mean(dim=1, keepdim=True)
         elif torch.jit.is_tracing():
-            exported = exported_softmin_contrast if self.contrast == "softmin" else exported_contrast
-            limit = int(samples.shape[1]) if self.max_base_points is None else self.max_base_points
-            contrast = exported(values, samples, limit)
+            points = int(samples.shape[1]) if self.max_base_points is None else self.max_base_points
+            if self.contrast == "softmin":
+                contrast = exported_softmin_contrast(values, samples, points)
+            else:
+                pixels = int(values.shape[1]) if self.max_pixels is None else self.max_pixels
+                contrast = exported_contrast(values, samples, points, pixels)
         else:
             contrast = (softmin_contrast if self.contrast == "softmin" else global_contrast)(values, samples)
         if self.contrast == "mean":

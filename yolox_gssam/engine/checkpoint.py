@@ -7,7 +7,7 @@ YOLOX; "class_names" and "exp" (the experiment's fields) so that evaluation and 
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,11 +31,13 @@ class LoadedWeights:
         new: of the model, not in the checkpoint: left as they were.
         reshaped: in both, with another shape: left as they were.
         unused: of the checkpoint, not in the model.
+        fitting: copied.
     """
 
     new: tuple[str, ...]
     reshaped: tuple[str, ...]
     unused: tuple[str, ...]
+    fitting: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
@@ -44,7 +46,10 @@ class LoadedWeights:
 
     def __str__(self) -> str:
         parts = {"new (not in the checkpoint)": self.new, "of another shape": self.reshaped, "not used": self.unused}
-        return "; ".join(f"{len(names)} {what}: {_modules(names)}" for what, names in parts.items() if names)
+        every = {*self.new, *self.reshaped, *self.unused, *self.fitting}
+        return "; ".join(
+            f"{len(names)} {what}: {_modules(names, every.difference(names))}" for what, names in parts.items() if names
+        )
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any], keep_as: Path | None = None) -> None:
@@ -102,6 +107,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeigh
         new=tuple(name for name in own if name not in weights),
         reshaped=tuple(name for name in own if name in weights and name not in fitting),
         unused=tuple(name for name in weights if name not in own),
+        fitting=tuple(fitting),
     )
 
 
@@ -115,8 +121,17 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, part)
 
 
-def _modules(names: tuple[str, ...]) -> str:
-    """The modules that hold the names, four levels deep, each once and at most six of them."""
-    modules = list(dict.fromkeys(".".join(name.split(".")[:4]) for name in names))
-    more = f" and {len(modules) - 6} more" if len(modules) > 6 else ""
-    return ", ".join(modules[:6]) + more
+def _modules(names: tuple[str, ...], others: Iterable[str]) -> str:
+    """The largest modules that hold these names and none of the others, at most twelve of them."""
+    shared = {prefix for name in others for prefix in _prefixes(name)}
+    modules = list(
+        dict.fromkeys(next((prefix for prefix in _prefixes(name) if prefix not in shared), name) for name in names)
+    )
+    more = f" and {len(modules) - 12} more" if len(modules) > 12 else ""
+    return ", ".join(modules[:12]) + more
+
+
+def _prefixes(name: str) -> list[str]:
+    """The modules that a parameter is in, from the outermost, and its own name: a, a.b, a.b.weight."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]

@@ -6,8 +6,8 @@ them. CUDA records the kernels of one step and replays them without Python
 device: what the trainer decides by looking at a loss is decided on the device here.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -138,14 +138,17 @@ class StaticStep:
         before = [tensor.clone() for tensor in state]
         stream = torch.cuda.Stream(self.device)
         stream.wait_stream(torch.cuda.current_stream(self.device))
-        with torch.cuda.stream(stream):
+        with _fastest_kernels(), torch.cuda.stream(stream):
             for _ in range(WARM_UP_STEPS):
                 self._step(own_images, own_targets)
         torch.cuda.current_stream(self.device).wait_stream(stream)
         self.optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         # thread_local: another thread may prepare the next batch on the device meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with (
+            _fastest_kernels(),
+            torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"),
+        ):
             self._step(own_images, own_targets)
         self._pool = graph.pool()
         with torch.no_grad():
@@ -159,6 +162,17 @@ class StaticStep:
         if self.average is not None:
             tensors += self.average.ema.state_dict().values()
         return [tensor.detach() for tensor in tensors]
+
+
+@contextmanager
+def _fastest_kernels() -> Iterator[None]:
+    """Inside, cuDNN tries out its kernels for each new shape: thousands of steps of the same shapes follow."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def pad_targets(targets: Tensor) -> Tensor:

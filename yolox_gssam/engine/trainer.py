@@ -307,7 +307,7 @@ class Trainer:
 
     def evaluate(self) -> tuple[float, float, str]:
         """Validates the averaged weights; returns mAP50:95 and AP50, the same in every process, and a line of both."""
-        model = _plain(self.model) if self.ema_model is None else self.ema_model.ema
+        model = self.trained_model
         if self.is_distributed:
             # Each process counted BatchNorm's statistics from its own images; those of the first one are the run's.
             for buffer in model.buffers():
@@ -329,7 +329,7 @@ class Trainer:
         self._collect()
         model = _plain(self.model)
         state = {
-            "model": (model if self.ema_model is None else self.ema_model.ema).state_dict(),
+            "model": self.trained_model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "start_epoch": len(self.history),
             "best_ap": float(self.best_ap),
@@ -384,6 +384,12 @@ class Trainer:
         logger.info(f"resuming {path} after epoch {self.start_epoch}{where}")
 
     # ---------------- details ---------------- #
+
+    @property
+    def trained_model(self) -> YOLOX:
+        """The network to use: the averaged weights where there are any."""
+        model: YOLOX = _plain(self.model) if self.ema_model is None else self.ema_model.ema
+        return model
 
     @property
     def progress_in_iter(self) -> int:

@@ -8,6 +8,7 @@ import contextlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,95 +18,111 @@ from pycocotools.cocoeval import COCOeval
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.coco import RECALLS, coco_index, coco_results
+from yolox_gssam.evaluation.outcomes import ClassOutcomes, match_split, number_clips
 from yolox_gssam.evaluation.truth import load_annotations
 from yolox_gssam.progress import progress_bar
 
 _MOST_DETECTIONS = 100
 
 
-@dataclass(frozen=True, eq=False)
-class _ClassMatches:
-    """The detections of one class, best first; T IoU thresholds.
-
-    Attributes:
-        clips: (n,) int, number of each detection's clip.
-        right, wrong: (T, n) bool; a detection on a crowd region is neither.
-        objects: (clips,) int, how many true objects each clip has.
-    """
-
-    clips: NDArray[np.int64]
-    right: NDArray[np.bool_]
-    wrong: NDArray[np.bool_]
-    objects: NDArray[np.int64]
-
-
 class ClipAP:
-    """COCO's mAP50:95 of one network on any draw of a split's clips; what matches what is found out once.
+    """Average precision of one network on any draw of a split's clips; what matches what is found out once.
 
     Args:
         detections: image id -> what was found there, as `evaluate_coco` takes them.
         one_class: whether an object is found where it stands, whatever class it is taken for.
+        by: "iou": COCO's mAP50:95; "centre": the mean AP of detections that lie on objects by
+            `matching.centre_distances`.
+        class_name: the AP of this class alone.
 
     Attributes:
         clips: their names; an image without a group is a clip of its own.
+
+    Raises:
+        ValueError: the split has no such class, or a class is asked for where classes do not matter.
     """
 
-    def __init__(self, split: CocoSplit, detections: Mapping[int, Detections], one_class: bool = False) -> None:
-        names = {
-            image.image_id: f"image {image.image_id}" if image.group is None else image.group for image in split.images
-        }
-        self.clips = tuple(dict.fromkeys(names.values()))
-        numbers = {name: number for number, name in enumerate(self.clips)}
-        clip_of_image = np.array([numbers[names[image_id]] for image_id in sorted(names)])
-        truth, results = load_annotations(split), coco_results(split, detections)
-        with contextlib.redirect_stdout(io.StringIO()):
-            evaluator = COCOeval(coco_index(COCO, split, truth), coco_index(COCO, split, results), "bbox")
-            evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0.0, 1e10]], ["all"]
-            evaluator.params.maxDets = [_MOST_DETECTIONS]
-            evaluator.params.useCats = int(not one_class)
-            evaluator.evaluate()
-        images, classes = len(split.images), 1 if one_class else len(split.classes)
-        self._classes = [
-            self._matches(evaluator.evalImgs[label * images : (label + 1) * images], clip_of_image)
-            for label in range(classes)
-        ]
+    def __init__(
+        self,
+        split: CocoSplit,
+        detections: Mapping[int, Detections],
+        one_class: bool = False,
+        by: Literal["iou", "centre"] = "iou",
+        class_name: str | None = None,
+    ) -> None:
+        if one_class and class_name is not None:
+            raise ValueError(f"class_name {class_name!r}: with one_class, classes do not matter; give one of the two")
+        label = None if class_name is None else split.classes.index(class_name)
+        self.clips = number_clips(split).names
+        outcomes = (
+            match_split(split, detections, "centre", most=_MOST_DETECTIONS, one_class=one_class)
+            if by == "centre"
+            else _match_by_iou(split, detections, one_class)
+        )
+        self._classes = outcomes if label is None else [outcomes[label]]
 
     def ap(self, weights: Sequence[int] | NDArray[np.int64] | None = None) -> float | None:
-        """mAP50:95 in [0, 1] where each clip counts as often as `weights`, one for each of `clips`, says.
-
-        Without weights every clip counts once: the number of `evaluate_coco`. None without a true object.
-        """
-        counts = np.ones(len(self.clips), np.int64) if weights is None else np.asarray(weights)
-        values = [value for matches in self._classes if (value := _class_ap(matches, counts)) is not None]
+        """The mean of `ap_by_class`, over the classes that have a true object: by IoU the number of `evaluate_coco`."""
+        values = [value for value in self.ap_by_class(weights) if value is not None]
         return float(np.mean(values)) if values else None
 
-    def _matches(
-        self, of_images: Sequence[dict[str, NDArray[np.float64]] | None], clips: NDArray[np.int64]
-    ) -> _ClassMatches:
-        objects = np.zeros(len(self.clips), np.int64)
-        scores, right, wrong, clip = [np.zeros(0)], [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)], [clips[:0]]
-        for number, result in zip(clips, of_images, strict=True):
-            if result is None:  # neither objects nor detections of this class
-                continue
-            counted, matched = ~result["dtIgnore"].astype(bool), result["dtMatches"] > 0
-            objects[number] += int((result["gtIgnore"] == 0).sum())
-            scores.append(np.array(result["dtScores"], dtype=np.float64))
-            right.append(counted & matched)
-            wrong.append(counted & ~matched)
-            clip.append(np.full(len(scores[-1]), number))
-        # Stable, as pycocotools sorts: of equal scores the one of the earlier image comes first.
-        order = np.argsort(-np.concatenate(scores), kind="mergesort")
-        right_all, wrong_all = (np.concatenate(parts, axis=1)[:, order] for parts in (right, wrong))
-        return _ClassMatches(np.concatenate(clip)[order], right_all, wrong_all, objects)
+    def ap_by_class(self, weights: Sequence[int] | NDArray[np.int64] | None = None) -> list[float | None]:
+        """AP in [0, 1] of each class, where each clip counts as often as `weights`, one for each of `clips`, says.
+
+        Without weights every clip counts once. None without a true object.
+        """
+        counts = np.ones(len(self.clips), np.int64) if weights is None else np.asarray(weights)
+        return [_class_ap(outcomes, counts) for outcomes in self._classes]
 
 
-def _class_ap(matches: _ClassMatches, counts: NDArray[np.int64]) -> float | None:
-    """The mean over the IoU thresholds of the area below the interpolated precision-recall curve, at 101 recalls."""
-    total = int(matches.objects @ counts)
+def _match_by_iou(split: CocoSplit, detections: Mapping[int, Detections], one_class: bool) -> list[ClassOutcomes]:
+    """The outcomes of each class at IoU 0.50 to 0.95, by pycocotools."""
+    clips = number_clips(split)
+    clip_of_image = np.array([clips.of_image[image_id] for image_id in sorted(clips.of_image)])
+    truth, results = load_annotations(split), coco_results(split, detections)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluator = COCOeval(coco_index(COCO, split, truth), coco_index(COCO, split, results), "bbox")
+        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0.0, 1e10]], ["all"]
+        evaluator.params.maxDets = [_MOST_DETECTIONS]
+        evaluator.params.useCats = int(not one_class)
+        evaluator.evaluate()
+    images, classes = len(split.images), 1 if one_class else len(split.classes)
+    return [
+        _class_by_iou(evaluator.evalImgs[label * images : (label + 1) * images], clip_of_image, len(clips.names))
+        for label in range(classes)
+    ]
+
+
+def _class_by_iou(
+    of_images: Sequence[dict[str, NDArray[np.float64]] | None], clip_of_image: NDArray[np.int64], clips: int
+) -> ClassOutcomes:
+    """One class, from what pycocotools found out about each image."""
+    objects = np.zeros(clips, np.int64)
+    scores, right, wrong = [np.zeros(0)], [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)]
+    clip_numbers = [clip_of_image[:0]]
+    for number, result in zip(clip_of_image, of_images, strict=True):
+        if result is None:  # neither objects nor detections of this class
+            continue
+        counted, matched = ~result["dtIgnore"].astype(bool), result["dtMatches"] > 0
+        objects[number] += int((result["gtIgnore"] == 0).sum())
+        scores.append(np.array(result["dtScores"], dtype=np.float64))
+        right.append(counted & matched)
+        wrong.append(counted & ~matched)
+        clip_numbers.append(np.full(len(scores[-1]), number))
+    # Stable, as pycocotools sorts: of equal scores the one of the earlier image comes first.
+    all_scores = np.concatenate(scores)
+    order = np.argsort(-all_scores, kind="stable")
+    right_all, wrong_all = (np.concatenate(parts, axis=1)[:, order] for parts in (right, wrong))
+    return ClassOutcomes(all_scores[order], np.concatenate(clip_numbers)[order], right_all, wrong_all, objects)
+
+
+def _class_ap(outcomes: ClassOutcomes, counts: NDArray[np.int64]) -> float | None:
+    """The mean over the thresholds of the area below the interpolated precision-recall curve, at 101 recalls."""
+    total = int(outcomes.objects @ counts)
     if not total:
         return None
-    weights = counts[matches.clips]
-    right, wrong = (matches.right * weights).cumsum(axis=1), (matches.wrong * weights).cumsum(axis=1)
+    weights = counts[outcomes.clips]
+    right, wrong = (outcomes.right * weights).cumsum(axis=1), (outcomes.wrong * weights).cumsum(axis=1)
     recall = right / total
     precision = right / np.maximum(right + wrong, 1)
     # From here on the best precision at this recall or a higher one.

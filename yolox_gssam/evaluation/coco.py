@@ -217,7 +217,7 @@ def _metrics(split: CocoSplit, annotations: Sequence[dict[str, Any]], evaluator:
         return Accuracy(objects, *map(_mean, numbers))
 
     every_class = slice(None)
-    names = _unique_names(split)
+    names = unique_names(split)
     curves = {name: precision[_IOU_50, :, label, _ALL, _MAX_100] for label, name in enumerate(names)}
     return CocoMetrics(
         overall=accuracy(len(true_objects), every_class, _ALL),
@@ -242,7 +242,7 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     return float(measured.mean()) if measured.size else None
 
 
-def _unique_names(split: CocoSplit) -> list[str]:
+def unique_names(split: CocoSplit) -> list[str]:
     """The class names, told apart by their category id where two are the same."""
     named = zip(split.classes, split.category_ids, strict=True)
     return [f"{name} ({key})" if split.classes.count(name) > 1 else name for name, key in named]

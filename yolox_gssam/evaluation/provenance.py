@@ -24,36 +24,42 @@ class Provenance:
         annotations: path of the annotation file.
         annotations_sha256: its hash.
         dataset_hash: the hash of the whole data set, as its dataset.json has it; None without one.
-        checkpoint: path of the weights.
+        checkpoint: path of the weights; None where no network ran.
         checkpoint_sha256: their hash.
         command: the command line.
         hardware: "device" as given, "cpu", "cores" the process may use, "threads" of torch.
         versions: of Python and of the packages that make the numbers.
+        detections: path of the detections that were given instead of a network; else None.
+        detections_sha256: their hash.
     """
 
     annotations: str
     annotations_sha256: str
     dataset_hash: str | None
-    checkpoint: str
-    checkpoint_sha256: str
+    checkpoint: str | None
+    checkpoint_sha256: str | None
     command: str
     hardware: dict[str, str | int]
     versions: dict[str, str]
+    detections: str | None = None
+    detections_sha256: str | None = None
 
 
-def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenance:
+def find_provenance(
+    split: CocoSplit, checkpoint: Path | None, device: str, detections: Path | None = None
+) -> Provenance:
     """Gathers it for the running process; `device` is the name of the device that computes.
 
     Raises:
-        UserError: the checkpoint or the annotation file cannot be read.
+        UserError: the checkpoint, the file of detections or the annotation file cannot be read.
     """
     packages = ("torch", "torchvision", "yolox", "hotcoco", "pycocotools", "numpy", "opencv-python")
     return Provenance(
         annotations=str(split.path),
         annotations_sha256=sha256_of(split.path),
-        dataset_hash=_dataset_hash(split.path.parent.parent / "dataset.json"),
-        checkpoint=str(checkpoint),
-        checkpoint_sha256=sha256_of(checkpoint),
+        dataset_hash=_dataset_hash(split.image_dir.parent / "dataset.json"),
+        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint_sha256=None if checkpoint is None else sha256_of(checkpoint),
         command=command_line(),
         hardware={"device": device, "cpu": cpu_name(), "cores": core_count(), "threads": torch.get_num_threads()},
         versions={
@@ -62,6 +68,8 @@ def find_provenance(split: CocoSplit, checkpoint: Path, device: str) -> Provenan
             **{name: package_version(name) for name in packages},
             "system": platform.platform(),
         },
+        detections=None if detections is None else str(detections),
+        detections_sha256=None if detections is None else sha256_of(detections),
     )
 
 

@@ -7,9 +7,12 @@ from typing import Any
 from tabulate import tabulate
 
 from yolox_gssam.evaluation.bootstrap import APInterval
+from yolox_gssam.evaluation.centre import CentreScores
 from yolox_gssam.evaluation.coco import AREAS, RECALLS, Accuracy, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
 from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint
+from yolox_gssam.evaluation.matching import CENTRE_RULE
+from yolox_gssam.evaluation.operating import OperatingPoint
 from yolox_gssam.evaluation.provenance import Provenance
 from yolox_gssam.evaluation.timing import InferenceTime
 
@@ -28,14 +31,17 @@ _STEP_NAMES = {"preprocess": "pre-processing", "network": "network", "nms": "NMS
 
 @dataclass(frozen=True, eq=False)
 class EvalReport:
-    """One evaluation of one network on one part of a data set.
+    """One evaluation of one network, or of detections from elsewhere, on one part of a data set.
 
     Attributes:
         part: "train", "val" or "test".
         images: how many the part has.
         settings: what the network ran with: experiment, input size, thresholds, precision; plain values.
         interval: of the mAP50:95 over clips; None where none was drawn.
+        false_alarms: by IoU.
         timing: None where time was not taken.
+        centre: the numbers by centre, and F1 at IoU 0.5.
+        sensors: name -> the same of the images of one sensor; empty where the data do not tell them apart.
     """
 
     part: str
@@ -47,6 +53,8 @@ class EvalReport:
     false_alarms: Sequence[FalseAlarmPoint]
     timing: InferenceTime | None
     provenance: Provenance
+    centre: CentreScores
+    sensors: Mapping[str, CentreScores]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values: fractions in [0, 1], times in milliseconds, None for what cannot be measured."""
@@ -75,13 +83,15 @@ class EvalReport:
                 "iou_threshold": self.confusion.iou_threshold,
             },
             "false_alarms": [asdict(point) for point in self.false_alarms],
+            "by_centre": {"rule": CENTRE_RULE, **_centre_json(self.centre)},
+            "by_sensor": {name: _centre_json(scores) for name, scores in self.sensors.items()},
             "milliseconds": None if self.timing is None else asdict(self.timing),
             "provenance": asdict(self.provenance),
         }
 
     def table(self) -> str:
         """Text of several short tables, in percent and milliseconds; "-" for what cannot be measured."""
-        sections = (self._accuracy(), self._confusion(), self._false_alarms(), self._time())
+        sections = (self._accuracy(), self._confusion(), self._false_alarms(), self._centre(), self._time())
         settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items())
         head = f"{self.provenance.annotations} ({self.part}): {self.images} images\n{settings}"
         return "\n\n".join((head, *(section for section in sections if section)))
@@ -111,9 +121,27 @@ class EvalReport:
         return f"{_tabulate(rows, ('truth / taken for', *matrix.column_names))}\n{thresholds}"
 
     def _false_alarms(self) -> str:
-        rows = [_false_alarm_cells(point) for point in self.false_alarms]
-        headers = ("class", "one false alarm in", "recall", "score at least", "false alarms")
-        return _tabulate(rows, headers)
+        points = [*self.false_alarms, *self.centre.false_alarms]
+        headers = ("class", "found", "one false alarm in", "recall", "score at least", "false alarms")
+        return _tabulate([_false_alarm_cells(point) for point in points], headers)
+
+    def _centre(self) -> str:
+        """AP by centre and F1, of all images and of each sensor's."""
+        groups = {"all images": self.centre, **self.sensors}
+        classes = tuple(self.centre.ap_by_class) if len(self.centre.ap_by_class) <= MOST_COLUMNS else ()
+        aps = [
+            (name, str(own.images), *map(percent, (own.ap, *(own.ap_by_class[of] for of in classes))))
+            for name, own in groups.items()
+        ]
+        points = [(name, *_point_cells(point)) for name, own in groups.items() for point in own.points]
+        headers = ("", "class", "found", "score at least", "precision", "recall (Pd)", "F1", "false boxes an image")
+        how = "given" if all(own.chosen == "given" for own in self.centre.points) else "that of the best F1 here"
+        return "\n\n".join(
+            (
+                _tabulate(aps, ("AP by centre, percent", "images", "mean", *classes)) + f"\n{CENTRE_RULE}",
+                _tabulate(points, headers) + f"\nthe score is {how}",
+            )
+        )
 
     def _time(self) -> str:
         if self.timing is None:
@@ -133,11 +161,27 @@ def _accuracy_cells(group: Accuracy) -> tuple[str, ...]:
 
 
 def _false_alarm_cells(point: FalseAlarmPoint) -> tuple[str, ...]:
-    name = (point.class_name, f"{point.images_per_alarm} images")
+    name = (point.class_name, _rule_name(point), f"{point.images_per_alarm} images")
     if point.recall is None:
         return (*name, "-", "no objects" if point.objects == 0 else f"only {point.images} images", "-")
     threshold = "-" if point.score_threshold is None else f"{point.score_threshold:.3f}"
     return (*name, percent(point.recall), threshold, str(point.false_alarms))
+
+
+def _point_cells(point: OperatingPoint) -> tuple[str, ...]:
+    threshold = "-" if point.score_threshold is None else f"{point.score_threshold:.3f}"
+    shares = map(percent, (point.precision, point.recall, point.f1))
+    return point.class_name, _rule_name(point), threshold, *shares, f"{point.false_boxes_per_image:.3f}"
+
+
+def _rule_name(point: FalseAlarmPoint | OperatingPoint) -> str:
+    return "by centre" if point.iou_threshold is None else f"at IoU {point.iou_threshold:g}"
+
+
+def _centre_json(scores: CentreScores) -> dict[str, Any]:
+    values = asdict(scores)
+    points = values.pop("points")
+    return {**values, "precision_recall_f1": points}
 
 
 def _tabulate(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:

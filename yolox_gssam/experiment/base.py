@@ -28,7 +28,7 @@ from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.overrides import parse_overrides
-from yolox_gssam.models import add_attention, build_yolox
+from yolox_gssam.models import FINE_STRIDES, STRIDES, add_attention, build_yolox
 
 # The largest stride of the network: every input side is a multiple of it.
 STRIDE = 32
@@ -75,6 +75,8 @@ class DroneExp(Exp):
         self.width = 0.50
         # True for YOLOX-nano: depthwise separable convolutions.
         self.depthwise = False
+        # Of the levels that objects are found at. (4, 8, 16, 32): one more than YOLOX, for objects of a few pixels.
+        self.strides: tuple[int, ...] = STRIDES
         # A registered attention ("gssam", "conv", your own) or "none".
         self.attention = "none"
         # 1: before a stage's output is extracted (the neck sees it too); 2: after.
@@ -158,7 +160,7 @@ class DroneExp(Exp):
         Raises:
             UserError: an unknown name, or a value of the wrong type.
         """
-        for name, value in parse_overrides(self.fields(), cfg_list).items():
+        for name, value in parse_overrides(self.fields(), cfg_list, any_length=("strides",)).items():
             setattr(self, name, value)
         self.check()
 
@@ -174,6 +176,8 @@ class DroneExp(Exp):
             value = self.fields()[name]
             if value is not None and not (type(value) is int and value >= lowest):
                 raise UserError(f"{name} must be None or a whole number of at least {lowest}, not {value!r}")
+        if self.strides not in (STRIDES, FINE_STRIDES):
+            raise UserError(f"strides must be {STRIDES}, as in YOLOX, or {FINE_STRIDES}, not {self.strides!r}")
         if self.attention_position not in (1, 2):
             raise UserError(f"attention_position must be 1 or 2, not {self.attention_position!r}")
         if self.no_aug_epochs + self.warmup_epochs > self.max_epoch:
@@ -206,7 +210,14 @@ class DroneExp(Exp):
         """The network, built once, in training mode."""
         if "model" not in vars(self):
             self.check()
-            model = build_yolox(self.num_classes, self.depth, self.width, act=self.act, depthwise=self.depthwise)
+            model = build_yolox(
+                self.num_classes,
+                self.depth,
+                self.width,
+                act=self.act,
+                depthwise=self.depthwise,
+                strides=self.strides,
+            )
             if self.attention != "none":
                 model = add_attention(model, self.attention, self.attention_position, self.attention_options)
             self.model = model

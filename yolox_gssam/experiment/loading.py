@@ -19,7 +19,16 @@ from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend
 from yolox_gssam.inference.backends.auto import fastest_backend
 
 # What a checkpoint's weights were made for and from; these fields come from it, not from the exp file.
-MODEL_FIELDS = ("depth", "width", "act", "depthwise", "attention", "attention_position", "attention_options")
+MODEL_FIELDS = (
+    "depth",
+    "width",
+    "act",
+    "depthwise",
+    "strides",
+    "attention",
+    "attention_position",
+    "attention_options",
+)
 INPUT_FIELDS = ("num_classes", "input_size", "test_size")
 DATA_FIELDS = ("data_dir", "train_ann", "val_ann", "test_ann", "fold")
 

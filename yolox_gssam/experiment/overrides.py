@@ -6,7 +6,7 @@ read right.
 
 import ast
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from yolox_gssam.errors import UserError
@@ -14,12 +14,15 @@ from yolox_gssam.errors import UserError
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
-def parse_overrides(fields: Mapping[str, Any], options: Sequence[Any]) -> dict[str, Any]:
+def parse_overrides(
+    fields: Mapping[str, Any], options: Sequence[Any], any_length: Collection[str] = ()
+) -> dict[str, Any]:
     """The values that `options` (name, value, name, value, ...) give to `fields`, in the types the fields have.
 
     Args:
         fields: name -> present value; its type says what a new value must be. None takes any Python literal or text.
         options: names and values; a value that is not a string is taken as it is, if its type fits.
+        any_length: names of tuples that may become longer or shorter; which ones are right the caller checks.
 
     Raises:
         UserError: an odd number of options, an unknown name (the nearest is named) or a value of the wrong type.
@@ -33,7 +36,7 @@ def parse_overrides(fields: Mapping[str, Any], options: Sequence[Any]) -> dict[s
     for name, text in zip(options[::2], options[1::2], strict=True):
         if name not in fields:
             raise UserError(f"the experiment has no field {name!r}{_nearest(str(name), fields)}")
-        values[name] = _parse(name, text, fields[name])
+        values[name] = _parse(name, text, fields[name], name in any_length)
     return values
 
 
@@ -42,7 +45,7 @@ def _nearest(name: str, known: Mapping[str, Any]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; it has: {', '.join(sorted(known))}"
 
 
-def _parse(name: str, text: Any, present: Any) -> Any:
+def _parse(name: str, text: Any, present: Any, any_length: bool) -> Any:
     if isinstance(present, bool):
         if str(text).lower() not in TRUTH:
             raise UserError(f"{name} must be True or False, not {text!r}")
@@ -58,7 +61,7 @@ def _parse(name: str, text: Any, present: Any) -> Any:
         value = tuple(value)
     if type(value) is not type(present):
         raise UserError(f"{name} must be {_describe(present)}, not {text!r}")
-    if isinstance(present, tuple) and all(isinstance(item, int | float) for item in present):
+    if isinstance(present, tuple) and not any_length and all(isinstance(item, int | float) for item in present):
         _check_numbers(name, value, present, text)
     return value
 

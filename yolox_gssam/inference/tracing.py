@@ -30,7 +30,7 @@ def trace(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense: 
         dense: all anchors (B, A, 5 + classes), without a threshold, see `InferenceYOLOX.dense`.
     """
     network = InferenceYOLOX(model)
-    _set_max_base_points(network, largest_hw)
+    _set_largest_maps(network, largest_hw)
     if half:
         network.half()
     images = torch.randint(0, 255, (1, *_TRACED_HW, 3), dtype=torch.uint8)
@@ -55,10 +55,11 @@ class _Dense(nn.Module):
         return self.network.dense(images)
 
 
-def _set_max_base_points(network: InferenceYOLOX, largest_hw: tuple[int, int]) -> None:
-    """Lets each contrast compare with as many base points as an input of this size has."""
+def _set_largest_maps(network: InferenceYOLOX, largest_hw: tuple[int, int]) -> None:
+    """Lets each contrast compare as many pixels with as many base points as an input of this size has."""
     for stage, module in getattr(network.backbone.backbone, "attention", {}).items():
         if isinstance(module, GSSAM):
             # A stage's map has half the sides of the one before.
-            rows, columns = (-(-(side >> STAGES.index(stage) + 1) // module.pool_size) for side in largest_hw)
-            module.max_base_points = rows * columns
+            height, width = (side >> STAGES.index(stage) + 1 for side in largest_hw)
+            module.max_pixels = height * width
+            module.max_base_points = -(-height // module.pool_size) * -(-width // module.pool_size)

@@ -41,7 +41,8 @@ class AttentionCSPDarknet(nn.Module):
         self.position = position
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Images (B, 3, H, W), H and W multiples of 32 -> {"dark3": (B, C, H/8, W/8), "dark4": 1/16, "dark5": 1/32}."""
+        """Images (B, 3, H, W), H and W multiples of 32 -> {"dark3": (B, C, H/8, W/8), "dark4": 1/16, "dark5":
+        1/32}, and "dark2": 1/4 where the neck has four levels."""
         outputs = {}
         for stage in STAGES:
             plain = getattr(self, stage)(x)

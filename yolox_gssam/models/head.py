@@ -103,7 +103,7 @@ class DroneHead(YOLOXHead):
         def total(losses: Tensor) -> Tensor:
             return torch.where(is_matched, losses, 0.0).sum()
 
-        loss_iou = total(self.iou_loss(candidates[..., :4].reshape(-1, 4), boxes.reshape(-1, 4)).view(is_matched.shape))
+        loss_iou = total(_iou_losses(candidates[..., :4], boxes)[..., None])
         is_class = classes == torch.arange(self.num_classes, device=classes.device)
         loss_class = total(
             F.binary_cross_entropy_with_logits(
@@ -118,6 +118,19 @@ class DroneHead(YOLOXHead):
             wanted = torch.cat((boxes[..., :2] / strides - shifts, (boxes[..., 2:] / strides + 1e-8).log()), dim=2)
             loss_l1 = total(self.l1_loss(take_anchors(raw_boxes, indices), wanted))
         return torch.stack((IOU_LOSS_WEIGHT * loss_iou, loss_objectness, loss_class, loss_l1))
+
+
+def _iou_losses(boxes_cxcywh: Tensor, targets_cxcywh: Tensor) -> Tensor:
+    """(B, C, 4) each -> (B, C), YOLOX's 1 - IoU^2. Its own takes products by `prod`, whose gradient waits for the
+    device."""
+    overlap = torch.ones((), device=boxes_cxcywh.device)
+    for axis in (0, 1):
+        middle, side = boxes_cxcywh[..., axis], boxes_cxcywh[..., 2 + axis] / 2
+        target_middle, target_side = targets_cxcywh[..., axis], targets_cxcywh[..., 2 + axis] / 2
+        low = torch.maximum(middle - side, target_middle - target_side)
+        overlap = overlap * (torch.minimum(middle + side, target_middle + target_side) - low).clamp(min=0)
+    areas = (part[..., 2] * part[..., 3] for part in (boxes_cxcywh, targets_cxcywh))
+    return 1 - (overlap / (sum(areas) - overlap + 1e-16)) ** 2
 
 
 def _decode(raw: Tensor, grid: Grid) -> Tensor:

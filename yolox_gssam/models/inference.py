@@ -84,13 +84,13 @@ class InferenceYOLOX(nn.Module):
             rows.append(self._decode(level, outputs.flatten(2).transpose(1, 2), anchors // W, anchors % W))
         return torch.cat(rows, dim=1)
 
-    def _features(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The neck's three maps (B, C, H / 8, W / 8), then 16, then 32, in the precision of the weights."""
+    def _features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The neck's maps (B, C, H / 8, W / 8), then 16, 32 and perhaps 4, in the precision of the weights."""
         # Permuted, not copied: in memory the channels stay last, as the convolutions like them best.
         return self.backbone(images.permute(0, 3, 1, 2).to(self.head.stems[0].conv.weight.dtype))
 
     def _candidates(self, level: int, x: Tensor, score_threshold: Tensor) -> Tensor:
-        """The rows of one of the head's three levels."""
+        """The rows of one of the head's levels."""
         x, boxes, objectness = self._boxes(level, x)
         B, _, H, W = x.shape
         anchors = (objectness.reshape(-1) >= score_threshold).nonzero().squeeze(1)

@@ -1,8 +1,8 @@
 """YOLOX with attention in its backbone: stock parts, put together here.
 
 The neck, the head and the losses are YOLOX's own (Ge et al. 2021, arXiv 2107.08430). Without attention the result is
-the stock network, weights and outputs alike; with attention the stock weights of one seed stay the same, since the
-attention is built last.
+the stock network, weights and outputs alike; with attention or a fourth level (neck.py) the stock weights of one seed
+stay the same, since what is new is built last.
 """
 
 import warnings
@@ -17,6 +17,7 @@ from yolox_gssam.attention import build_attention
 from yolox_gssam.attention.places import options_of_place
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
 from yolox_gssam.models.head import DroneHead
+from yolox_gssam.models.neck import FINE_STRIDES, STRIDES, FinePAFPN
 from yolox_gssam.operations import teach_thop
 
 # yolox 0.3.0 names autocast as torch once did; its user can do nothing about it.
@@ -28,14 +29,32 @@ teach_thop()  # YOLOX itself counts operations by it
 IN_CHANNELS = (256, 512, 1024)
 
 
-def build_yolox(num_classes: int, depth: float, width: float, *, act: str = "silu", depthwise: bool = False) -> YOLOX:
-    """A stock YOLOX with fresh weights, in training mode.
+def build_yolox(
+    num_classes: int,
+    depth: float,
+    width: float,
+    *,
+    act: str = "silu",
+    depthwise: bool = False,
+    strides: tuple[int, ...] = STRIDES,
+) -> YOLOX:
+    """A YOLOX with fresh weights, in training mode: the stock one, unless a level at stride 4 is asked for.
 
     depth and width are YOLOX's multiples: nano 0.33, 0.25 with `depthwise`; tiny 0.33, 0.375; s 0.33, 0.5;
     m 0.67, 0.75; l 1, 1; x 1.33, 1.25.
+
+    Raises:
+        ValueError: `strides` are neither (8, 16, 32) nor (4, 8, 16, 32).
     """
-    neck = YOLOPAFPN(depth, width, in_channels=IN_CHANNELS, act=act, depthwise=depthwise)
-    head = DroneHead(num_classes, width, in_channels=IN_CHANNELS, act=act, depthwise=depthwise)
+    if strides not in (STRIDES, FINE_STRIDES):
+        raise ValueError(f"strides must be {STRIDES} or {FINE_STRIDES}, not {strides!r}")
+    neck: nn.Module = YOLOPAFPN(depth, width, in_channels=IN_CHANNELS, act=act, depthwise=depthwise)
+    # The head's new branch and the neck's new parts after all that is stock.
+    levels = STRIDES if strides == STRIDES else (*STRIDES, 4)
+    channels = (*IN_CHANNELS, 128)[: len(levels)]
+    head = DroneHead(num_classes, width, strides=list(levels), in_channels=channels, act=act, depthwise=depthwise)
+    if strides == FINE_STRIDES:
+        neck = FinePAFPN(neck, depth, width, act, depthwise)
     model = YOLOX(neck, head)
     model.apply(_set_batch_norm)
     model.head.initialize_biases(1e-2)

@@ -1,5 +1,6 @@
 """What a detector finds on an image and where it looks: Grad-CAM of each detection, and the attention maps."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +15,10 @@ from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
 from yolox_gssam.inference.nms import choose_detections
 from yolox_gssam.inference.overlay import map_on_image
 from yolox_gssam.models.inference import choose_candidates
+from yolox_gssam.models.neck import STRIDES, level_layers
 from yolox_gssam.models.yolox import attention_maps
 from yolox_gssam.pictures.gradcam import grad_cam
 
-# The neck's last layers before the head, by their stride.
-_LEVELS = {8: "C3_p3", 16: "C3_n3", 32: "C3_n4"}
 # Keeps the logit of a probability that float32 rounds to 1 finite.
 _SURE = 1e-7
 
@@ -84,8 +84,8 @@ class Look:
         def evidence(outputs: Tensor) -> Tensor:
             return torch.logit(outputs[anchor, [4, column]], eps=_SURE).sum()
 
-        layer = getattr(self.model.backbone, _LEVELS[stride_of(anchor, self.test_size)])
-        return grad_cam(self.model, layer, self.input, evidence)
+        layers = level_layers(self.model)
+        return grad_cam(self.model, layers[stride_of(anchor, self.test_size, layers)], self.input, evidence)
 
     def on_image(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The part of a map over the input that lies on the image, a value an input pixel."""
@@ -100,10 +100,14 @@ def nearest_anchor(outputs: Tensor, box_xyxy: Tensor) -> int:
     return int(distances.nan_to_num(nan=torch.inf).argmin())  # argmin takes NaN, a diverged network's, for the smallest
 
 
-def stride_of(anchor: int, size_hw: tuple[int, int]) -> int:
-    """The stride of the level that an anchor belongs to, in a network with an input of this size."""
+def stride_of(anchor: int, size_hw: tuple[int, int], strides: Iterable[int] = STRIDES) -> int:
+    """The stride of the level that an anchor belongs to, in a network with an input of this size.
+
+    Args:
+        strides: of the network's levels, in the order of its anchors.
+    """
     first = 0
-    for stride in _LEVELS:
+    for stride in strides:
         first += (size_hw[0] // stride) * (size_hw[1] // stride)
         if anchor < first:
             return stride

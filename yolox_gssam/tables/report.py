@@ -19,6 +19,7 @@ from yolox_gssam.data.coco import CocoSplit, load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
+from yolox_gssam.evaluation.results_file import group_results
 from yolox_gssam.files import sha256_of
 from yolox_gssam.tables.archive import read_detections
 from yolox_gssam.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3, PaperRow
@@ -366,18 +367,7 @@ def paired_difference(
 
 
 def load_detections(run: Run, split: CocoSplit) -> dict[int, Detections]:
-    labels = {category_id: label for label, category_id in enumerate(split.category_ids)}
-    of_image = defaultdict(list)
-    for result in read_detections(run.folder):
-        of_image[result["image_id"]].append(result)
-    detections = {}
-    for image_id, results in of_image.items():
-        boxes = np.array([result["bbox"] for result in results], dtype=np.float32)
-        boxes[:, 2:] += boxes[:, :2]
-        scores = np.array([result["score"] for result in results], dtype=np.float32)
-        found = np.array([labels[result["category_id"]] for result in results], dtype=np.int64)
-        detections[image_id] = Detections(boxes, scores, found)
-    return detections
+    return group_results(read_detections(run.folder), split, run.folder)
 
 
 def _require_same_data(run: Run, split: CocoSplit) -> None:
