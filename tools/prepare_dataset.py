@@ -28,6 +28,7 @@ from yolox_gssam.data.formats.svanstrom_refined import REFINED_PATH, refine_labe
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.yolo import read_yolo_set
 from yolox_gssam.data.refinement.clip import PADDING
+from yolox_gssam.data.refinement.dataset import looseness, refine_dataset
 from yolox_gssam.data.refinement.packed import PackedClips
 from yolox_gssam.data.stats import summary_table, write_contact_sheet, write_histogram
 from yolox_gssam.data.subset import copy_classes
@@ -56,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_coco(commands)
     _add_yolo(commands)
     _add_voc(commands)
+    _add_refine(commands)
     _add_crops(commands)
     _add_classes(commands)
     _add_check(commands)
@@ -230,6 +232,19 @@ def _voc(args: argparse.Namespace) -> None:
     _import(args, read, "Pascal VOC annotations")
 
 
+def _add_refine(commands: Any) -> None:
+    parser = _add_command(commands, "refine", _refine, "a data set with its loose boxes made tight by measurement")
+    parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/mine")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new data set; must not exist")
+
+
+def _refine(args: argparse.Namespace) -> None:
+    summary = refine_dataset(args.root, args.out, command=_command())
+    _tell(summary)
+    print(", ".join(f"{count} {way}" for way, count in summary["refined"].items()))
+    print(args.out)
+
+
 def _add_crops(commands: Any) -> None:
     parser = _add_command(commands, "crops", _crops, "objects of a data set cut out, one folder a class, to classify")
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/svanstrom")
@@ -306,6 +321,8 @@ def _check(args: argparse.Namespace) -> int:
             f"at {args.input_size[0]} x {args.input_size[1]}: {counts.below} of {counts.objects} objects are below "
             f"{MIN_SIDE:g} pixels, {counts.vanished} of them below 1"
         )
+    if not faults:
+        print(looseness(read_splits(args.root, raise_fatal)))
     print(f"{len(faults)} faults" if faults else "no faults")
     return 1 if faults else 0
 
@@ -320,6 +337,7 @@ def _stats(args: argparse.Namespace) -> None:
     output = args.output or args.root / "stats"
     splits = read_splits(args.root, raise_fatal)
     print(summary_table(splits))
+    print(looseness(splits))
     write_histogram(output / "box_sizes.png", splits)
     write_contact_sheet(output / "contact_sheet.png", splits)
     print(output / "box_sizes.png", output / "contact_sheet.png", sep="\n")
@@ -404,13 +422,18 @@ def _build(
         total=total,
         details=details,
     )
+    _tell(summary)
+    print(args.out)
+
+
+def _tell(summary: Mapping[str, Any]) -> None:
+    """Prints what is in a new data set."""
     for part, counts in summary["parts"].items():
         objects = ", ".join(f"{count} {name}" for name, count in counts["objects"].items())
         print(f"{part}: {counts['images']} images ({counts['images_without_objects']} without objects): {objects}")
     clipped, dropped = summary["boxes_clipped"], summary["boxes_dropped"]
     if clipped or dropped:
         print(f"{clipped} boxes clipped to their image, {dropped} without an area left out")
-    print(args.out)
 
 
 if __name__ == "__main__":

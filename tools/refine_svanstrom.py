@@ -6,8 +6,8 @@ python tools/refine_svanstrom.py shared/data/svanstrom --workers 2
 
 import argparse
 import multiprocessing
-import os
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -37,8 +37,9 @@ def main(args: argparse.Namespace) -> None:
     """Measures and packs."""
     clips = find_clips(args.root, args.sensor)
     packed, ways = PackedClips({}), Counter[str]()
-    with multiprocessing.get_context("spawn").Pool(min(args.workers, len(clips), os.cpu_count() or 1)) as pool:
-        results = pool.imap(_refined, clips)
+    workers = min(args.workers, len(clips))  # not a Pool: its processes may not have the guarded reader's as children
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        results = pool.map(_refined, clips)
         with progress_bar(results, description="measure", unit="clips", total=len(clips)) as bar:
             for clip, (truth, refined) in zip(clips, bar, strict=True):
                 packed.add(clip.stem, loose_boxes(truth), refined)

@@ -239,7 +239,7 @@ class TestSvanstrom:
 
     def test_boxes_equal_the_published_ones(self, run_tool: RunTool, source: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
-        result = run_tool("prepare_dataset", "svanstrom", source, "--stride", 50, "--out", out)
+        result = run_tool("prepare_dataset", "svanstrom", source, "--stride", 50, "--labels", "original", "--out", out)
         assert result.returncode == 0, result.stderr
         truth = json.loads((CLIPS / "labels.json").read_text())
         expected: dict[str, Any] = {}
@@ -253,6 +253,22 @@ class TestSvanstrom:
             assert {own for own, _ in found[name]} <= {label}
             np.testing.assert_allclose([box for _, box in found[name]], boxes, atol=2e-3)
         assert {len({name[:-11] for name in names}) for names in parts_of(out).values()} == {1}
+        assert_checks(run_tool, out)
+
+    def test_boxes_are_tight_unless_told_otherwise(self, run_tool: RunTool, source: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        result = run_tool("prepare_dataset", "svanstrom", source, "--stride", 50, "--out", out)
+        assert result.returncode == 0, result.stderr
+        summary = json.loads((out / "dataset.json").read_text())
+        assert (summary["labels"], summary["padding"]) == ("refined", 1)
+        annotations = [
+            annotation
+            for path in (out / "annotations").glob("*.json")
+            for annotation in json.loads(path.read_text())["annotations"]
+        ]
+        ratios = [own["original_bbox"][2] / own["bbox"][2] for own in annotations]
+        assert np.median(ratios) > 1.5
+        assert {own["refined"] for own in annotations} <= {"measured", "carried", "shrunk"}
         assert_checks(run_tool, out)
 
     def test_one_class(self, run_tool: RunTool, source: Path, tmp_path: Path) -> None:

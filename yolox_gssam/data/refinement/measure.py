@@ -173,6 +173,9 @@ def _find(contrast: Contrast, window: _Window) -> tuple[list[Candidate], bool]:
         found = _grown(found, strength, limit, contrast.noise, window)
     elif found:
         found = _freed(found, strength, limit, window) + found
+    if torn and not found:  # as bright all along
+        left, top, right, bottom = window.box_xyxy.tolist()
+        found = [_Part((left, top, right, bottom), peak, 0.0)]
     return [_candidate(part, contrast.noise, window, torn) for part in found[:MAX_CANDIDATES]], clean
 
 
