@@ -173,6 +173,13 @@ def _add_yolo(commands: Any) -> None:
         metavar="NAME",
         help="class names in label order, without data.yaml or classes.txt",
     )
+    parser.add_argument(
+        "--lines",
+        choices=("auto", "polygons", "key-points"),
+        default="auto",
+        help="what a line of more than five numbers holds: a polygon, or a box and key points; auto: by kpt_shape in"
+        " data.yaml, else by the numbers",
+    )
     _add_grouping(parser, "keep the parts that data.yaml names")
     _add_output(parser)
 
@@ -180,7 +187,12 @@ def _add_yolo(commands: Any) -> None:
 def _yolo(args: argparse.Namespace) -> None:
     def read(report: Callable[[Fault], None]) -> LabelledSet:
         return read_yolo_set(
-            args.source, report=report, root=args.root, classes=args.classes, keep_split=args.keep_split
+            args.source,
+            report=report,
+            root=args.root,
+            classes=args.classes,
+            keep_split=args.keep_split,
+            lines=None if args.lines == "auto" else args.lines,
         )
 
     _import(args, read, "YOLO labels")
