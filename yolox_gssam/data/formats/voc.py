@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
@@ -51,7 +51,8 @@ def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), kee
     """Reads a set: Annotations/*.xml with JPEGImages/ (or images/), or XML files beside their images.
 
     Objects marked difficult or truncated count like others: small drones are often marked so. A file without objects
-    is an image without objects. Images without an XML file are left out and reported.
+    is an image without objects. Images without an XML file are left out and reported. A file belongs to the image of
+    its own name, as in YOLOX: both are renamed together. The name inside counts where there is no such image.
 
     Args:
         classes: the class names in label order; none: all names found, by alphabet.
@@ -65,19 +66,22 @@ def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), kee
     if not files:
         raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
-    image_of = {path.stem: path for path in reversed(find_images(images))}
+    found_images = find_images(images)
+    image_of = {path.stem: path for path in reversed(found_images)}
     part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
     if not keep_split and (root / "ImageSets").exists():
         report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", fatal=False))
+    finder = _ImageFinder(images, image_of, root)
     samples = []
     for stem, file in files.items():
         if stem not in part_of:
             report(Fault(file.path, "", "is in no part of ImageSets/Main; left out", fatal=False))
             continue
-        image = require_inside(_image_path(file, images, image_of), root)
+        image = finder.find(file)
         file_name = image.relative_to(images if image.is_relative_to(images) else root).as_posix()
         boxes_xywh, labels = _objects(file, found, report)
         samples.append(Sample(image, file_name, boxes_xywh, labels, file.size_wh, part=part_of[stem]))
+    finder.finish(annotations, report)
     used = {sample.path for sample in samples}
     for stem, image in sorted(image_of.items()):
         if stem not in files and image not in used:
@@ -99,19 +103,26 @@ def read_voc_file(path: Path, report: Report) -> VocFile:
         raise UserError(f"{printable(path)}: not a plain XML file: {one_line(error)}") from error
     boxes, names = [], []
     elements = tree.findall("object")
-    if len(elements) > MAX_OBJECTS:
+    if max(len(elements), len(tree.findall("object/bndbox"))) > MAX_OBJECTS:
         raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
     for number, element in enumerate(elements, 1):
-        name, box = (element.findtext("name") or "").strip(), _box(element.find("bndbox"))
+        where, name, found = f"object {number}", (element.findtext("name") or "").strip(), element.findall("bndbox")
         if not name:
-            report(Fault(path, f"object {number}", "has no name"))
-        elif box is None:
-            report(Fault(path, f"object {number}", "bndbox must hold the finite numbers xmin, ymin, xmax, ymax"))
-        elif box[2] <= 0 or box[3] <= 0:
-            report(Fault(path, f"object {number}", "the box has no area", fatal=False))
-        else:
-            boxes.append(box)
-            names.append(name)
+            report(Fault(path, where, "has no name"))
+            continue
+        if len(element.findall("name")) > 1:
+            report(Fault(path, where, "has several names; make an object of each"))
+            continue
+        if len(found) > 1:
+            report(Fault(path, where, f"has {len(found)} boxes; each counts as an object of its own", fatal=False))
+        for box in [_box(element) for element in found] or [None]:
+            if box is None:
+                report(Fault(path, where, "bndbox must hold the finite numbers xmin, ymin, xmax, ymax, each once"))
+            elif box[2] <= 0 or box[3] <= 0:
+                report(Fault(path, where, "the box has no area", fatal=False))
+            else:
+                boxes.append(box)
+                names.append(name)
     return VocFile(path, (tree.findtext("filename") or "").strip(), _size(tree), boxes, names)
 
 
@@ -121,9 +132,9 @@ def _size(tree: Element) -> tuple[int, int] | None:
     return (int(width), int(height)) if width and height else None
 
 
-def _box(element: Element | None) -> list[float] | None:
-    """The box of an object in COCO's pixels; None where a number is missing."""
-    if element is None:
+def _box(element: Element) -> list[float] | None:
+    """The box of an object in COCO's pixels; None where a number is missing or there twice."""
+    if any(len(element.findall(key)) > 1 for key in ("xmin", "ymin", "xmax", "ymax")):
         return None
     xmin, ymin, xmax, ymax = (_number(element.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
     if xmin is None or ymin is None or xmax is None or ymax is None:
@@ -171,17 +182,70 @@ def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
     return part_of
 
 
-def _image_path(file: VocFile, images: Path, image_of: Mapping[str, Path]) -> Path:
-    """The image a file speaks of; by the file's own name where the one inside is no longer right."""
-    problem = name_fault(file.file_name) if file.file_name else None
-    if problem:
-        raise UserError(f"{printable(file.path)}: filename: {problem}")
-    for path in (images / file.file_name, file.path.parent / file.file_name):
-        if file.file_name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
-            return path
-    if file.path.stem not in image_of:
-        raise UserError(f"{printable(file.path)}: its image {shorten(file.file_name)} is not in {printable(images)}")
-    return image_of[file.path.stem]
+class _ImageFinder:
+    """The image of each XML file.
+
+    Args:
+        images: the folder of the images.
+        image_of: image by its name without the suffix.
+        root: what no image may leave.
+    """
+
+    def __init__(self, images: Path, image_of: Mapping[str, Path], root: Path) -> None:
+        self.images = images
+        self.image_of = image_of
+        self.root = root
+        self.file_of: dict[Path, Path] = {}
+        self.stale: list[VocFile] = []
+
+    def find(self, file: VocFile) -> Path:
+        """The image of the file's own name; the one named inside where there is none.
+
+        Raises:
+            UserError: there is neither, it leaves the set, or another file has it.
+        """
+        path = require_inside(self._named_inside(file) or self._of_own_name(file), self.root)
+        other = self.file_of.setdefault(path, file.path)
+        if other != file.path:
+            raise UserError(
+                f"{printable(file.path)}: belongs to the image {printable(path)}, but so does {printable(other)}; name "
+                "each file as its image, or take one out of the folder"
+            )
+        return path
+
+    def finish(self, annotations: Path, report: Report) -> None:
+        """Tells how many files name another image inside."""
+        if self.stale:
+            first = self.stale[0]
+            message = (
+                f"{len(self.stale)} files name another image inside than they are called, such as "
+                f"{printable(first.path.name)}: {shorten(first.file_name)}; the image of the file's own name is taken"
+            )
+            report(Fault(annotations, "", message, fatal=False))
+
+    def _of_own_name(self, file: VocFile) -> Path:
+        stem = file.path.stem
+        if stem not in self.image_of:
+            named = f" (filename says {shorten(file.file_name)})" if file.file_name else ""
+            raise UserError(f"{printable(file.path)}: no image of its name{named} is in {printable(self.images)}")
+        if file.file_name and PureWindowsPath(file.file_name).stem != stem and file.file_name != stem:
+            self.stale.append(file)
+        return self.image_of[stem]
+
+    def _named_inside(self, file: VocFile) -> Path | None:
+        """The image named inside, where the file's own name does not stand against it."""
+        name = file.file_name
+        if file.path.stem in self.image_of and PureWindowsPath(name).stem != file.path.stem:
+            return None
+        problem = name_fault(name) if name else None
+        if problem and file.path.stem in self.image_of:
+            return None
+        if problem:
+            raise UserError(f"{printable(file.path)}: filename: {problem}")
+        for path in (self.images / name, file.path.parent / name):
+            if name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
+                return path
+        return None
 
 
 def _objects(file: VocFile, classes: Sequence[str], report: Report) -> tuple[NDArray[np.float64], list[int]]:

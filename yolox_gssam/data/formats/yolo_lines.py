@@ -108,8 +108,8 @@ class LabelLines:
         if self._doubled:
             first = self._doubled[0]
             message = (
-                f"{len(self._doubled)} lines repeat an object of their file, the same class and box, and were left out; "
-                f"the first is {printable(first.path)}: {first.where}"
+                f"{len(self._doubled)} lines repeat an object of their file, the same class and box, and are left out; "
+                f"the first: {printable(first.path)}: {first.where}"
             )
             report(Fault(root, "", message, fatal=False))
         if self._long.look_like_key_points():
