@@ -222,8 +222,8 @@ def test_the_image_of_the_files_own_name_wins_and_is_told(tmp_path: Path) -> Non
     labelled = read_voc_set(root, report=faults.append)
     assert [(s.file_name, s.boxes_xywh[0, 0]) for s in labelled.samples] == [("a.jpg", 0), ("b.jpg", 4), ("c.jpg", 8)]
     assert [str(fault) for fault in faults] == [
-        f"{root}/Annotations: 2 files name another image inside than they are called, such as a.xml: 'b.jpg'; the image "
-        "of the file's own name is taken"
+        f"{root}/Annotations: 2 files name another image inside than they are called, such as a.xml: 'b.jpg'; the "
+        "image of the file's own name is taken"
     ]
 
 
