@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from yolox_gssam.cli import count, run_tool
+from yolox_gssam.data.bit_depth import RULE, add_range_option
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
-from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.faults import Fault, printable, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.samples import LabelledSet, group_by_name
 from yolox_gssam.data.formats.svanstrom import (
@@ -31,6 +32,8 @@ from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records, wri
 from yolox_gssam.errors import UserError
 from yolox_gssam.progress import progress_bar
 
+DEEP_IMAGES = f"when read, {RULE}; --range LOW HIGH stores all of them by one range"
+"""What is said of images of more than 8 bit that are kept as they are."""
 SHOWN_FAULTS = 50
 """Faults of a user's labels that are printed; there may be one a line of a large set."""
 
@@ -288,9 +291,12 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    faults = check_dataset(args.root)
+    deep: list[str] = []
+    faults = check_dataset(args.root, deep)
     for fault in faults:
         print(fault)
+    if deep:
+        print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: when read, {RULE}")
     if len(faults) < MAX_FAULTS:
         counts = shrinkage(list(read_splits(args.root, lambda fault: None).values()), tuple(args.input_size))
         print(
@@ -344,6 +350,7 @@ def _add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
         " (default: each image by itself)",
     )
     groups.add_argument("--keep-split", action="store_true", help=keep_split_help)
+    add_range_option(parser.add_argument_group("images"))
     return groups
 
 
@@ -368,7 +375,12 @@ def _import(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]], 
         raise UserError(f"{fatal} faults in the labels, listed above; put them right, nothing was made")
     if args.group_pattern:
         labelled = LabelledSet(labelled.classes, group_by_name(labelled.samples, args.group_pattern))
-    _build(args, labelled.classes, labelled.records(), source, len(labelled.samples))
+    deep: list[str] = []
+    records = labelled.records(args.range, deep)
+    _build(args, labelled.classes, records, source, len(labelled.samples))
+    if deep:
+        how = f"stored in 8 bit, {args.range[0]:g} as 0 and {args.range[1]:g} as 255" if args.range else DEEP_IMAGES
+        print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: {how}", file=sys.stderr)
 
 
 def _command() -> str:

@@ -114,6 +114,15 @@ def test_faulty_annotations(root: Path, field: str, value: object, where: str, m
     assert message in fault.message
 
 
+def test_deep_images_are_told_and_are_no_faults(root: Path) -> None:
+    image = first_image(root)
+    path = root / "images" / image["file_name"]
+    path.write_bytes(cv2.imencode(".png", np.full((48, 64), 7000, np.uint16))[1].tobytes())
+    deep: list[str] = []
+    assert check_dataset(root, deep) == []
+    assert deep == [image["file_name"]]
+
+
 def test_path_that_leaves_the_set(root: Path) -> None:
     edit(root, lambda content: content["images"][0].update({"file_name": "../../etc/passwd"}))
     faults = check_dataset(root)

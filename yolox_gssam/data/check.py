@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from yolox_gssam.data.builder import content_hash
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report, printable, shorten
-from yolox_gssam.data.images import decode_image, read_image_bytes
+from yolox_gssam.data.images import decode_image, has_more_than_eight_bits, read_image_bytes
 from yolox_gssam.data.split import PARTS
 from yolox_gssam.errors import UserError
 from yolox_gssam.progress import progress_bar
@@ -41,12 +41,15 @@ class Shrinkage:
     vanished: int
 
 
-def check_dataset(root: Path) -> list[Fault]:
+def check_dataset(root: Path, deep: list[str] | None = None) -> list[Fault]:
     """Every fault in the annotation files and images of a data set; shows a progress bar.
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
     sized images, for links out of the set, for images (by name and by content) and groups in two parts, for classes
     that differ between parts, and for changes since dataset.json was written. Stops at `MAX_FAULTS`.
+
+    Args:
+        deep: gets the names of images of more than 8 bit, which are no faults.
 
     Raises:
         UserError: no data set in there.
@@ -59,13 +62,13 @@ def check_dataset(root: Path) -> list[Fault]:
             raise _EnoughError
 
     try:
-        _find_faults(root, faults, report)
+        _find_faults(root, faults, report, [] if deep is None else deep)
     except _EnoughError:
         faults.append(Fault(root, "", f"{MAX_FAULTS:,} faults: more are not looked for"))
     return faults
 
 
-def _find_faults(root: Path, faults: list[Fault], report: Report) -> None:
+def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str]) -> None:
     """Gives every fault to `report`, which puts it into `faults`."""
     splits = read_splits(root, report)
     seen = _Seen(report)
@@ -76,6 +79,8 @@ def _find_faults(root: Path, faults: list[Fault], report: Report) -> None:
             data = _check_image(split, image, report)
             digest = hashlib.sha256(data).hexdigest() if data else None
             seen.add(part, split, image, digest)
+            if data and has_more_than_eight_bits(data, image.file_name):
+                deep.append(image.file_name)
             if digest:
                 digests[f"images/{image.file_name}"] = digest
     classes = {split.classes for split in splits.values()}

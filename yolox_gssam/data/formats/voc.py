@@ -66,8 +66,7 @@ def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), kee
     if not files:
         raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
-    found_images = find_images(images)
-    image_of = {path.stem: path for path in reversed(found_images)}
+    image_of = {path.stem: path for path in reversed(find_images(images, report))}
     part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
     if not keep_split and (root / "ImageSets").exists():
         report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", fatal=False))

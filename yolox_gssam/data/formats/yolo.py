@@ -46,8 +46,8 @@ def read_yolo_set(
         if keep_split:
             raise UserError(f"{printable(source)}: --keep-split needs a data.yaml that names the parts")
         root, names, kpt_numbers = source, tuple(classes) or _names_of_file(source), None
-        folder = source / "images"
-        images = [("", path) for path in find_images(require_inside(folder, root) if folder.is_dir() else source)]
+        folder = require_inside(source / "images", root) if (source / "images").is_dir() else source
+        images = [("", path) for path in find_images(folder, report)]
     else:
         if classes:
             raise UserError(f"{printable(yaml_path)}: names the classes itself; leave out --classes")

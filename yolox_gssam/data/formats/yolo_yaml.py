@@ -151,7 +151,7 @@ class _Places:
         if found is None:
             return self._missing(part, place)
         if require_inside(found, self.root).is_dir():
-            return find_images(found)
+            return find_images(found, self.report)
         return self._images_of_list(found)
 
     def _find(self, place: str) -> Path | None:
