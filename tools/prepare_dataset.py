@@ -292,7 +292,7 @@ def _add_check(commands: Any) -> None:
 
 def _check(args: argparse.Namespace) -> int:
     deep: list[str] = []
-    faults = check_dataset(args.root, deep)
+    faults = check_dataset(args.root, deep, tuple(args.input_size))
     for fault in faults:
         print(fault)
     if deep:

@@ -143,6 +143,18 @@ def test_thermal_images_are_stretched_and_told(predictor: Predictor, tmp_path: P
     assert cv2.imread(str(out / "a.png")).mean() < 0.7 * annotated.mean()
 
 
+def test_an_image_too_narrow_is_named_and_the_others_go_on(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(photos / "aa.png"), cloudy(0)[:1].repeat(5, axis=1))
+    summary = annotate_images(predictor, photos, Outputs(tmp_path / "out", export="csv"))
+    assert files_below(tmp_path / "out") == ["a.jpg", "b.png", "photos_detections.csv", "sub/a.jpg"]
+    assert summary.frames == 3
+    assert summary.failures == [
+        f"{photos}/aa.png: left out: its 480 x 1 pixels are too narrow for the input of 96 x 96; crop it"
+    ]
+    with pytest.raises(UserError, match=r"aa\.png: left out: its 480 x 1 pixels are too narrow"):
+        annotate_images(predictor, photos / "aa.png", Outputs(tmp_path / "out"))
+
+
 def test_results_inside_the_folder_are_not_annotated_again(predictor: Predictor, photos: Path) -> None:
     for _ in range(2):
         assert annotate_images(predictor, photos, Outputs(photos / "out")).frames == 3

@@ -41,7 +41,7 @@ class Shrinkage:
     vanished: int
 
 
-def check_dataset(root: Path, deep: list[str] | None = None) -> list[Fault]:
+def check_dataset(root: Path, deep: list[str] | None = None, input_hw: tuple[int, int] = (640, 640)) -> list[Fault]:
     """Every fault in the annotation files and images of a data set; shows a progress bar.
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
@@ -50,6 +50,7 @@ def check_dataset(root: Path, deep: list[str] | None = None) -> list[Fault]:
 
     Args:
         deep: gets the names of images of more than 8 bit, which are no faults.
+        input_hw: height and width of the network's input.
 
     Raises:
         UserError: no data set in there.
@@ -62,13 +63,13 @@ def check_dataset(root: Path, deep: list[str] | None = None) -> list[Fault]:
             raise _EnoughError
 
     try:
-        _find_faults(root, faults, report, [] if deep is None else deep)
+        _find_faults(root, faults, report, [] if deep is None else deep, input_hw)
     except _EnoughError:
         faults.append(Fault(root, "", f"{MAX_FAULTS:,} faults: more are not looked for"))
     return faults
 
 
-def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str]) -> None:
+def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str], input_hw: tuple[int, int]) -> None:
     """Gives every fault to `report`, which puts it into `faults`."""
     splits = read_splits(root, report)
     seen = _Seen(report)
@@ -77,6 +78,7 @@ def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str
     with progress_bar(everything, description="check", unit="images") as bar:
         for part, split, image in bar:
             data = _check_image(split, image, report)
+            _check_shape(split, image, input_hw, report)
             digest = hashlib.sha256(data).hexdigest() if data else None
             seen.add(part, split, image, digest)
             if data and has_more_than_eight_bits(data, image.file_name):
@@ -137,6 +139,18 @@ def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | 
         message = f"{printable(path)}: is {width} x {height}, stated are {image.width} x {image.height}"
         report(Fault(split.path, where, message))
     return data
+
+
+def _check_shape(split: CocoSplit, image: CocoImage, input_hw: tuple[int, int], report: Report) -> None:
+    """Reports an image of which hardly anything is left in the input."""
+    ratio = min(input_hw[0] / image.height, input_hw[1] / image.width)
+    left = min(image.height, image.width) * ratio
+    if left < MIN_SIDE:
+        message = (
+            f"{shorten(image.file_name)} is too narrow: of its {image.width} x {image.height} pixels {left:.2g} are "
+            f"left across in an input of {input_hw[1]} x {input_hw[0]}; crop it or leave it out"
+        )
+        report(Fault(split.path, f"image {image.image_id}", message))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.export import open_export
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
+from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
@@ -91,7 +92,8 @@ def annotate_images(
     inputs = {image.resolve() for image in images}
     if any(_output_path(outputs.folder / image.relative_to(root)).resolve() in inputs for image in images):
         raise UserError(f"{outputs.folder}: the results would overwrite the images; choose another --output")
-    frames = image_frames(images, root, summary.failures.append, value_range, deep)
+    read = image_frames(images, root, summary.failures.append, value_range, deep)
+    frames = _wide_enough(read, root, predictor.test_size, summary.failures.append)
     with (
         _export(outputs, path.resolve().stem, predictor, summary) as write_export,
         closing(_drawn(predictor, frames, outputs, len(images), summary)) as drawn_frames,
@@ -105,7 +107,7 @@ def annotate_images(
             if outputs.show and not show(drawn.image, 0):
                 break
         if summary.frames == 0:
-            none_read = f"{path}: none of its {len(images)} images can be read, beginning with "
+            none_read = f"{path}: none of its {len(images)} images can be used, beginning with "
             raise _nothing_done(summary, (none_read if len(images) > 1 else "") + "".join(summary.failures[:1]))
     if deep and value_range is None:
         summary.notes.append(
@@ -184,6 +186,18 @@ def _drawn(
                 bar.update()
         summary.seconds = time.perf_counter() - start
         summary.signal_number = stop.signal_number
+
+
+def _wide_enough(
+    frames: Iterable[Frame], root: Path, input_size_hw: tuple[int, int], on_failure: Callable[[str], None]
+) -> Iterator[Frame]:
+    """The frames but those of which nothing is left in the network's input; each is told to `on_failure`."""
+    for frame in frames:
+        problem = narrow_fault(frame.image.shape[:2], input_size_hw)
+        if problem is None:
+            yield frame
+        else:
+            on_failure(f"{root / frame.source}: left out: {problem}")
 
 
 def _nothing_done(summary: Summary, reason: str) -> BaseException:
