@@ -25,6 +25,7 @@ from yolox_gssam.data.formats.svanstrom import (
     svanstrom_records,
 )
 from yolox_gssam.data.formats.voc import read_voc_set
+from yolox_gssam.data.formats.voc_coordinates import COORDINATES, MEANING
 from yolox_gssam.data.formats.yolo import read_yolo_set
 from yolox_gssam.data.stats import summary_table, write_contact_sheet, write_histogram
 from yolox_gssam.data.subset import copy_classes
@@ -213,13 +214,26 @@ def _add_voc(commands: Any) -> None:
         metavar="NAME",
         help="class names in label order (default: all, by alphabet)",
     )
+    parser.add_argument(
+        "--coordinates",
+        choices=("auto", *COORDINATES),
+        default="auto",
+        help=f"what the numbers of a box count. {'; '.join(f'{name}: {MEANING[name]}' for name in COORDINATES)}; auto:"
+        " by who wrote each file, where it says so, else by the images",
+    )
     _add_grouping(parser, "keep the parts of ImageSets/Main/{train,val,test}.txt")
     _add_output(parser)
 
 
 def _voc(args: argparse.Namespace) -> None:
     def read(report: Callable[[Fault], None]) -> LabelledSet:
-        return read_voc_set(args.root, report=report, classes=args.classes, keep_split=args.keep_split)
+        return read_voc_set(
+            args.root,
+            report=report,
+            classes=args.classes,
+            keep_split=args.keep_split,
+            coordinates=args.coordinates,
+        )
 
     _import(args, read, "Pascal VOC annotations")
 

@@ -89,12 +89,12 @@ def image_size(data: bytes, name: str | Path) -> tuple[int, int]:
 
 
 def has_more_than_eight_bits(data: bytes, name: str | Path) -> bool:
-    """Whether the encoded image has channels of more than 8 bit, so that `decode_image` must choose among them.
+    """Whether the encoded image, a PNG or TIFF, has channels of more than 8 bit; see `to_eight_bits`.
 
     Raises:
         UserError: as in `image_size`.
     """
-    return _header(data, name).is_deep
+    return data.startswith((b"\x89PNG", b"II", b"MM")) and _header(data, name).is_deep
 
 
 def decode_image(data: bytes, name: str | Path, value_range: ValueRange | None = None) -> NDArray[np.uint8]:
