@@ -136,7 +136,10 @@ def test_thermal_images_are_stretched_and_told(predictor: Predictor, tmp_path: P
     folder.mkdir()
     cv2.imwrite(str(folder / "a.png"), cloudy(0)[..., 0].astype(np.uint16) + 7000)
     summary = annotate_images(predictor, folder, Outputs(out))
-    assert "1 images have more than 8 bit, such as a.png: stretched" in summary.notes[0]
+    assert (
+        "1 images have more than 8 bit, such as a.png: divided by 256 where they fill 16 bit, else stretched"
+        in summary.notes[0]
+    )
     annotated = cv2.imread(str(out / "a.png"))
     np.testing.assert_array_equal(annotated, read_image(folder / "a.png"))
     assert annotate_images(predictor, folder, Outputs(out), (7000, 7510)).notes == []

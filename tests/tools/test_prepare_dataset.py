@@ -193,7 +193,7 @@ def test_thermal_images_are_told_and_stored_by_a_range(run_tool: RunTool, tmp_pa
     kept = run_tool(*arguments, tmp_path / "kept")
     assert kept.returncode == 0, kept.stderr
     assert "1 images are of kinds that are not read; left out: phone.HEIC" in kept.stderr
-    assert "1 images have more than 8 bit, such as clip0_001.tif: when read, stretched to 8 bit" in kept.stderr
+    assert "1 images have more than 8 bit, such as clip0_001.tif: when read, divided by 256" in kept.stderr
     assert (tmp_path / "kept" / "images" / "clip0_001.tif").exists()
     checked = run_tool("prepare_dataset", "check", tmp_path / "kept")
     assert (checked.returncode, "1 images have more than 8 bit" in checked.stdout) == (0, True)

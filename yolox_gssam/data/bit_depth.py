@@ -12,8 +12,8 @@ ValueRange = tuple[float, float]
 """The values that become 0 and 255; those outside become the nearer of the two."""
 
 RULE = (
-    "stretched to 8 bit between each image's 1st and 99th percentile, both moved outwards by their distance but not "
-    "beyond the least and greatest value"
+    "divided by 256 where they fill 16 bit, else stretched between each image's 1st and 99th percentile, both moved "
+    "outwards by their distance but not beyond the least and greatest value"
 )
 """What `to_eight_bits` does without a range, for messages."""
 
