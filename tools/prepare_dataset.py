@@ -36,7 +36,7 @@ from yolox_gssam.progress import progress_bar
 DEEP_IMAGES = f"when read, {RULE}; --range LOW HIGH stores all of them by one range"
 """What is said of images of more than 8 bit that are kept as they are."""
 SHOWN_FAULTS = 50
-"""Faults of a user's labels that are printed; there may be one a line of a large set."""
+"""Faults of single items that are printed; there may be one a line of a large set."""
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -380,10 +380,10 @@ def _import(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]], 
     """Reads a user's own set, tells of its faults, and writes it in our layout."""
     faults: list[Fault] = []
     labelled = read(faults.append)
-    for fault in faults[:SHOWN_FAULTS]:
-        print(fault, file=sys.stderr)
-    if len(faults) > SHOWN_FAULTS:
-        print(f"and {len(faults) - SHOWN_FAULTS} more", file=sys.stderr)
+    single = [fault for fault in faults if not fault.of_set]
+    more = [f"and {len(single) - SHOWN_FAULTS} more"] if len(single) > SHOWN_FAULTS else []
+    for line in [*single[:SHOWN_FAULTS], *more, *(fault for fault in faults if fault.of_set)]:
+        print(line, file=sys.stderr)
     fatal = sum(fault.fatal for fault in faults)
     if fatal:
         raise UserError(f"{fatal} faults in the labels, listed above; put them right, nothing was made")

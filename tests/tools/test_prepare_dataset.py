@@ -223,6 +223,23 @@ def test_voc(run_tool: RunTool, tmp_path: Path) -> None:
     assert_checks(run_tool, out)
 
 
+def test_what_is_said_of_the_whole_set_is_not_cut_from_a_long_list(run_tool: RunTool, tmp_path: Path) -> None:
+    names = write_images(tmp_path / "mine", 10)
+    box = (
+        "<object><name>drone</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>20</ymax></bndbox></object>"
+    )
+    for name in names:
+        text = f"<annotation>{box.format(20)}{6 * box.format(5)}</annotation>"
+        (tmp_path / "mine" / name).with_suffix(".xml").write_text(text)
+    result = run_tool("prepare_dataset", "voc", tmp_path / "mine", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    lines = result.stderr.splitlines()
+    more = lines.index("and 10 more")
+    assert sum("the box has no area" in line for line in lines) == 50
+    assert "boxes of 10 files are read as pixels counted from 1" in "".join(lines[more:])
+    assert "undecided" in result.stderr
+
+
 def test_synthetic_does_not_depend_on_the_workers(run_tool: RunTool, tmp_path: Path) -> None:
     for workers in (1, 2):
         result = run_tool(

@@ -247,6 +247,12 @@ def test_names_inside(tmp_path: Path, inside: str, expected: str) -> None:
     assert sample.file_name == expected
 
 
+def test_a_file_called_as_its_image_with_the_suffix(tmp_path: Path) -> None:
+    files = {"a.jpg": "", "b.jpg": "", "a.jpg.xml": xml([DRONE], ""), "b.xml": xml([], "")}
+    samples = read_voc_set(write(tmp_path, files), report=raise_fatal).samples
+    assert [(s.file_name, len(s.labels)) for s in samples] == [("a.jpg", 1), ("b.jpg", 0)]
+
+
 def test_an_object_of_two_boxes_is_two_objects_and_told(tmp_path: Path) -> None:
     faults: list[Fault] = []
     path = tmp_path / "a.xml"

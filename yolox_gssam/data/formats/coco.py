@@ -43,7 +43,9 @@ def read_coco_set(
     folders = [path.parent for path in paths] if not image_dirs else list(image_dirs) * (len(paths) // len(image_dirs))
     shared = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     if len(paths) > 1 and not keep_split:
-        report(Fault(paths[0], "", "and the others are split anew; --keep-split keeps each as a part", fatal=False))
+        report(
+            Fault(paths[0], "", "and the others are split anew; --keep-split keeps each as a part", False, of_set=True)
+        )
     classes: tuple[str, ...] = ()
     samples: list[Sample] = []
     for path, folder in zip(paths, folders, strict=True):

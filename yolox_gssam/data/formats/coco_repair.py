@@ -41,7 +41,7 @@ def repair_coco(document: Any, path: Path, folder: Path, report: Report) -> None
 
     def tell(count: int, message: str) -> None:
         if count:
-            report(Fault(path, "", f"{count} {message}", fatal=False))
+            report(Fault(path, "", f"{count} {message}", fatal=False, of_set=True))
 
     tell(_number_ids(images, annotations, "image_id"), "image ids are text; they were read as numbers")
     tell(_number_ids(categories, annotations, "category_id"), "category ids are text; they were read as numbers")

@@ -130,7 +130,9 @@ def find_images(folder: Path, report: Report) -> list[Path]:
         found += [Path(place, name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
         unread += [Path(place, name) for name in names if Path(name).suffix.lower() in UNREAD_SUFFIXES]
     if unread:
-        report(Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), fatal=False))
+        report(
+            Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), False, of_set=True)
+        )
     return sorted(found)
 
 

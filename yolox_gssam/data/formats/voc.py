@@ -85,12 +85,13 @@ def read_voc_set(
     if not files:
         raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
-    image_of = {path.stem: path for path in reversed(find_images(images, report))}
+    found_images = find_images(images, report)[::-1]
+    image_of = {path.stem: path for path in found_images}
     part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
     if not keep_split and (root / "ImageSets").exists():
-        report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", fatal=False))
+        report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
     stems = set(files)
-    finder = _ImageFinder(images, image_of, root)
+    finder = _ImageFinder(images, {path.name: path for path in found_images} | image_of, root)
     for stem in [stem for stem in files if stem not in part_of]:
         report(Fault(files.pop(stem).path, "", "is in no part of ImageSets/Main; left out", fatal=False))
     image_paths = {stem: finder.find(file) for stem, file in files.items()}
@@ -218,7 +219,7 @@ class _ImageFinder:
 
     Args:
         images: the folder of the images.
-        image_of: image by its name without the suffix.
+        image_of: image by its name without the suffix, and with it: some tools write a.jpg.xml.
         root: what no image may leave.
     """
 
@@ -252,7 +253,7 @@ class _ImageFinder:
                 f"{len(self.stale)} files name another image inside than they are called, such as "
                 f"{printable(first.path.name)}: {shorten(first.file_name)}; the image of the file's own name is taken"
             )
-            report(Fault(annotations, "", message, fatal=False))
+            report(Fault(annotations, "", message, fatal=False, of_set=True))
 
     def _of_own_name(self, file: VocFile) -> Path:
         stem = file.path.stem

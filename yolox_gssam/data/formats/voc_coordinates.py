@@ -130,7 +130,7 @@ def choose_coordinates(
             else f"undecided; to read them otherwise give {others}"
         )
         message = f"boxes of {len(keys)} files are read as {MEANING[choice.coordinates]}, {choice.reason}; {advice}"
-        report(Fault(place, "", message, fatal=False))
+        report(Fault(place, "", message, fatal=False, of_set=True))
     return chosen
 
 

@@ -55,7 +55,7 @@ def read_yolo_set(
         names, kpt_numbers, images = settings.names, settings.kpt_numbers, settings.images
         root = root or yaml_path.parent
         if not keep_split:
-            report(Fault(yaml_path, "", "its parts are split anew; --keep-split keeps them", fatal=False))
+            report(Fault(yaml_path, "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
     kind = lines or (None if kpt_numbers is None else "key-points")
     labels = LabelLines(len(names), kind, kpt_numbers)
     samples = [_read_sample(path, root, labels, part if keep_split else None, report) for part, path in images]
@@ -97,7 +97,7 @@ def _report_unmatched(images: Sequence[Path], root: Path, report: Report) -> Non
         )
     if missing:
         message = f"{len(missing)} images have no label file and count as images without objects"
-        report(Fault(root, "", f"{message}, such as {printable(expected[missing[0]].name)}", fatal=False))
+        report(Fault(root, "", f"{message}, such as {printable(expected[missing[0]].name)}", False, of_set=True))
     for folder in sorted({path.parent for path in expected}):
         for path in sorted(folder.glob("*.txt")):
             if path not in expected and path.name != "classes.txt":

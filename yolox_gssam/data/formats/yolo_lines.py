@@ -111,7 +111,7 @@ class LabelLines:
                 f"{len(self._doubled)} lines repeat an object of their file, the same class and box, and are left out; "
                 f"the first: {printable(first.path)}: {first.where}"
             )
-            report(Fault(root, "", message, fatal=False))
+            report(Fault(root, "", message, fatal=False, of_set=True))
         if self._long.look_like_key_points():
             report(self._long.fault())
 

@@ -167,7 +167,7 @@ class _Places:
         end = None if os.path.exists(self.start / place) else find_end(whole, self.root)
         if end is not None:
             message = f"{shorten(whole)} is not there; took {printable(end)}, where the path ends alike"
-            self.report(Fault(self.path, "", message, fatal=False))
+            self.report(Fault(self.path, "", message, fatal=False, of_set=True))
         return end
 
     def _missing(self, part: str, place: str) -> list[Path]:
@@ -182,7 +182,8 @@ class _Places:
                 f"{where} is not there; write on this line where the images lie below {printable(self.root)}, as in "
                 "'train: train/images', or tell the set's folder by --root"
             )
-        self.report(Fault(self.path, self._line(part), f"{shorten(place)} is not there; left out", fatal=False))
+        message = f"{shorten(place)} is not there; left out"
+        self.report(Fault(self.path, self._line(part), message, fatal=False, of_set=True))
         return []
 
     def _line(self, key: str) -> str:
@@ -194,7 +195,8 @@ class _Places:
 
     def _leaves(self) -> str:
         where = f"{printable(self.path)}: path {shorten(self.base)}"
-        return f"{where} leaves the folder of the file; tell the set's folder by --root"
+        line = self._line("path").removesuffix(": path")
+        return f"{where} leaves the folder of the file; tell the set's folder by --root, or change {line} to 'path: .'"
 
     def _images_of_list(self, path: Path) -> list[Path]:
         """The images that a text file names, a line each."""
@@ -219,7 +221,7 @@ class _Places:
             images[image] = None
         if moved:
             message = f"{len(moved)} of its paths are not there; took the images whose paths end alike, such as"
-            self.report(Fault(path, "", f"{message} {printable(moved[0])}", fatal=False))
+            self.report(Fault(path, "", f"{message} {printable(moved[0])}", fatal=False, of_set=True))
         return list(images)
 
 
