@@ -152,9 +152,9 @@ def test_an_image_too_narrow_is_named_and_the_others_go_on(predictor: Predictor,
     assert files_below(tmp_path / "out") == ["a.jpg", "b.png", "photos_detections.csv", "sub/a.jpg"]
     assert summary.frames == 3
     assert summary.failures == [
-        f"{photos}/aa.png: left out: its 480 x 1 pixels are too narrow for the input of 96 x 96; crop it"
+        f"{photos}/aa.png: left out: an image of 480 x 1 pixels is too narrow for the input of 96 x 96; crop it"
     ]
-    with pytest.raises(UserError, match=r"aa\.png: left out: its 480 x 1 pixels are too narrow"):
+    with pytest.raises(UserError, match=r"aa\.png: left out: an image of 480 x 1 pixels is too narrow"):
         annotate_images(predictor, photos / "aa.png", Outputs(tmp_path / "out"))
 
 

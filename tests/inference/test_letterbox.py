@@ -72,7 +72,7 @@ def test_the_image_is_left_alone() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(2000, 3), (3, 2000)])
 def test_an_image_that_would_vanish(width: int, height: int) -> None:
-    with pytest.raises(UserError, match=f"its {width} x {height} pixels are too narrow"):
+    with pytest.raises(UserError, match=f"{width} x {height} pixels is too narrow"):
         letterbox([make_image(width, height)], (160, 160))
 
 

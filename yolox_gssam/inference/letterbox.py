@@ -29,7 +29,7 @@ def narrow_fault(size_hw: Sequence[int], input_size_hw: Sequence[int]) -> str | 
     if min(scaled_wh(size_hw, input_size_hw)) >= 1:
         return None
     height, width = input_size_hw
-    return f"its {size_hw[1]} x {size_hw[0]} pixels are too narrow for the input of {width} x {height}; crop it"
+    return f"an image of {size_hw[1]} x {size_hw[0]} pixels is too narrow for the input of {width} x {height}; crop it"
 
 
 def letterbox(
@@ -51,7 +51,7 @@ def letterbox(
         sizes_wh.append(scaled_wh(image.shape[:2], input_size_hw))
         problem = narrow_fault(image.shape[:2], input_size_hw)
         if problem:
-            raise UserError(f"an image cannot be used: {problem}")
+            raise UserError(problem)
     canvas_hw = input_size_hw
     if tight:
         canvas_hw = (_up(max(height for _, height in sizes_wh)), _up(max(width for width, _ in sizes_wh)))
