@@ -19,6 +19,7 @@ import cv2
 import torch
 
 from yolox_gssam.cli import HelpFormatter, count, run_tool, share
+from yolox_gssam.data.bit_depth import add_range_option
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.loading import load_detector
@@ -40,6 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--path", metavar="PATH", help="image or folder (image); video file or stream URL (video); none for webcam"
     )
     source.add_argument("--camid", type=int, default=0, metavar="N", help="number of the camera (webcam)")
+    add_range_option(source)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="experiment; by default what the checkpoint says")
     model.add_argument(
@@ -107,7 +109,7 @@ def main(args: argparse.Namespace) -> int:
         show=args.show,
     )
     if args.demo == "image":
-        summary = annotate_images(predictor, Path(args.path), outputs)
+        summary = annotate_images(predictor, Path(args.path), outputs, args.range)
     else:
         summary = annotate_video(predictor, args.path if args.demo == "video" else args.camid, outputs)
     return report(summary)

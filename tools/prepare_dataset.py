@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from yolox_gssam.cli import count, run_tool
+from yolox_gssam.data.bit_depth import RULE, add_range_option
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
-from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.faults import Fault, printable, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.samples import LabelledSet, group_by_name
 from yolox_gssam.data.formats.svanstrom import (
@@ -26,6 +27,7 @@ from yolox_gssam.data.formats.svanstrom import (
 )
 from yolox_gssam.data.formats.svanstrom_refined import REFINED_PATH, refine_labels
 from yolox_gssam.data.formats.voc import read_voc_set
+from yolox_gssam.data.formats.voc_coordinates import COORDINATES, MEANING
 from yolox_gssam.data.formats.yolo import read_yolo_set
 from yolox_gssam.data.refinement.clip import PADDING
 from yolox_gssam.data.refinement.dataset import looseness, refine_dataset
@@ -36,8 +38,10 @@ from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records, wri
 from yolox_gssam.errors import UserError
 from yolox_gssam.progress import progress_bar
 
+DEEP_IMAGES = f"when read, {RULE}; --range LOW HIGH stores all of them by one range"
+"""What is said of images of more than 8 bit that are kept as they are."""
 SHOWN_FAULTS = 50
-"""Faults of a user's labels that are printed; there may be one a line of a large set."""
+"""Faults of single items that are printed; there may be one a line of a large set."""
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -196,6 +200,13 @@ def _add_yolo(commands: Any) -> None:
         metavar="NAME",
         help="class names in label order, without data.yaml or classes.txt",
     )
+    parser.add_argument(
+        "--lines",
+        choices=("auto", "polygons", "key-points"),
+        default="auto",
+        help="what a line of more than five numbers holds: a polygon, or a box and key points; auto: by kpt_shape in"
+        " data.yaml, else by the numbers",
+    )
     _add_grouping(parser, "keep the parts that data.yaml names")
     _add_output(parser)
 
@@ -203,7 +214,12 @@ def _add_yolo(commands: Any) -> None:
 def _yolo(args: argparse.Namespace) -> None:
     def read(report: Callable[[Fault], None]) -> LabelledSet:
         return read_yolo_set(
-            args.source, report=report, root=args.root, classes=args.classes, keep_split=args.keep_split
+            args.source,
+            report=report,
+            root=args.root,
+            classes=args.classes,
+            keep_split=args.keep_split,
+            lines=None if args.lines == "auto" else args.lines,
         )
 
     _import(args, read, "YOLO labels")
@@ -221,13 +237,26 @@ def _add_voc(commands: Any) -> None:
         metavar="NAME",
         help="class names in label order (default: all, by alphabet)",
     )
+    parser.add_argument(
+        "--coordinates",
+        choices=("auto", *COORDINATES),
+        default="auto",
+        help=f"what the numbers of a box count. {'; '.join(f'{name}: {MEANING[name]}' for name in COORDINATES)}; auto:"
+        " by who wrote each file, where it says so, else by the images",
+    )
     _add_grouping(parser, "keep the parts of ImageSets/Main/{train,val,test}.txt")
     _add_output(parser)
 
 
 def _voc(args: argparse.Namespace) -> None:
     def read(report: Callable[[Fault], None]) -> LabelledSet:
-        return read_voc_set(args.root, report=report, classes=args.classes, keep_split=args.keep_split)
+        return read_voc_set(
+            args.root,
+            report=report,
+            classes=args.classes,
+            keep_split=args.keep_split,
+            coordinates=args.coordinates,
+        )
 
     _import(args, read, "Pascal VOC annotations")
 
@@ -312,9 +341,12 @@ def _add_check(commands: Any) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    faults = check_dataset(args.root)
+    deep: list[str] = []
+    faults = check_dataset(args.root, deep, tuple(args.input_size))
     for fault in faults:
         print(fault)
+    if deep:
+        print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: when read, {RULE}")
     if len(faults) < MAX_FAULTS:
         counts = shrinkage(list(read_splits(args.root, lambda fault: None).values()), tuple(args.input_size))
         print(
@@ -371,6 +403,7 @@ def _add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
         " (default: each image by itself)",
     )
     groups.add_argument("--keep-split", action="store_true", help=keep_split_help)
+    add_range_option(parser.add_argument_group("images"))
     return groups
 
 
@@ -386,16 +419,21 @@ def _import(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]], 
     """Reads a user's own set, tells of its faults, and writes it in our layout."""
     faults: list[Fault] = []
     labelled = read(faults.append)
-    for fault in faults[:SHOWN_FAULTS]:
-        print(fault, file=sys.stderr)
-    if len(faults) > SHOWN_FAULTS:
-        print(f"and {len(faults) - SHOWN_FAULTS} more", file=sys.stderr)
+    single = [fault for fault in faults if not fault.of_set]
+    more = [f"and {len(single) - SHOWN_FAULTS} more"] if len(single) > SHOWN_FAULTS else []
+    for line in [*single[:SHOWN_FAULTS], *more, *(fault for fault in faults if fault.of_set)]:
+        print(line, file=sys.stderr)
     fatal = sum(fault.fatal for fault in faults)
     if fatal:
         raise UserError(f"{fatal} faults in the labels, listed above; put them right, nothing was made")
     if args.group_pattern:
         labelled = LabelledSet(labelled.classes, group_by_name(labelled.samples, args.group_pattern))
-    _build(args, labelled.classes, labelled.records(), source, len(labelled.samples))
+    deep: list[str] = []
+    records = labelled.records(args.range, deep)
+    _build(args, labelled.classes, records, source, len(labelled.samples))
+    if deep:
+        how = f"stored in 8 bit, {args.range[0]:g} as 0 and {args.range[1]:g} as 255" if args.range else DEEP_IMAGES
+        print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: {how}", file=sys.stderr)
 
 
 def _command() -> str:

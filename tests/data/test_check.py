@@ -114,6 +114,32 @@ def test_faulty_annotations(root: Path, field: str, value: object, where: str, m
     assert message in fault.message
 
 
+def test_deep_images_are_told_and_are_no_faults(root: Path) -> None:
+    image = first_image(root)
+    path = root / "images" / image["file_name"]
+    path.write_bytes(cv2.imencode(".png", np.full((48, 64), 7000, np.uint16))[1].tobytes())
+    deep: list[str] = []
+    assert check_dataset(root, deep) == []
+    assert deep == [image["file_name"]]
+
+
+@pytest.mark.parametrize(
+    ("input_hw", "left"),
+    [
+        pytest.param((640, 640), 1.6, id="1.6 pixels across"),
+        pytest.param((96, 96), 0.24, id="nothing"),
+        pytest.param((1024, 1024), None, id="2.6 pixels across"),
+    ],
+)
+def test_an_image_too_narrow_for_the_input(root: Path, input_hw: tuple[int, int], left: float | None) -> None:
+    cv2.imwrite(str(root / "images" / "line.png"), np.zeros((1, 400, 3), np.uint8))
+    entry = {"id": 900, "file_name": "line.png", "width": 400, "height": 1, "group": "alone"}
+    edit(root, lambda content: content["images"].append(entry))
+    messages = [fault.message for fault in check_dataset(root, input_hw=input_hw)]
+    expected = [f"'line.png' is too narrow: of its 400 x 1 pixels {left} are left"] if left else []
+    assert [message.partition(" across")[0] for message in messages] == expected
+
+
 def test_path_that_leaves_the_set(root: Path) -> None:
     edit(root, lambda content: content["images"][0].update({"file_name": "../../etc/passwd"}))
     faults = check_dataset(root)

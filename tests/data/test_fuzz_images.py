@@ -5,6 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from fuzzing import attempt, damaged, fuzz, new_folder, spoil
@@ -25,6 +26,13 @@ def encoded(kind: str, height: int = 24, width: int = 36, **options: object) -> 
     return stream.getvalue()
 
 
+def encoded_float() -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(DEEP.astype(np.float32)).save(stream, "TIFF")
+    return stream.getvalue()
+
+
+DEEP = np.random.default_rng(0).integers(7000, 7500, (24, 36)).astype(np.uint16)
 FILES = {
     "jpeg": encoded("JPEG"),
     "progressive jpeg": encoded("JPEG", progressive=True),
@@ -34,6 +42,11 @@ FILES = {
     "lossless webp": encoded("WEBP", lossless=True),
     "tiff": encoded("TIFF"),
     "packed tiff": encoded("TIFF", compression="tiff_lzw"),
+    "gif": encoded("GIF"),
+    "avif": encoded("AVIF"),
+    "deep png": cv2.imencode(".png", DEEP)[1].tobytes(),
+    "deep tiff": cv2.imencode(".tiff", DEEP)[1].tobytes(),
+    "float tiff": encoded_float(),
     "deflated tiff": encoded("TIFF", compression="tiff_adobe_deflate"),
 }
 SIDES = st.sampled_from([0, 1, 37, 255, 16_383, 40_000, 65_535, 100_000, 2**24, 2**31 - 1, 2**31, 2**32 - 1])

@@ -17,6 +17,10 @@ def noise(height: int = 40, width: int = 60) -> np.ndarray:
 
 
 def encoded(suffix: str) -> bytes:
+    if suffix in (".gif", ".avif"):
+        stream = io.BytesIO()
+        Image.fromarray(noise()).save(stream, suffix[1:])
+        return stream.getvalue()
     return cv2.imencode(suffix, noise())[1].tobytes()
 
 
@@ -43,7 +47,7 @@ def test_jpeg_is_read_as_opencv_reads_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(path), cv2.imread(str(path)))
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif", ".avif"])
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
 def test_truncated_file_is_refused(suffix: str, share: float) -> None:
     data = encoded(suffix)
@@ -93,6 +97,40 @@ def test_orientation_counts_in_jpeg_only(suffix: str) -> None:
     Image.fromarray(noise()).save(stream, suffix, exif=exif)
     assert image_size(stream.getvalue(), "a") == (60, 40)
     assert decode_image(stream.getvalue(), "a").shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("suffix", ["gif", "avif"])
+def test_reads_what_pillow_wrote(suffix: str) -> None:
+    """Smooth colours, which both formats keep nearly as they are; a red half and a blue one."""
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:, :30, 2], picture[:, 30:, 0] = 200, 100
+    stream = io.BytesIO()
+    Image.fromarray(picture[..., ::-1]).save(stream, suffix)
+    assert image_size(stream.getvalue(), "a") == (60, 40)
+    image = decode_image(stream.getvalue(), "a")
+    inside = np.r_[2:26, 34:58]  # away from the seam, where AVIF keeps less of the colours
+    assert np.abs(image.astype(int) - picture)[:, inside].max() < 8
+
+
+def test_of_an_animation_the_first_image_counts() -> None:
+    stream = io.BytesIO()
+    images = [Image.new("RGB", (60, 40), colour) for colour in ("red", "blue", "green")]
+    images[0].save(stream, "gif", save_all=True, append_images=images[1:])
+    np.testing.assert_array_equal(decode_image(stream.getvalue(), "a"), np.full((40, 60, 3), (0, 0, 255)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_avif_stands_upright(orientation: int) -> None:
+    picture = np.zeros((40, 60, 3), np.uint8)
+    picture[:20, :30] = 255
+    stream, jpeg = io.BytesIO(), io.BytesIO()
+    for target, kind in ((stream, "avif"), (jpeg, "jpeg")):
+        exif = Image.Exif()  # anew: Pillow takes the orientation out of it
+        exif[0x0112] = orientation
+        Image.fromarray(picture).save(target, kind, exif=exif)
+    image, expected = decode_image(stream.getvalue(), "a"), decode_image(jpeg.getvalue(), "a")
+    assert image_size(stream.getvalue(), "a") == image.shape[1::-1]
+    assert np.abs(image.astype(int) - expected).mean() < 2
 
 
 def test_size_and_pixels_of_a_turned_tiff_agree() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import TMonitor
 from yolox.models import YOLOX
 
+from yolox_gssam.data.images import read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference import annotate
@@ -113,6 +114,48 @@ def test_a_folder_keeps_its_names(predictor: Predictor, photos: Path, tmp_path: 
     annotated = cv2.imread(str(out / "b.png"))
     assert annotated.shape == (64, 96, 3)
     assert (annotated != cloudy(1)).any()
+
+
+def test_kinds_of_images_that_are_not_read_are_told(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    (photos / "b.jfif").write_bytes((photos / "a.jpg").read_bytes())
+    (photos / "sub" / "phone.HEIC").write_bytes(b"x")
+    summary = annotate_images(predictor, photos, Outputs(tmp_path / "out"))
+    assert files_below(tmp_path / "out") == ["a.jpg", "b.jfif.png", "b.png", "sub/a.jpg"]
+    (failure,) = summary.failures
+    assert failure.startswith(f"{photos}: 1 images are of kinds that are not read; left out: sub/phone.HEIC")
+    (tmp_path / "phones").mkdir()
+    (photos / "sub" / "phone.HEIC").rename(tmp_path / "phones" / "phone.HEIC")
+    with pytest.raises(UserError, match=r"phones: 1 images are of kinds that are not read; left out: phone\.HEIC"):
+        annotate_images(predictor, tmp_path / "phones", Outputs(tmp_path / "out"))
+
+
+def test_thermal_images_are_stretched_and_told(predictor: Predictor, tmp_path: Path) -> None:
+    """The picture, on which nothing is drawn here, is the one that the training reads."""
+    predictor.score_threshold = 1.0
+    folder, out = tmp_path / "thermal", tmp_path / "out"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a.png"), cloudy(0)[..., 0].astype(np.uint16) + 7000)
+    summary = annotate_images(predictor, folder, Outputs(out))
+    assert (
+        "1 images have more than 8 bit, such as a.png: divided by 256 where they fill 16 bit, else stretched"
+        in summary.notes[0]
+    )
+    annotated = cv2.imread(str(out / "a.png"))
+    np.testing.assert_array_equal(annotated, read_image(folder / "a.png"))
+    assert annotate_images(predictor, folder, Outputs(out), (7000, 7510)).notes == []
+    assert cv2.imread(str(out / "a.png")).mean() < 0.7 * annotated.mean()
+
+
+def test_an_image_too_narrow_is_named_and_the_others_go_on(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(photos / "aa.png"), cloudy(0)[:1].repeat(5, axis=1))
+    summary = annotate_images(predictor, photos, Outputs(tmp_path / "out", export="csv"))
+    assert files_below(tmp_path / "out") == ["a.jpg", "b.png", "photos_detections.csv", "sub/a.jpg"]
+    assert summary.frames == 3
+    assert summary.failures == [
+        f"{photos}/aa.png: left out: an image of 480 x 1 pixels is too narrow for the input of 96 x 96; crop it"
+    ]
+    with pytest.raises(UserError, match=r"aa\.png: left out: an image of 480 x 1 pixels is too narrow"):
+        annotate_images(predictor, photos / "aa.png", Outputs(tmp_path / "out"))
 
 
 def test_results_inside_the_folder_are_not_annotated_again(predictor: Predictor, photos: Path) -> None:

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from loguru import logger
 from numpy.typing import NDArray
 from yolox.models import YOLOX
 from yolox.tools.demo import Predictor as StockPredictor
@@ -183,3 +184,24 @@ def test_predict_split_names_an_image_that_cannot_be_read(nano: YOLOX, coco_set:
     (coco_set.parent / "3.png").write_bytes(b"not an image")
     with pytest.raises(UserError, match=r"3\.png"):
         predict_split(make_predictor(nano), load_split(coco_set, coco_set.parent), batch_size=2, workers=2)
+
+
+def test_an_image_of_a_split_that_would_vanish_is_named_and_the_others_go_on(nano: YOLOX, coco_set: Path) -> None:
+    predictor = make_predictor(nano)
+    before = predict_split(predictor, load_split(coco_set, coco_set.parent), 2, 1)
+    document = json.loads(coco_set.read_text())
+    document["images"].insert(1, {"id": 7, "file_name": "line.png", "width": 2000, "height": 3})
+    coco_set.write_text(json.dumps(document))
+    cv2.imwrite(str(coco_set.parent / "line.png"), make_image(2000, 3))
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+    found = predict_split(predictor, load_split(coco_set, coco_set.parent), 2, 1)
+    logger.remove(sink)
+    assert list(found) == [image["id"] for image in document["images"]]
+    assert len(found.pop(7)) == 0
+    for image_id, detections in before.items():
+        np.testing.assert_array_equal(found[image_id].scores, detections.scores)
+    assert lines == [
+        f"{coco_set.parent}/line.png: nothing is found on it: an image of 2000 x 3 pixels is too narrow for the input "
+        "of 160 x 160; crop it\n"
+    ]

@@ -183,6 +183,29 @@ def test_yolo_keeps_the_parts_of_a_data_yaml(run_tool: RunTool, tmp_path: Path) 
     assert annotations_by_name(out)["valid/images/clip0_000.jpg"] == [("ant", [16, 12, 32, 24])]
 
 
+def test_thermal_images_are_told_and_stored_by_a_range(run_tool: RunTool, tmp_path: Path) -> None:
+    source = write_yolo(tmp_path / "mine")
+    values = np.random.default_rng(0).integers(7000, 7500, (48, 64)).astype(np.uint16)
+    (source / "images" / "clip0_001.jpg").unlink()
+    cv2.imwrite(str(source / "images" / "clip0_001.tif"), values)
+    (source / "images" / "phone.HEIC").touch()
+    arguments = ["prepare_dataset", "yolo", source, "--out"]
+    kept = run_tool(*arguments, tmp_path / "kept")
+    assert kept.returncode == 0, kept.stderr
+    assert "1 images are of kinds that are not read; left out: phone.HEIC" in kept.stderr
+    assert "1 images have more than 8 bit, such as clip0_001.tif: when read, divided by 256" in kept.stderr
+    assert (tmp_path / "kept" / "images" / "clip0_001.tif").exists()
+    checked = run_tool("prepare_dataset", "check", tmp_path / "kept")
+    assert (checked.returncode, "1 images have more than 8 bit" in checked.stdout) == (0, True)
+    stored = run_tool(*arguments, tmp_path / "stored", "--range", 7000, 7510)
+    assert "stored in 8 bit, 7000 as 0 and 7510 as 255" in stored.stderr
+    image = cv2.imread(str(tmp_path / "stored" / "images" / "clip0_001.tif.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(image, np.rint((values - 7000.0) / 2))
+    assert_checks(run_tool, tmp_path / "stored")
+    wrong = run_tool(*arguments, tmp_path / "x", "--range", 5, 5)
+    assert (wrong.returncode, "argument --range: LOW must be below HIGH, not 5 5" in wrong.stderr) == (2, True)
+
+
 def test_voc(run_tool: RunTool, tmp_path: Path) -> None:
     names = write_images(tmp_path / "mine" / "JPEGImages", 10)
     (tmp_path / "mine" / "Annotations").mkdir()
@@ -198,6 +221,23 @@ def test_voc(run_tool: RunTool, tmp_path: Path) -> None:
         name: [(("kite", "drone")[number % 2], [0, 1, 64, 10])] * (number % 3) for number, name in enumerate(names)
     }
     assert_checks(run_tool, out)
+
+
+def test_what_is_said_of_the_whole_set_is_not_cut_from_a_long_list(run_tool: RunTool, tmp_path: Path) -> None:
+    names = write_images(tmp_path / "mine", 10)
+    box = (
+        "<object><name>drone</name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>{}</xmax><ymax>20</ymax></bndbox></object>"
+    )
+    for name in names:
+        text = f"<annotation>{box.format(20)}{6 * box.format(5)}</annotation>"
+        (tmp_path / "mine" / name).with_suffix(".xml").write_text(text)
+    result = run_tool("prepare_dataset", "voc", tmp_path / "mine", "--out", tmp_path / "out")
+    assert result.returncode == 0, result.stderr
+    lines = result.stderr.splitlines()
+    more = lines.index("and 10 more")
+    assert sum("the box has no area" in line for line in lines) == 50
+    assert "boxes of 10 files are read as pixels counted from 1" in "".join(lines[more:])
+    assert "undecided" in result.stderr
 
 
 def test_synthetic_does_not_depend_on_the_workers(run_tool: RunTool, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from yolox_gssam.data.builder import content_hash
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report, printable, shorten
-from yolox_gssam.data.images import decode_image, read_image_bytes
+from yolox_gssam.data.images import decode_image, has_more_than_eight_bits, read_image_bytes
 from yolox_gssam.data.split import PARTS
 from yolox_gssam.errors import UserError
 from yolox_gssam.progress import progress_bar
@@ -41,12 +41,16 @@ class Shrinkage:
     vanished: int
 
 
-def check_dataset(root: Path) -> list[Fault]:
+def check_dataset(root: Path, deep: list[str] | None = None, input_hw: tuple[int, int] = (640, 640)) -> list[Fault]:
     """Every fault in the annotation files and images of a data set; shows a progress bar.
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
     sized images, for links out of the set, for images (by name and by content) and groups in two parts, for classes
     that differ between parts, and for changes since dataset.json was written. Stops at `MAX_FAULTS`.
+
+    Args:
+        deep: gets the names of images of more than 8 bit, which are no faults.
+        input_hw: height and width of the network's input.
 
     Raises:
         UserError: no data set in there.
@@ -59,13 +63,13 @@ def check_dataset(root: Path) -> list[Fault]:
             raise _EnoughError
 
     try:
-        _find_faults(root, faults, report)
+        _find_faults(root, faults, report, [] if deep is None else deep, input_hw)
     except _EnoughError:
         faults.append(Fault(root, "", f"{MAX_FAULTS:,} faults: more are not looked for"))
     return faults
 
 
-def _find_faults(root: Path, faults: list[Fault], report: Report) -> None:
+def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str], input_hw: tuple[int, int]) -> None:
     """Gives every fault to `report`, which puts it into `faults`."""
     splits = read_splits(root, report)
     seen = _Seen(report)
@@ -74,8 +78,11 @@ def _find_faults(root: Path, faults: list[Fault], report: Report) -> None:
     with progress_bar(everything, description="check", unit="images") as bar:
         for part, split, image in bar:
             data = _check_image(split, image, report)
+            _check_shape(split, image, input_hw, report)
             digest = hashlib.sha256(data).hexdigest() if data else None
             seen.add(part, split, image, digest)
+            if data and has_more_than_eight_bits(data, image.file_name):
+                deep.append(image.file_name)
             if digest:
                 digests[f"images/{image.file_name}"] = digest
     _check_folds(root, {image.file_name for _, _, image in everything}, report)
@@ -159,6 +166,18 @@ def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | 
         message = f"{printable(path)}: is {width} x {height}, stated are {image.width} x {image.height}"
         report(Fault(split.path, where, message))
     return data
+
+
+def _check_shape(split: CocoSplit, image: CocoImage, input_hw: tuple[int, int], report: Report) -> None:
+    """Reports an image of which hardly anything is left in the input."""
+    ratio = min(input_hw[0] / image.height, input_hw[1] / image.width)
+    left = min(image.height, image.width) * ratio
+    if left < MIN_SIDE:
+        message = (
+            f"{shorten(image.file_name)} is too narrow: of its {image.width} x {image.height} pixels {left:.2g} are "
+            f"left across in an input of {input_hw[1]} x {input_hw[0]}; crop it or leave it out"
+        )
+        report(Fault(split.path, f"image {image.image_id}", message))
 
 
 @dataclass

@@ -36,6 +36,8 @@ MAX_NUMBER = 2**31
 """Coordinates and sizes beyond this are taken for damage."""
 MAX_ID = 2**53
 """Ids beyond this would lose digits in float64."""
+MADE_GOOD = "; `tools/prepare_dataset.py coco` makes it good"
+"""What a message says of a fault that the import of a set puts right."""
 MAX_JSON_BYTES = 2**29
 """Largest JSON file that is read: COCO's own largest has 450 MB, and each byte may take thirty in memory."""
 
@@ -206,7 +208,9 @@ class _Reader:
                 continue
             key = _whole(entry.get("id"))
             if key is None:
-                self.fault(f"{kind} number {number}", f"id must be a whole number, not {shorten(entry.get('id'))}")
+                message = f"id must be a whole number, not {shorten(entry.get('id'))}"
+                advice = MADE_GOOD if kind != "annotation" and is_text(entry.get("id")) else ""
+                self.fault(f"{kind} number {number}", message + advice)
             elif key in seen:
                 self.fault(f"{kind} {key}", "duplicate id")
             else:
@@ -241,6 +245,7 @@ class _Reader:
             if problem is None and not (width and height and 0 < width < MAX_NUMBER and 0 < height < MAX_NUMBER):
                 sizes = f"{shorten(entry.get('width'))} x {shorten(entry.get('height'))}"
                 problem = f"width and height must be whole numbers above 0, not {sizes}"
+                problem += "" if entry.get("width") and entry.get("height") else MADE_GOOD
             if problem is not None or width is None or height is None:
                 self.fault(f"image {key}", str(problem))
                 continue
@@ -278,7 +283,8 @@ class _Reader:
             elif box[2] < 0 or box[3] < 0:
                 self.fault(where, f"bbox {shorten(entry['bbox'])} has a negative width or height")
             elif entry.get("iscrowd", 0) not in (0, 1):
-                self.fault(where, f"iscrowd must be 0 or 1, not {shorten(entry.get('iscrowd'))}")
+                advice = MADE_GOOD if entry.get("iscrowd") is None else ""
+                self.fault(where, f"iscrowd must be 0 or 1, not {shorten(entry.get('iscrowd'))}{advice}")
             else:
                 counts[image_id] += 1
                 if counts[image_id] > MAX_OBJECTS:

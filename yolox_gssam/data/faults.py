@@ -25,12 +25,14 @@ class Fault:
         where: "image 7", "annotation 12", "line 3"; empty where it concerns the whole file.
         message: what is wrong.
         fatal: training or evaluating on it would be wrong; otherwise the item is passed over or put right.
+        of_set: said once of many files or items, often with their count, so that it is never cut from a long list.
     """
 
     path: Path
     where: str
     message: str
     fatal: bool = True
+    of_set: bool = False
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (printable(self.path), self.where, self.message)))

@@ -1,5 +1,6 @@
 """Paths that a data set's files name: they must stay inside the set."""
 
+import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from yolox_gssam.data.faults import one_line, printable, shorten
@@ -7,6 +8,7 @@ from yolox_gssam.errors import UserError
 
 MAX_NAME_BYTES = 255
 """Longest file name that common file systems hold."""
+_PART_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
 
 
 def name_fault(name: object) -> str | None:
@@ -43,6 +45,23 @@ def require_inside(path: Path, folder: Path) -> Path:
     if not is_inside(path, folder):
         raise UserError(f"{printable(path)}: leads out of {printable(folder)}; put the file itself there")
     return path
+
+
+def find_end(name: str, folder: Path) -> Path | None:
+    """The longest end of a path of another machine that is there below `folder`; None: there is none.
+
+    Slashes of both kinds part its folders. An end without the last folder that says which part it is of, such as
+    "valid", is not taken: it would be another part's.
+    """
+    parts = PureWindowsPath(name).parts
+    part_names = [index for index, part in enumerate(parts) if part.lower() in _PART_NAMES]
+    for start in range(len(parts)):
+        if part_names and start > part_names[-1]:
+            return None
+        end = "/".join(parts[start:])
+        if name_fault(end) is None and os.path.exists(folder / end) and is_inside(folder / end, folder):
+            return folder / end
+    return None
 
 
 def _fits_file_systems(name: str) -> bool:

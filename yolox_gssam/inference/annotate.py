@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.data.bit_depth import RULE, ValueRange
 from yolox_gssam.data.images import IMAGE_SUFFIXES
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.export import open_export
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
+from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
@@ -24,6 +26,8 @@ from yolox_gssam.inference.window import show
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import StopRequest
 
+WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+"""Of formats that every OpenCV writes."""
 AHEAD = 2
 """So many frames wait at most between reading and detection, and as many between detection and writing; with those in
 hand at the stages, six are in memory at most, and as many more as the backend has streams, where it has several."""
@@ -70,21 +74,26 @@ class Summary:
     signal_number: int | None = None
 
 
-def annotate_images(predictor: Predictor, path: Path, outputs: Outputs) -> Summary:
+def annotate_images(
+    predictor: Predictor, path: Path, outputs: Outputs, value_range: ValueRange | None = None
+) -> Summary:
     """Annotates an image, or all images in a folder and its subfolders, under their own names in `outputs.folder`.
 
-    An image that cannot be read is one of the summary's failures; the others go on.
+    An image that cannot be read is one of the summary's failures; the others go on. Images of more than 8 bit are made
+    8 bit by `value_range`, or as `read_image` does it.
 
     Raises:
         UserError: no image there, none that can be read, or results that would overwrite the images.
     """
-    images = find_images(path, leave_out=outputs.folder)
+    summary = Summary(files={"annotated images": outputs.folder})
+    deep: list[str] = []
+    images = find_images(path, outputs.folder, summary.failures.append)
     root = path if path.is_dir() else path.parent
     inputs = {image.resolve() for image in images}
-    if any((outputs.folder / image.relative_to(root)).resolve() in inputs for image in images):
+    if any(_output_path(outputs.folder / image.relative_to(root)).resolve() in inputs for image in images):
         raise UserError(f"{outputs.folder}: the results would overwrite the images; choose another --output")
-    summary = Summary(files={"annotated images": outputs.folder})
-    frames = image_frames(images, root, summary.failures.append)
+    read = image_frames(images, root, summary.failures.append, value_range, deep)
+    frames = _wide_enough(read, root, predictor.test_size, summary.failures.append)
     with (
         _export(outputs, path.resolve().stem, predictor, summary) as write_export,
         closing(_drawn(predictor, frames, outputs, len(images), summary)) as drawn_frames,
@@ -98,8 +107,12 @@ def annotate_images(predictor: Predictor, path: Path, outputs: Outputs) -> Summa
             if outputs.show and not show(drawn.image, 0):
                 break
         if summary.frames == 0:
-            none_read = f"{path}: none of its {len(images)} images can be read, beginning with "
+            none_read = f"{path}: none of its {len(images)} images can be used, beginning with "
             raise _nothing_done(summary, (none_read if len(images) > 1 else "") + "".join(summary.failures[:1]))
+    if deep and value_range is None:
+        summary.notes.append(
+            f"{len(deep)} images have more than 8 bit, such as {deep[0]}: {RULE}; --range sets a range"
+        )
     return summary
 
 
@@ -175,6 +188,18 @@ def _drawn(
         summary.signal_number = stop.signal_number
 
 
+def _wide_enough(
+    frames: Iterable[Frame], root: Path, input_size_hw: tuple[int, int], on_failure: Callable[[str], None]
+) -> Iterator[Frame]:
+    """The frames but those of which nothing is left in the network's input; each is told to `on_failure`."""
+    for frame in frames:
+        problem = narrow_fault(frame.image.shape[:2], input_size_hw)
+        if problem is None:
+            yield frame
+        else:
+            on_failure(f"{root / frame.source}: left out: {problem}")
+
+
 def _nothing_done(summary: Summary, reason: str) -> BaseException:
     """The error that says why there is no result at all."""
     return UserError(reason) if summary.signal_number is None else KeyboardInterrupt()
@@ -211,8 +236,11 @@ def _video_notes(reader: VideoReader, summary: Summary) -> list[str]:
 
 
 def _output_path(path: Path) -> Path:
-    """`path`, with .png in place of a suffix that names no image format."""
-    return path if path.suffix.lower() in IMAGE_SUFFIXES else path.with_suffix(".png")
+    """`path`, with .png behind or in place of a suffix that no picture is written in."""
+    if path.suffix.lower() in WRITTEN_SUFFIXES:
+        return path
+    # Behind: an image may lie beside another of its name, as in a.jfif and a.png.
+    return path.with_name(f"{path.name}.png") if path.suffix.lower() in IMAGE_SUFFIXES else path.with_suffix(".png")
 
 
 def _write_image(path: Path, image: NDArray[np.uint8]) -> None:

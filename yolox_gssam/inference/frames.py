@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image
+from yolox_gssam.data.bit_depth import ValueRange
+from yolox_gssam.data.images import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    decode_image,
+    has_more_than_eight_bits,
+    read_image_bytes,
+    unread_images,
+)
 from yolox_gssam.errors import UserError
 
 
@@ -28,10 +36,13 @@ class Frame:
     time_s: float | None = None
 
 
-def find_images(path: Path, leave_out: Path) -> list[Path]:
+def find_images(path: Path, leave_out: Path, on_failure: Callable[[str], None] = lambda line: None) -> list[Path]:
     """The image file `path`, or all images in the folder `path` and the folders in it, sorted.
 
     Images in `leave_out`, a folder inside `path` where results go, are not taken for input.
+
+    Args:
+        on_failure: takes a line that names the images of kinds that are not read, if there are any.
 
     Raises:
         UserError: no such file or folder, or a folder without images.
@@ -40,26 +51,44 @@ def find_images(path: Path, leave_out: Path) -> list[Path]:
         if not path.exists():
             raise UserError(f"{path}: no such image or folder")
         return [path]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    suffixes = IMAGE_SUFFIXES | UNREAD_SUFFIXES
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
     results = leave_out.resolve()
     if path.resolve() in results.parents:
         found = [file for file in found if results not in file.resolve().parents]
-    if not found:
-        raise UserError(f"{path}: no images in this folder; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return found
+    images = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
+    unread = [file.relative_to(path) for file in found if file.suffix.lower() in UNREAD_SUFFIXES]
+    said = f"{path}: {unread_images(unread)}" if unread else ""
+    if not images:
+        known = f"known are {', '.join(sorted(IMAGE_SUFFIXES))}"
+        raise UserError(said or f"{path}: no images in this folder; {known}")
+    if said:
+        on_failure(said)
+    return images
 
 
-def image_frames(paths: Sequence[Path], root: Path, on_failure: Callable[[str], None]) -> Iterator[Frame]:
+def image_frames(
+    paths: Sequence[Path],
+    root: Path,
+    on_failure: Callable[[str], None],
+    value_range: ValueRange | None = None,
+    deep: list[str] | None = None,
+) -> Iterator[Frame]:
     """Reads images one by one; one that cannot be read is told to `on_failure`, and the rest go on.
 
     Args:
         paths: image files.
         root: the folder that the frames' `source` names start from.
         on_failure: takes one line with the file and what is wrong.
+        value_range: of images of more than 8 bit, see `read_image`.
+        deep: gets the names of those images.
     """
     for path in paths:
         try:
-            image = read_image(path)
+            data = read_image_bytes(path)
+            image = decode_image(data, path, value_range)
+            if deep is not None and has_more_than_eight_bits(data, path):
+                deep.append(path.name)
         except UserError as error:
             on_failure(str(error))
             continue

@@ -18,6 +18,20 @@ def letterbox_ratio(size_hw: Sequence[int], input_size_hw: Sequence[int]) -> flo
     return min(input_size_hw[0] / size_hw[0], input_size_hw[1] / size_hw[1])
 
 
+def scaled_wh(size_hw: Sequence[int], input_size_hw: Sequence[int]) -> tuple[int, int]:
+    """Width and height of an image once it is fitted into the input: whole pixels, 0 where nothing of it is left."""
+    ratio = letterbox_ratio(size_hw, input_size_hw)
+    return int(size_hw[1] * ratio), int(size_hw[0] * ratio)
+
+
+def narrow_fault(size_hw: Sequence[int], input_size_hw: Sequence[int]) -> str | None:
+    """What is wrong with an image of which nothing is left in the input; None where something is."""
+    if min(scaled_wh(size_hw, input_size_hw)) >= 1:
+        return None
+    height, width = input_size_hw
+    return f"an image of {size_hw[1]} x {size_hw[0]} pixels is too narrow for the input of {width} x {height}; crop it"
+
+
 def letterbox(
     images: Sequence[NDArray[np.uint8]], input_size_hw: tuple[int, int], tight: bool = False
 ) -> NDArray[np.uint8]:
@@ -34,11 +48,10 @@ def letterbox(
     """
     sizes_wh = []
     for image in images:
-        height, width = image.shape[:2]
-        ratio = letterbox_ratio((height, width), input_size_hw)
-        sizes_wh.append((int(width * ratio), int(height * ratio)))
-        if min(sizes_wh[-1]) < 1:
-            raise UserError(f"an image of {width} x {height} pixels is too narrow for the input size; crop it")
+        sizes_wh.append(scaled_wh(image.shape[:2], input_size_hw))
+        problem = narrow_fault(image.shape[:2], input_size_hw)
+        if problem:
+            raise UserError(problem)
     canvas_hw = input_size_hw
     if tight:
         canvas_hw = (_up(max(height for _, height in sizes_wh)), _up(max(width for width, _ in sizes_wh)))

@@ -13,6 +13,7 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference.drawing import draw_detections
 from yolox_gssam.inference.frames import Frame
+from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.overlay import attention_panels
 from yolox_gssam.inference.pipeline import map_in_threads
 from yolox_gssam.inference.predictor import Predictor
@@ -67,10 +68,13 @@ def detect_frames(
     """Runs the detector on each frame, and `attention` where given; in order, as many at once as the backend likes.
 
     Raises:
-        UserError: `attention` was given and the network has none.
+        UserError: `attention` was given and the network has none, or a frame of which nothing is left in the input.
     """
 
     def detect(frame: Frame) -> tuple[Frame, Detections, float]:
+        problem = narrow_fault(frame.image.shape[:2], predictor.test_size)
+        if problem:
+            raise UserError(f"{frame.source}: {problem}")
         start = time.perf_counter()
         (detections,) = predictor.predict([frame.image])
         predictor.synchronize()

@@ -74,7 +74,7 @@ def make_set(root: Path) -> Path:
 
 def check_set(root: Path, keep_split: bool) -> None:
     """Reads a set; what comes of it lies inside."""
-    check_labelled(lambda report: read_voc_set(root, report=report, keep_split=keep_split), root)
+    check_labelled(lambda report: read_voc_set(root, report=report, keep_split=keep_split, coordinates="auto"), root)
 
 
 @fuzz(500)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yolox_gssam.data.faults import Fault
-from yolox_gssam.data.formats.yolo import read_label_file, read_yolo_set
+from yolox_gssam.data.formats.yolo import read_yolo_set
+from yolox_gssam.data.formats.yolo_lines import LabelLines
 
 LABELS = b"1 0.5 0.5 0.2 0.4\n0 0.1 0.1 0.2 0.2\r\n1 0.2 0.3 0.6 0.25 0.5 0.75\n"
 SETTINGS: dict[str, Any] = {
@@ -73,7 +74,7 @@ def test_label_files(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a\nb.txt"
     path.write_bytes(data)
     faults: list[Fault] = []
-    read = attempt(lambda: read_label_file(path, 2, faults.append))
+    read = attempt(lambda: LabelLines(2).read(path, faults.append))
     assert all(str(fault).isprintable() for fault in faults)
     if read is not None:
         boxes, labels = read

@@ -71,7 +71,9 @@ def test_parts_are_kept(tmp_path: Path) -> None:
         ("b.jpg", "train"),
         ("c.png", "val"),
     ]
-    assert [str(fault) for fault in faults] == [f"{root}/Annotations/d.xml: is in no part of ImageSets/Main; left out"]
+    left_out, stale = map(str, faults)
+    assert left_out == f"{root}/Annotations/d.xml: is in no part of ImageSets/Main; left out"
+    assert "1 files name another image inside" in stale
 
 
 def test_xml_beside_the_images(tmp_path: Path) -> None:
@@ -104,6 +106,8 @@ def test_images_without_a_file_are_told(tmp_path: Path) -> None:
         pytest.param(xml([("bird", "1", "nan", "2", "2")]), "object 1: bndbox must hold", id="NaN"),
         pytest.param(xml([("bird", "1", "1", "1e308", "2")]), "object 1: bndbox must hold", id="1e308"),
         pytest.param("<annotation><object><name>x</name></object></annotation>", "bndbox must hold", id="no box"),
+        pytest.param(xml([DRONE]).replace("<xmin>", "<xmin>3</xmin><xmin>"), "bndbox must hold", id="two xmin"),
+        pytest.param(xml([DRONE]).replace("<name>", "<name>x</name><name>"), "has several names", id="two names"),
     ],
 )
 def test_faulty_files(tmp_path: Path, text: str, message: str) -> None:
@@ -139,9 +143,15 @@ def test_other_encodings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        pytest.param({"Annotations/a.xml": xml([], "../a.jpg")}, "leaves the image folder", id="leaves"),
-        pytest.param({"Annotations/a.xml": xml([], "/etc/hostname")}, "is absolute", id="absolute"),
-        pytest.param({"Annotations/x.xml": xml([], "x.jpg")}, r"x\.xml: its image 'x.jpg' is not in", id="missing"),
+        pytest.param({"Annotations/x.xml": xml([], "../a.jpg")}, "leaves the image folder", id="leaves"),
+        pytest.param({"Annotations/x.xml": xml([], "/etc/hostname")}, "is absolute", id="absolute"),
+        pytest.param(
+            {"Annotations/x.xml": xml([], "x.jpg")}, r"x\.xml: no image of its name \(filename says 'x", id="missing"
+        ),
+        pytest.param({"Annotations/x.xml": xml([], "")}, r"x\.xml: no image of its name is in", id="missing, unnamed"),
+        pytest.param(
+            {"Annotations/x.xml": xml([], "b.jpg")}, r"x\.xml: belongs to .*b\.jpg, but so does .*b\.xml", id="taken"
+        ),
         pytest.param(
             {"ImageSets/Main/val.txt": "c\na\n"}, r"val\.txt: line 2: 'a' is also in train", id="in two parts"
         ),
@@ -186,7 +196,7 @@ def test_links_out_of_the_set_are_not_looked_through(tmp_path: Path, name: str) 
 def test_an_image_name_too_long_for_the_system(tmp_path: Path) -> None:
     name = "/".join(["日" * 80] * 12) + ".jpg"
     root = write(tmp_path, {**SET, "Annotations/x.xml": xml([], name)})
-    with pytest.raises(UserError, match=r"x\.xml: its image '.*' is not in"):
+    with pytest.raises(UserError, match=r"x\.xml: no image of its name \(filename says '.*'\) is in"):
         read_voc_set(root, report=raise_fatal)
 
 
@@ -196,3 +206,58 @@ def test_messages_stay_on_one_line_whatever_the_file_is_called(tmp_path: Path) -
     with pytest.raises(UserError) as caught:
         read_voc_file(path, raise_fatal)
     assert str(caught.value).isprintable()
+
+
+def test_the_image_of_the_files_own_name_wins_and_is_told(tmp_path: Path) -> None:
+    """Images and files renamed together: the names inside are stale, and are those of other images."""
+    faults: list[Fault] = []
+    boxes = {
+        "a": ("drone", "1", "1", "4", "4"),
+        "b": ("drone", "5", "5", "8", "8"),
+        "c": ("drone", "9", "9", "12", "12"),
+    }
+    inside = {"a": "b.jpg", "b": "c.jpg", "c": "c.jpg"}
+    files = {f"Annotations/{stem}.xml": xml([boxes[stem]], inside[stem]) for stem in boxes}
+    root = write(tmp_path, {**files, **{f"JPEGImages/{stem}.jpg": "" for stem in boxes}})
+    labelled = read_voc_set(root, report=faults.append)
+    assert [(s.file_name, s.boxes_xywh[0, 0]) for s in labelled.samples] == [("a.jpg", 0), ("b.jpg", 4), ("c.jpg", 8)]
+    assert [str(fault) for fault in faults] == [
+        f"{root}/Annotations: 2 files name another image inside than they are called, such as a.xml: 'b.jpg'; the "
+        "image of the file's own name is taken"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        pytest.param("a.jpg", "a.jpg", id="one of two of its name"),
+        pytest.param("a.png", "a.png", id="the other of two of its name"),
+        pytest.param("sub/a.jpg", "sub/a.jpg", id="in a folder"),
+        pytest.param("a", "a.jpg", id="without a suffix"),
+        pytest.param("a.bmp", "a.jpg", id="of another suffix"),
+        pytest.param("/home/me/a.jpg", "a.jpg", id="absolute, of its name"),
+        pytest.param("C:\\\\me\\\\b.jpg", "a.jpg", id="of Windows, of another name"),
+        pytest.param("", "a.jpg", id="none"),
+    ],
+)
+def test_names_inside(tmp_path: Path, inside: str, expected: str) -> None:
+    images = {f"JPEGImages/{name}": "" for name in ("a.jpg", "a.png", "sub/a.jpg", "b.jpg")}
+    root = write(tmp_path, {**images, "a.xml": xml([DRONE], inside)})
+    (sample,) = read_voc_set(root, report=lambda fault: None).samples
+    assert sample.file_name == expected
+
+
+def test_a_file_called_as_its_image_with_the_suffix(tmp_path: Path) -> None:
+    files = {"a.jpg": "", "b.jpg": "", "a.jpg.xml": xml([DRONE], ""), "b.xml": xml([], "")}
+    samples = read_voc_set(write(tmp_path, files), report=raise_fatal).samples
+    assert [(s.file_name, len(s.labels)) for s in samples] == [("a.jpg", 1), ("b.jpg", 0)]
+
+
+def test_an_object_of_two_boxes_is_two_objects_and_told(tmp_path: Path) -> None:
+    faults: list[Fault] = []
+    path = tmp_path / "a.xml"
+    second = "<bndbox><xmin>5</xmin><ymin>6</ymin><xmax>7</xmax><ymax>9</ymax></bndbox>"
+    path.write_text(xml([DRONE]).replace("</bndbox>", f"</bndbox>{second}"))
+    file = read_voc_file(path, faults.append)
+    assert (file.names, file.boxes_xywh) == (["drone", "drone"], [[0, 0, 40, 20], [4, 5, 3, 4]])
+    assert [str(fault) for fault in faults] == [f"{path}: object 1: has 2 boxes; each counts as an object of its own"]

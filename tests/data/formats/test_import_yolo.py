@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault, raise_fatal
-from yolox_gssam.data.formats.yolo import label_path, read_label_file, read_yolo_set
+from yolox_gssam.data.formats.yolo import label_path, read_yolo_set
+from yolox_gssam.data.formats.yolo_lines import LabelLines
 from yolox_gssam.errors import UserError
 
 
@@ -62,9 +63,11 @@ def test_everything_in_one_folder_and_classes_by_hand(tmp_path: Path) -> None:
         pytest.param("names: {1: bird, 0: zebra}", id="mapping out of order"),
         pytest.param("nc: 2\nnames:\n  0: zebra\n  1: bird\nroboflow: {workspace: x}", id="with other keys"),
         pytest.param("path: .\nnames: [zebra, bird]", id="path"),
+        pytest.param("names: {'1': bird, '0': zebra}", id="mapping of quoted numbers"),
+        pytest.param("test: ../test/images\nnames: [zebra, bird]", id="a test that is not there"),
     ],
 )
-def test_names_of_a_data_yaml(tmp_path: Path, text: str) -> None:
+def test_what_a_data_yaml_says(tmp_path: Path, text: str) -> None:
     files = {**WITH_YAML, "data.yaml": f"train: train/images\nval: valid/images\n{text}\n"}
     labelled = read_yolo_set(write(tmp_path, files), report=raise_fatal, keep_split=True)
     assert labelled.classes == ("zebra", "bird")
@@ -114,9 +117,17 @@ def test_data_yaml_apart_from_the_set(tmp_path: Path) -> None:
         pytest.param("train: train/images\nnames: {0: a, 2: b}", "the keys of names must be", id="gap in names"),
         pytest.param("train: train/images\nnames: drone", "names must list", id="names is text"),
         pytest.param("names: [a]", "names no images", id="no parts"),
-        pytest.param("train: nowhere\nnames: [a]", "'nowhere' is not there", id="no such folder"),
-        pytest.param("train: ../..\nnames: [a]", "is not there or leaves", id="leaves"),
-        pytest.param("train: /etc\nnames: [a]", "is not there or leaves", id="absolute"),
+        pytest.param(
+            "names: [a]\ntrain: nowhere", r"data\.yaml: line 2: train: 'nowhere' is not there", id="no such folder"
+        ),
+        pytest.param("train: [train/images, nowhere]\nnames: [a]", "'nowhere' is not there", id="one of a list"),
+        pytest.param("train: ../..\nnames: [a]", r"line 1: train: '\.\./\.\.' leaves", id="leaves"),
+        pytest.param("train: /etc\nnames: [a]", r"line 1: train: '/etc' leaves", id="absolute"),
+        pytest.param("train: /x/y\nnames: [a]", "write on this line where the images lie", id="of another machine"),
+        pytest.param("train: train/images\nnames: {'0': a, 0: b}", "the keys of names", id="a label twice"),
+        pytest.param("train: train/images\nnames: {'0x': a}", "the keys of names", id="a key that is no number"),
+        pytest.param("train: train/images\nnames: [a]\nkpt_shape: 17", "kpt_shape must be", id="kpt_shape no list"),
+        pytest.param("train: train/images\nnames: [a]\nkpt_shape: [2, 4]", "kpt_shape must be", id="kpt_shape of 4"),
         pytest.param("train: {a: b}\nnames: [a]", "must be a path", id="entry no path"),
         pytest.param("train: bad.txt\nnames: [a]", r"bad\.txt: line 2: '../../x.jpg' leaves", id="list leaves"),
         pytest.param("path: 3\ntrain: train/images\nnames: [a]", "path must be text", id="path no text"),
@@ -171,7 +182,7 @@ def test_faulty_lines_are_told_with_their_number(tmp_path: Path, line: str, mess
     faults: list[Fault] = []
     path = tmp_path / "a.txt"
     path.write_text(f"1 0.5 0.5 0.2 0.4\n{line}\n2 0.5 0.5 0.2 0.4\n")
-    _, labels = read_label_file(path, 3, faults.append)
+    _, labels = LabelLines(3).read(path, faults.append)
     assert labels == [1, 2]
     assert [str(fault).startswith(f"{path}: line 2: {message}") for fault in faults] == [True]
 
@@ -179,7 +190,7 @@ def test_faulty_lines_are_told_with_their_number(tmp_path: Path, line: str, mess
 def test_polygon_counts_as_its_outer_box(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("1 0.2 0.3 0.6 0.25 0.5 0.75\n")
-    boxes, labels = read_label_file(path, 2, raise_fatal)
+    boxes, labels = LabelLines(2).read(path, raise_fatal)
     np.testing.assert_allclose(boxes, [[0.2, 0.25, 0.4, 0.5]])
     assert labels == [1]
 
@@ -232,20 +243,23 @@ def test_links_out_of_the_set_are_not_looked_through(tmp_path: Path, name: str) 
 
 def test_more_objects_than_are_read(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    line = "0 .5 .5 .1 .1\n"
-    path.write_text(line * MAX_OBJECTS)
-    assert len(read_label_file(path, 1, raise_fatal)[1]) == MAX_OBJECTS
-    for count, message in ((MAX_OBJECTS + 1, "has more than 10,000 objects"), (1_000_000, "larger than 4,096 KiB")):
-        path.write_text(line * count)
+    lines = [f"0 .5 .5 .1 .{number}\n" for number in range(1, MAX_OBJECTS + 2)]
+    path.write_text("".join(lines[:-1]))
+    assert len(LabelLines(1).read(path, raise_fatal)[1]) == len({float(line.split()[-1]) for line in lines[:-1]})
+    for text, message in (
+        ("".join(lines), "has more than 10,000 objects"),
+        (lines[0] * 10**6, "larger than 4,096 KiB"),
+    ):
+        path.write_text(text)
         with pytest.raises(UserError, match=rf"a\.txt: {message}"):
-            read_label_file(path, 1, raise_fatal)
+            LabelLines(1).read(path, raise_fatal)
 
 
 def test_messages_stay_on_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
     path = tmp_path / "a\nb.txt"
     path.write_bytes(b"\xff")
     with pytest.raises(UserError) as caught:
-        read_label_file(path, 1, raise_fatal)
+        LabelLines(1).read(path, raise_fatal)
     assert str(caught.value).isprintable()
 
 
@@ -260,3 +274,134 @@ def test_sources_that_are_no_use(tmp_path: Path) -> None:
         read_yolo_set(write(tmp_path / "c", PLAIN), report=raise_fatal, keep_split=True)
     with pytest.raises(UserError, match="several YAML files"):
         read_yolo_set(write(tmp_path / "d", {"a.yaml": "", "b.yaml": ""}), report=raise_fatal)
+
+
+def told(faults: list[Fault]) -> list[str]:
+    """The reports but for that of the split."""
+    return [str(fault) for fault in faults if "split anew" not in str(fault)]
+
+
+def with_labels(text: str, *, yaml: str = "") -> dict[str, str]:
+    """A set of two images; `text` labels the first."""
+    return {
+        "data.yaml": f"train: train/images\nnames: [drone]\n{yaml}\n",
+        "train/images/a.jpg": "",
+        "train/images/b.jpg": "",
+        "train/labels/a.txt": text,
+        "train/labels/b.txt": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("shape", "points"),
+    [
+        pytest.param("[2, 2]", "0.20 0.30 0.36 0.45", id="2 of 2"),
+        pytest.param("[2, 3]", "0.20 0.30 1 0.36 0.45 2", id="2 of 3, even"),
+        pytest.param("[1, 3]", "0 0 0", id="1 of 3, odd"),
+        pytest.param("[1, 2]", "-0.5 1.5", id="a point outside the image"),
+    ],
+)
+def test_of_key_points_the_box_counts(tmp_path: Path, shape: str, points: str) -> None:
+    """What the box is was worked out by hand: centre and size, not the outline of the points."""
+    files = with_labels(f"0 0.3 0.4 0.2 0.1 {points}\n0 0.5 0.5 0.5 0.5", yaml=f"kpt_shape: {shape}")
+    (sample, _) = read_yolo_set(write(tmp_path, files), report=raise_fatal).samples
+    np.testing.assert_allclose(sample.boxes_xywh, [[0.2, 0.35, 0.2, 0.1], [0.25, 0.25, 0.5, 0.5]], atol=1e-12)
+
+
+def test_key_points_of_another_number_than_kpt_shape_says(tmp_path: Path) -> None:
+    root = write(tmp_path, with_labels("0 0.3 0.4 0.2 0.1 0.2 0.3", yaml="kpt_shape: [2, 2]"))
+    with pytest.raises(
+        UserError, match=r"a\.txt: line 1: .* \(4 numbers by kpt_shape\), not 6 numbers after the class"
+    ):
+        read_yolo_set(root, report=raise_fatal)
+
+
+@pytest.mark.parametrize("points", ["0.20 0.30 0.36 0.45", "0.20 0.30 1 0.36 0.45 1", "0.20 0.30 1"])
+def test_key_points_of_one_line_without_kpt_shape_are_refused(tmp_path: Path, points: str) -> None:
+    root = write(tmp_path, with_labels(f"0 0.28125 0.375 0.25 0.25 {points}"))
+    with pytest.raises(UserError, match=r"a\.txt: line 1: .*kpt_shape"):
+        read_yolo_set(root, report=raise_fatal)
+
+
+def test_key_points_without_kpt_shape_are_refused_unless_told_what_they_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(12):
+        (x, y), (w, h) = rng.uniform(0.3, 0.7, 2), rng.uniform(0.02, 0.1, 2)
+        points = rng.uniform([x - w / 2, y - h / 2], [x + w / 2, y + h / 2], (3, 2))
+        rows.append((x, y, w, h, points))
+    text = "\n".join(" ".join(map(str, (0, *row[:4], *row[4].ravel()))) for row in rows)
+    root = write(tmp_path, with_labels(text))
+    with pytest.raises(UserError, match=r"a\.txt: line 1: may hold a box and key points, or a polygon.*kpt_shape"):
+        read_yolo_set(root, report=raise_fatal)
+    boxes = read_yolo_set(root, report=raise_fatal, lines="key-points").samples[0].boxes_xywh
+    np.testing.assert_allclose(boxes, [[x - w / 2, y - h / 2, w, h] for x, y, w, h, _ in rows], atol=1e-9)
+    read_yolo_set(root, report=raise_fatal, lines="polygons")
+
+
+@pytest.mark.parametrize(
+    ("corners", "sides"),
+    [
+        pytest.param(4, (0.02, 0.1), id="small"),
+        pytest.param(12, (0.02, 0.1), id="small, of many corners"),
+        pytest.param(5, (0.2, 0.5), id="large"),
+        pytest.param(3, (0.02, 0.1), id="triangles"),
+    ],
+)
+def test_polygons_stay_polygons(tmp_path: Path, corners: int, sides: tuple[float, float]) -> None:
+    """Convex ones of one number of corners, anywhere in the image: the hardest to tell from key points."""
+    rng = np.random.default_rng(corners)
+    polygons = []
+    for _ in range(40):
+        radius = rng.uniform(*sides) / 2
+        angles = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(corners) / corners
+        centre = rng.uniform(radius, 1 - radius, 2)
+        polygons.append(centre + radius * np.stack([np.cos(angles), np.sin(angles)], 1))
+    text = "\n".join(" ".join(map(str, (0, *polygon.ravel()))) for polygon in polygons)
+    boxes = read_yolo_set(write(tmp_path, with_labels(text)), report=raise_fatal).samples[0].boxes_xywh
+    np.testing.assert_allclose(boxes, [[*p.min(0), *(p.max(0) - p.min(0))] for p in polygons], atol=1e-9)
+
+
+def test_an_object_named_twice_counts_once_and_is_told(tmp_path: Path) -> None:
+    faults: list[Fault] = []
+    text = "0 0.3 0.4 0.2 0.1\n0 0.30 0.40 0.2 0.1\n0 0.3 0.4 0.2 0.2\n0 0.3 0.4 0.2 0.1\n"
+    (sample, _) = read_yolo_set(write(tmp_path, with_labels(text)), report=faults.append).samples
+    np.testing.assert_allclose(sample.boxes_xywh, [[0.2, 0.35, 0.2, 0.1], [0.2, 0.3, 0.2, 0.2]], atol=1e-12)
+    (line,) = told(faults)
+    assert "2 lines repeat an object of their file" in line
+    assert line.endswith("labels/a.txt: line 2")
+
+
+@pytest.mark.parametrize(
+    ("yaml", "parts"),
+    [
+        pytest.param("train: /content/drive/MyDrive/drone/train/images", ["train"], id="absolute"),
+        pytest.param("train: C:\\Users\\me\\drone\\train\\images", ["train"], id="of Windows"),
+        pytest.param("path: /content/drone\ntrain: train/images\nval: valid/images", ["train", "valid"], id="path"),
+        pytest.param("train: drone/train/images", ["train"], id="below a folder that is not there"),
+        pytest.param("train: /content/drone/all.txt", ["train", "valid"], id="list"),
+        pytest.param("train: /content/drone/train/images\nval: /content/images", ["train"], id="no such end"),
+        pytest.param("train: train/images\nval: /content/val/train.txt", ["train"], id="the end is of another part"),
+    ],
+)
+def test_paths_of_another_machine(tmp_path: Path, yaml: str, parts: list[str]) -> None:
+    files = {
+        **WITH_YAML,
+        "data.yaml": f"{yaml}\nnames: [zebra, bird]\n",
+        "all.txt": "/content/drone/train/images/a.jpg\n/content/drone/valid/images/a.jpg\n",
+        "train.txt": "train/images/a.jpg\n",
+    }
+    faults: list[Fault] = []
+    labelled = read_yolo_set(write(tmp_path, files), report=faults.append)
+    assert [sample.file_name for sample in labelled.samples] == [f"{part}/images/a.jpg" for part in parts]
+    assert [sample.labels for sample in labelled.samples] == [[int(part == "train")] for part in parts]
+    assert "is not there" in told(faults)[0]
+    assert all(not fault.fatal for fault in faults)
+
+
+def test_a_missing_part_is_told_with_its_line(tmp_path: Path) -> None:
+    faults: list[Fault] = []
+    text = "train: ../train/images\nval: ../valid/images\n\ntest: ../test/images\nnames: [zebra, bird]\n"
+    labelled = read_yolo_set(write(tmp_path, {**WITH_YAML, "data.yaml": text}), report=faults.append, keep_split=True)
+    assert [sample.part for sample in labelled.samples] == ["train", "val"]
+    assert told(faults) == [f"{tmp_path}/data.yaml: line 4: test: '../test/images' is not there; left out"]

@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.data.bit_depth import to_eight_bits
+from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.samples import (
     LabelledSet,
     Sample,
@@ -11,7 +14,7 @@ from yolox_gssam.data.formats.samples import (
     part_named,
     read_text,
 )
-from yolox_gssam.data.images import encode_jpeg
+from yolox_gssam.data.images import encode_jpeg, read_image
 from yolox_gssam.errors import UserError
 
 
@@ -77,7 +80,7 @@ def test_find_images_does_not_enter_links(tmp_path: Path) -> None:
     for name in ("set/b.JPG", "set/sub/a.png", "set/notes.txt", "other/c.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "set" / "link").symlink_to(tmp_path / "other")
-    assert [path.name for path in find_images(tmp_path / "set")] == ["b.JPG", "a.png"]
+    assert [path.name for path in find_images(tmp_path / "set", raise_fatal)] == ["b.JPG", "a.png"]
 
 
 def test_read_text(tmp_path: Path) -> None:
@@ -91,3 +94,33 @@ def test_read_text(tmp_path: Path) -> None:
         read_text(path, max_bytes=2)
     with pytest.raises(UserError, match="no such file"):
         read_text(tmp_path)
+
+
+def test_images_of_kinds_that_are_not_read_are_counted_and_named(tmp_path: Path) -> None:
+    for name in ("a.jfif", "b.gif", "sub/c.HEIC", "d.cr2", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    faults: list[Fault] = []
+    assert [path.name for path in find_images(tmp_path, faults.append)] == ["a.jfif", "b.gif"]
+    (fault,) = faults
+    assert not fault.fatal
+    assert fault.message == (
+        "2 images are of kinds that are not read; left out: d.cr2, sub/c.HEIC; save them as JPEG or PNG"
+    )
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_deep_images_are_kept_or_stored_by_one_range(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    values = np.array([[7000, 7100, 7255, 7500]], np.uint16)
+    cv2.imwrite(str(path), values)
+    deep: list[str] = []
+    labelled = LabelledSet(("drone",), [sample(path, labels=[0])])
+    (kept,), (stored,) = list(labelled.records(None, deep)), list(labelled.records((7000, 7510), deep))
+    assert (kept.image, kept.file_name) == (path.read_bytes(), path.name)
+    np.testing.assert_array_equal(read_image(path), to_eight_bits(values[..., None].repeat(3, -1)))
+    assert stored.file_name == ("a.png" if suffix == "png" else "a.tif.png")
+    pixels = cv2.imdecode(np.frombuffer(stored.image, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert pixels.tolist() == [[0, 50, 128, 250]]
+    assert pixels.dtype == np.uint8
+    assert deep == [path.name] * 2

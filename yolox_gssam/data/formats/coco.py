@@ -9,6 +9,7 @@ import numpy as np
 
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report, printable, shorten
+from yolox_gssam.data.formats.coco_repair import repair_coco
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, part_named
 from yolox_gssam.data.paths import require_inside
 from yolox_gssam.errors import UserError
@@ -25,8 +26,8 @@ def read_coco_set(
     """Reads one or several annotation files of the same categories as one set.
 
     A label is the rank of its category id, whatever gaps the ids have; categories without objects keep their place.
-    Annotation ids do not matter. Crowd regions stay crowd regions. Images are named in the new set by their path from
-    the folder that all the image folders share.
+    Annotation ids do not matter; other habits of tools are put right, see `repair_coco`. Crowd regions stay crowd
+    regions. Images are named in the new set by their path from the folder that all the image folders share.
 
     Args:
         image_dirs: the folder of the images, one for all files or one each; none: where each file lies.
@@ -42,11 +43,15 @@ def read_coco_set(
     folders = [path.parent for path in paths] if not image_dirs else list(image_dirs) * (len(paths) // len(image_dirs))
     shared = Path(os.path.commonpath([folder.absolute() for folder in folders]))
     if len(paths) > 1 and not keep_split:
-        report(Fault(paths[0], "", "and the others are split anew; --keep-split keeps each as a part", fatal=False))
+        report(
+            Fault(paths[0], "", "and the others are split anew; --keep-split keeps each as a part", False, of_set=True)
+        )
     classes: tuple[str, ...] = ()
     samples: list[Sample] = []
     for path, folder in zip(paths, folders, strict=True):
-        split = parse_coco(_renumbered(read_json(path)), path, folder, report, group_field or "group")
+        document = read_json(path)
+        repair_coco(document, path, folder, report)
+        split = parse_coco(_renumbered(document), path, folder, report, group_field or "group")
         if classes and split.classes != classes:
             raise UserError(f"{printable(path)}: its categories differ from those of {printable(paths[0])}")
         classes = split.classes

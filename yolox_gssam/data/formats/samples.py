@@ -9,9 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.data.bit_depth import ValueRange
 from yolox_gssam.data.builder import Record
-from yolox_gssam.data.faults import printable, shorten
-from yolox_gssam.data.images import IMAGE_SUFFIXES, image_size, read_image_bytes
+from yolox_gssam.data.faults import Fault, Report, printable, shorten
+from yolox_gssam.data.images import (
+    IMAGE_SUFFIXES,
+    UNREAD_SUFFIXES,
+    decode_image,
+    encode_png,
+    has_more_than_eight_bits,
+    image_size,
+    read_image_bytes,
+    unread_images,
+)
 from yolox_gssam.errors import UserError
 
 MAX_LABEL_BYTES = 2**22
@@ -51,22 +61,33 @@ class LabelledSet:
     classes: tuple[str, ...]
     samples: list[Sample] = field(default_factory=list)
 
-    def records(self) -> Iterator[Record]:
+    def records(self, value_range: ValueRange | None = None, deep: list[str] | None = None) -> Iterator[Record]:
         """One record a sample; each image is read when its turn comes.
+
+        Args:
+            value_range: images of more than 8 bit are stored in 8 bit by it, as PNG; None: they are kept, and whoever
+                reads them makes 8 bit of them.
+            deep: gets the names of those images.
 
         Raises:
             UserError: an image that is missing, unreadable, truncated or of another size than the labels say.
         """
         for sample in self.samples:
-            image = read_image_bytes(sample.path)
+            image, file_name = read_image_bytes(sample.path), sample.file_name
             width, height = image_size(image, sample.path)
+            if has_more_than_eight_bits(image, sample.path):
+                if deep is not None:
+                    deep.append(file_name)
+                if value_range is not None:
+                    image = encode_png(decode_image(image, sample.path, value_range))
+                    file_name += "" if file_name.lower().endswith(".png") else ".png"
             boxes = sample.boxes_xywh.reshape(-1, 4)
             if sample.fractions:
                 boxes = boxes * [width, height, width, height]
             if sample.size_wh not in (None, (width, height)):
                 raise UserError(f"{printable(sample.path)}: is {width} x {height}, its labels say {sample.size_wh}")
             yield Record(
-                sample.file_name,
+                file_name,
                 width,
                 height,
                 boxes,
@@ -99,11 +120,19 @@ def group_by_name(samples: Iterable[Sample], pattern: str) -> list[Sample]:
     return grouped
 
 
-def find_images(folder: Path) -> list[Path]:
-    """All image files below a folder, by name; folders that are links are not entered."""
-    found = []
+def find_images(folder: Path, report: Report) -> list[Path]:
+    """All image files below a folder, by name; folders that are links are not entered.
+
+    Images of kinds that are not read are left out and reported.
+    """
+    found, unread = [], []
     for place, _, names in os.walk(folder):
         found += [Path(place, name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        unread += [Path(place, name) for name in names if Path(name).suffix.lower() in UNREAD_SUFFIXES]
+    if unread:
+        report(
+            Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), False, of_set=True)
+        )
     return sorted(found)
 
 

@@ -1,14 +1,15 @@
 """A user's own set in Pascal VOC's format: an XML file an image.
 
-Format: M. Everingham et al., "The PASCAL Visual Object Classes Challenge", development kit. Pixels are counted
-from 1 and xmax, ymax belong to the box: in COCO's pixels it is [xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1].
+Format: M. Everingham et al., "The PASCAL Visual Object Classes Challenge", development kit. What the numbers of a box
+count depends on who wrote them, see `voc_coordinates`.
 """
 
 import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import Literal
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, one_line, printable, shorten
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
+from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
 from yolox_gssam.data.paths import name_fault, require_inside
 from yolox_gssam.data.split import PARTS
 from yolox_gssam.errors import UserError
 
 MAX_NUMBER = 2**31
 """Coordinates beyond this are taken for damage."""
+NO_AREA = "the box has no area"
 MAX_LIST_BYTES = 2**24
 """Largest file of the names of a part: a million of them."""
 
@@ -36,26 +39,43 @@ class VocFile:
         path: the XML file.
         file_name: of the image; empty where the file does not say.
         size_wh: of the image; None where the file does not say.
-        boxes_xywh: boxes in COCO's pixels.
+        corners: [xmin, ymin, xmax, ymax] of each box, as they stand there.
         names: class name of each box.
+        origin: what it says of its writer.
     """
 
     path: Path
     file_name: str
     size_wh: tuple[int, int] | None
-    boxes_xywh: list[list[float]]
+    corners: list[list[float]]
     names: list[str]
+    origin: Origin
+
+    @property
+    def boxes_xywh(self) -> list[list[float]]:
+        """The boxes in COCO's pixels by VOC's own reading."""
+        return [to_xywh(corners, "pixels") for corners in self.corners]
 
 
-def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), keep_split: bool = False) -> LabelledSet:
+def read_voc_set(
+    root: Path,
+    *,
+    report: Report,
+    classes: Sequence[str] = (),
+    keep_split: bool = False,
+    coordinates: Coordinates | Literal["auto"] = "pixels",
+) -> LabelledSet:
     """Reads a set: Annotations/*.xml with JPEGImages/ (or images/), or XML files beside their images.
 
     Objects marked difficult or truncated count like others: small drones are often marked so. A file without objects
-    is an image without objects. Images without an XML file are left out and reported.
+    is an image without objects. Images without an XML file are left out and reported. A file belongs to the image of
+    its own name, as in YOLOX: both are renamed together. The name inside counts where there is no such image.
 
     Args:
         classes: the class names in label order; none: all names found, by alphabet.
         keep_split: the parts of ImageSets/Main/{train,val,test}.txt are kept; other images are left out.
+        coordinates: what the numbers of a box count; auto: by who wrote each file, where it says so, else by the
+            images; what was chosen is reported.
 
     Raises:
         UserError: no such set, or an image that is missing or leaves the set; and whatever `report` raises.
@@ -65,22 +85,31 @@ def read_voc_set(root: Path, *, report: Report, classes: Sequence[str] = (), kee
     if not files:
         raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
-    image_of = {path.stem: path for path in reversed(find_images(images))}
+    found_images = find_images(images, report)[::-1]
+    image_of = {path.stem: path for path in found_images}
     part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
     if not keep_split and (root / "ImageSets").exists():
-        report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", fatal=False))
+        report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
+    stems = set(files)
+    finder = _ImageFinder(images, {path.name: path for path in found_images} | image_of, root)
+    for stem in [stem for stem in files if stem not in part_of]:
+        report(Fault(files.pop(stem).path, "", "is in no part of ImageSets/Main; left out", fatal=False))
+    image_paths = {stem: finder.find(file) for stem, file in files.items()}
+    finder.finish(annotations, report)
+    if coordinates == "auto":
+        written = {stem: (file.origin, image_paths[stem], file.corners) for stem, file in files.items()}
+        reading = choose_coordinates(written, annotations, report)
+    else:
+        reading = dict.fromkeys(files, coordinates)
     samples = []
     for stem, file in files.items():
-        if stem not in part_of:
-            report(Fault(file.path, "", "is in no part of ImageSets/Main; left out", fatal=False))
-            continue
-        image = require_inside(_image_path(file, images, image_of), root)
+        image = image_paths[stem]
         file_name = image.relative_to(images if image.is_relative_to(images) else root).as_posix()
-        boxes_xywh, labels = _objects(file, found, report)
+        boxes_xywh, labels = _objects(file, found, reading[stem], report)
         samples.append(Sample(image, file_name, boxes_xywh, labels, file.size_wh, part=part_of[stem]))
     used = {sample.path for sample in samples}
     for stem, image in sorted(image_of.items()):
-        if stem not in files and image not in used:
+        if stem not in stems and image not in used:
             report(Fault(image, "", "has no XML file; left out", fatal=False))
     return LabelledSet(found, samples)
 
@@ -97,22 +126,38 @@ def read_voc_file(path: Path, report: Report) -> VocFile:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{printable(path)}: not a plain XML file: {one_line(error)}") from error
-    boxes, names = [], []
+    corners: list[list[float]] = []
+    names: list[str] = []
     elements = tree.findall("object")
-    if len(elements) > MAX_OBJECTS:
+    if max(len(elements), len(tree.findall("object/bndbox"))) > MAX_OBJECTS:
         raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
     for number, element in enumerate(elements, 1):
-        name, box = (element.findtext("name") or "").strip(), _box(element.find("bndbox"))
+        where, name, found = f"object {number}", (element.findtext("name") or "").strip(), element.findall("bndbox")
         if not name:
-            report(Fault(path, f"object {number}", "has no name"))
-        elif box is None:
-            report(Fault(path, f"object {number}", "bndbox must hold the finite numbers xmin, ymin, xmax, ymax"))
-        elif box[2] <= 0 or box[3] <= 0:
-            report(Fault(path, f"object {number}", "the box has no area", fatal=False))
-        else:
-            boxes.append(box)
-            names.append(name)
-    return VocFile(path, (tree.findtext("filename") or "").strip(), _size(tree), boxes, names)
+            report(Fault(path, where, "has no name"))
+            continue
+        if len(element.findall("name")) > 1:
+            report(Fault(path, where, "has several names; make an object of each"))
+            continue
+        if len(found) > 1:
+            report(Fault(path, where, f"has {len(found)} boxes; each counts as an object of its own", fatal=False))
+        for box in [_corners(element) for element in found] or [None]:
+            if box is None:
+                report(Fault(path, where, "bndbox must hold the finite numbers xmin, ymin, xmax, ymax, each once"))
+            elif min(to_xywh(box, "pixels")[2:]) <= 0:
+                report(Fault(path, where, NO_AREA, fatal=False))
+            else:
+                corners.append(box)
+                names.append(name)
+    return VocFile(path, (tree.findtext("filename") or "").strip(), _size(tree), corners, names, _origin(tree, corners))
+
+
+def _origin(tree: Element, corners: Sequence[Sequence[float]]) -> Origin:
+    """What a file says of its writer."""
+    numbers = [number for box in corners for number in box]
+    decimals = sum(not number.is_integer() for number in numbers)
+    database = " ".join((tree.findtext("source/database") or "").split())
+    return Origin(database, bool((tree.findtext("path") or "").strip()), 2 * decimals > len(numbers))
 
 
 def _size(tree: Element) -> tuple[int, int] | None:
@@ -121,14 +166,12 @@ def _size(tree: Element) -> tuple[int, int] | None:
     return (int(width), int(height)) if width and height else None
 
 
-def _box(element: Element | None) -> list[float] | None:
-    """The box of an object in COCO's pixels; None where a number is missing."""
-    if element is None:
-        return None
-    xmin, ymin, xmax, ymax = (_number(element.findtext(key)) for key in ("xmin", "ymin", "xmax", "ymax"))
-    if xmin is None or ymin is None or xmax is None or ymax is None:
-        return None
-    return [xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]
+def _corners(element: Element) -> list[float] | None:
+    """xmin, ymin, xmax, ymax of an object; None where a number is missing or there twice."""
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    numbers = [_number(element.findtext(key)) for key in keys if len(element.findall(key)) == 1]
+    corners = [number for number in numbers if number is not None]
+    return corners if len(corners) == len(keys) else None
 
 
 def _number(text: str | None) -> float | None:
@@ -171,26 +214,85 @@ def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
     return part_of
 
 
-def _image_path(file: VocFile, images: Path, image_of: Mapping[str, Path]) -> Path:
-    """The image a file speaks of; by the file's own name where the one inside is no longer right."""
-    problem = name_fault(file.file_name) if file.file_name else None
-    if problem:
-        raise UserError(f"{printable(file.path)}: filename: {problem}")
-    for path in (images / file.file_name, file.path.parent / file.file_name):
-        if file.file_name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
-            return path
-    if file.path.stem not in image_of:
-        raise UserError(f"{printable(file.path)}: its image {shorten(file.file_name)} is not in {printable(images)}")
-    return image_of[file.path.stem]
+class _ImageFinder:
+    """The image of each XML file.
+
+    Args:
+        images: the folder of the images.
+        image_of: image by its name without the suffix, and with it: some tools write a.jpg.xml.
+        root: what no image may leave.
+    """
+
+    def __init__(self, images: Path, image_of: Mapping[str, Path], root: Path) -> None:
+        self.images = images
+        self.image_of = image_of
+        self.root = root
+        self.file_of: dict[Path, Path] = {}
+        self.stale: list[VocFile] = []
+
+    def find(self, file: VocFile) -> Path:
+        """The image of the file's own name; the one named inside where there is none.
+
+        Raises:
+            UserError: there is neither, it leaves the set, or another file has it.
+        """
+        path = require_inside(self._named_inside(file) or self._of_own_name(file), self.root)
+        other = self.file_of.setdefault(path, file.path)
+        if other != file.path:
+            raise UserError(
+                f"{printable(file.path)}: belongs to the image {printable(path)}, but so does {printable(other)}; name "
+                "each file as its image, or take one out of the folder"
+            )
+        return path
+
+    def finish(self, annotations: Path, report: Report) -> None:
+        """Tells how many files name another image inside."""
+        if self.stale:
+            first = self.stale[0]
+            message = (
+                f"{len(self.stale)} files name another image inside than they are called, such as "
+                f"{printable(first.path.name)}: {shorten(first.file_name)}; the image of the file's own name is taken"
+            )
+            report(Fault(annotations, "", message, fatal=False, of_set=True))
+
+    def _of_own_name(self, file: VocFile) -> Path:
+        stem = file.path.stem
+        if stem not in self.image_of:
+            named = f" (filename says {shorten(file.file_name)})" if file.file_name else ""
+            raise UserError(f"{printable(file.path)}: no image of its name{named} is in {printable(self.images)}")
+        if file.file_name and PureWindowsPath(file.file_name).stem != stem and file.file_name != stem:
+            self.stale.append(file)
+        return self.image_of[stem]
+
+    def _named_inside(self, file: VocFile) -> Path | None:
+        """The image named inside, where the file's own name does not stand against it."""
+        name = file.file_name
+        if file.path.stem in self.image_of and PureWindowsPath(name).stem != file.path.stem:
+            return None
+        problem = name_fault(name) if name else None
+        if problem and file.path.stem in self.image_of:
+            return None
+        if problem:
+            raise UserError(f"{printable(file.path)}: filename: {problem}")
+        for path in (self.images / name, file.path.parent / name):
+            if name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
+                return path
+        return None
 
 
-def _objects(file: VocFile, classes: Sequence[str], report: Report) -> tuple[NDArray[np.float64], list[int]]:
-    """Boxes and labels; objects of unknown classes are reported."""
-    known = []
-    for index, name in enumerate(file.names):
-        if name in classes:
-            known.append(index)
-        else:
+def _objects(
+    file: VocFile, classes: Sequence[str], coordinates: Coordinates, report: Report
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Boxes and labels; objects of unknown classes, and of no area, are reported."""
+    boxes: list[list[float]] = []
+    labels: list[int] = []
+    for name, corners in zip(file.names, file.corners, strict=True):
+        box = to_xywh(corners, coordinates)
+        if name not in classes:
             report(Fault(file.path, f"class {shorten(name)}", f"is not one of {printable(', '.join(classes))}"))
-    boxes_xywh = np.array([file.boxes_xywh[index] for index in known], np.float64).reshape(-1, 4)
-    return boxes_xywh, [classes.index(file.names[index]) for index in known]
+        elif min(box[2:]) <= 0:
+            report(Fault(file.path, f"box {corners}", f"{NO_AREA} as {coordinates}", fatal=False))
+        else:
+            boxes.append(box)
+            labels.append(classes.index(name))
+    return np.array(boxes, np.float64).reshape(-1, 4), labels
