@@ -164,6 +164,18 @@ def test_a_video(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     assert files_below(out) == ["clip.mp4", "clip_attention.mp4", "clip_detections.csv"]
 
 
+def test_a_rate_that_cannot_be_kept_is_said(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "slow.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 211.222, (96, 64))
+    writer.write(cloudy(0))
+    writer.release()
+    summary = annotate_video(predictor, str(path), Outputs(tmp_path / "out"))
+    _, fps, _ = video_facts(tmp_path / "out" / "slow.mp4")
+    assert fps == pytest.approx(211.224) or fps == pytest.approx(211.222)
+    assert [note for note in summary.notes if "211.222 frames/s" in note] == summary.notes
+    assert len(summary.notes) == (fps != pytest.approx(211.222, abs=1e-4))
+
+
 def test_a_truncated_video_keeps_what_was_decoded(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     data = clip.read_bytes()
     clip.write_bytes(data[: len(data) // 2])

@@ -301,6 +301,25 @@ def test_the_written_file_plays(tmp_path: Path, fps: float, width: int, height: 
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+@pytest.mark.parametrize(
+    ("fps", "nearest"),
+    [
+        # 211.222 = 105611/500, and MPEG-4 holds neither part above 65535: 26403/125 is 211.224.
+        pytest.param(211.222, 211.224, id="slow motion"),
+        pytest.param(700.123, 700.125, id="5601/8"),
+        pytest.param(65.535, 65.535, id="the largest numerator"),
+    ],
+)
+def test_a_rate_that_mpeg4_cannot_hold_is_written_at_the_nearest(tmp_path: Path, fps: float, nearest: float) -> None:
+    with open_video_writer(tmp_path / "out.mp4", fps) as writer:
+        for number in range(5):
+            writer.write(grey_frame(number))
+        assert writer.fps in (fps, nearest)
+    images, found_fps = decode(tmp_path / "out.mp4")
+    assert numbers_of(images) == list(range(5))
+    assert found_fps == pytest.approx(writer.fps, rel=1e-7)
+
+
 def test_odd_sizes_lose_no_pixels(tmp_path: Path) -> None:
     image = np.zeros((63, 97, 3), np.uint8)
     image[:, 90:] = 200

@@ -138,7 +138,7 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
                     break
             if summary.frames == 0:
                 raise _nothing_done(summary, f"{reader.name}: no frame could be decoded")
-        summary.notes += _video_notes(reader, summary)
+        summary.notes += _video_notes(reader, summary, video.fps)
     return summary
 
 
@@ -194,11 +194,16 @@ def _export(
         yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
 
 
-def _video_notes(reader: VideoReader, summary: Summary) -> list[str]:
-    """What the user should know about a video that was read to its end."""
+def _video_notes(reader: VideoReader, summary: Summary, written_fps: float) -> list[str]:
+    """What the user should know about a video that was read to its end, and written at this frame rate."""
     notes = []
     if not reader.fps_known:
         notes.append(f"{reader.name}: says no frame rate; {reader.fps:g} frames/s were assumed")
+    if written_fps != reader.fps:
+        notes.append(
+            f"{reader.name}: has {reader.fps:.6g} frames/s, which MPEG-4 cannot hold; the result has the nearest rate "
+            f"that it can, {written_fps:.6g}"
+        )
     uninterrupted = summary.signal_number is None
     if uninterrupted and summary.frames == reader.decoded < reader.claimed_frames:
         notes.append(

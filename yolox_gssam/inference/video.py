@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ DEFAULT_FPS = 25.0
 # H.264 plays everywhere, but OpenCV's own wheels for Linux cannot write it; MPEG-4 plays in most players.
 _FOURCCS = ("avc1", "mp4v")
 _MAX_FPS = 1000.0
+_LARGEST_TERM = 65535  # of the fraction in which MPEG-4 holds a frame rate
 _PLAYLISTS = (b"#EXTM3U", b"\xef\xbb\xbf#EXTM3U", b"ffconcat")
 _MAX_LOST = 1000  # frames in a row that cannot be decoded, before the rest of the file is given up
 
@@ -116,7 +118,7 @@ class VideoWriter:
 
     def __init__(self, path: Path, fps: float) -> None:
         self._path = path
-        self._fps = fps
+        self.fps = fps
         self._size_wh = (0, 0)
         self._writer: cv2.VideoWriter | None = None
         self.written = 0
@@ -130,7 +132,7 @@ class VideoWriter:
         if self._writer is None:
             self._size_wh = (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2)
             self._writer = self._open()
-        copies = 1 if time_s is None else round(time_s * self._fps) + 1 - self.written
+        copies = 1 if time_s is None else round(time_s * self.fps) + 1 - self.written
         fitted = _fit(image, self._size_wh)
         for _ in range(copies):
             self._writer.write(fitted)
@@ -148,9 +150,9 @@ class VideoWriter:
         return found >= max(1, self.written - 1)  # some systems reckon the count from the duration
 
     def _open(self) -> "cv2.VideoWriter":
-        fourcc = _working_fourcc(self._size_wh, self._fps)
+        fourcc, self.fps = _working_format(self._size_wh, self.fps)
         with _quiet_opencv:
-            return cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*fourcc), self._fps, self._size_wh)
+            return cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*fourcc), self.fps, self._size_wh)
 
 
 @contextmanager
@@ -181,27 +183,41 @@ def source_name(source: str | int) -> str:
 
 
 @lru_cache(maxsize=8)
-def _working_fourcc(size_wh: tuple[int, int], fps: float) -> str:
-    """The first codec that this OpenCV writes and reads back at this size and rate; some only say that they can."""
-    frame = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
-    with tempfile.TemporaryDirectory() as folder, _quiet_opencv:
+def _working_format(size_wh: tuple[int, int], fps: float) -> tuple[str, float]:
+    """The first codec that this OpenCV writes and reads back at this size, and the rate: as asked for where one can."""
+    for rate in (fps, _nearest_rate(fps)):
         for fourcc in _FOURCCS:
-            path = str(Path(folder) / f"{fourcc}.mp4")
-            writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*fourcc), fps, size_wh)
-            if not writer.isOpened():
-                continue
-            for _ in range(3):
-                writer.write(frame)
-            writer.release()
-            capture = cv2.VideoCapture(path)
-            decoded = sum(capture.read()[0] for _ in range(4))
-            capture.release()
-            if decoded == 3:
-                return fourcc
+            if _works(fourcc, size_wh, rate):
+                return fourcc, rate
     width, height = size_wh
     raise UserError(
         f"this OpenCV can write no mp4 video of {width} x {height} at {fps:g} frames/s; install opencv-python"
     )
+
+
+def _works(fourcc: str, size_wh: tuple[int, int], fps: float) -> bool:
+    """Whether frames written so can be read again; some codecs only say that they can."""
+    frame = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
+    with tempfile.TemporaryDirectory() as folder, _quiet_opencv:
+        path = str(Path(folder) / f"{fourcc}.mp4")
+        writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*fourcc), fps, size_wh)
+        if not writer.isOpened():
+            return False
+        for _ in range(3):
+            writer.write(frame)
+        writer.release()
+        capture = cv2.VideoCapture(path)
+        decoded = sum(capture.read()[0] for _ in range(4))
+        capture.release()
+        return decoded == 3
+
+
+def _nearest_rate(fps: float) -> float:
+    """The rate in whole thousandths, as OpenCV writes them, whose shortest fraction MPEG-4 can hold."""
+    middle = round(1000 * fps)
+    near = (Fraction(number, 1000) for number in range(max(1, middle - 50), middle + 51))
+    held = [rate for rate in near if rate.numerator <= _LARGEST_TERM]
+    return float(min(held, key=lambda rate: abs(rate - Fraction(fps)), default=fps))
 
 
 def _fit(image: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:
