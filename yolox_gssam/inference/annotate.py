@@ -205,7 +205,7 @@ def _video_notes(reader: VideoReader, summary: Summary, written_fps: float) -> l
             f"that it can, {written_fps:.6g}"
         )
     uninterrupted = summary.signal_number is None
-    if uninterrupted and summary.frames == reader.decoded < reader.claimed_frames:
+    if uninterrupted and summary.frames == reader.decoded and reader.is_damaged():
         notes.append(
             f"{reader.name}: {reader.decoded} of {reader.claimed_frames} frames could be decoded, the file is cut off "
             "or damaged; all of these were kept"

@@ -21,6 +21,7 @@ from yolox_gssam.data.faults import printable
 from yolox_gssam.data.images import MAX_PIXELS
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
+from yolox_gssam.inference.container import Container, read_container
 from yolox_gssam.inference.frames import Frame
 
 # FFmpeg inside OpenCV prints what goes wrong; the messages here say it once and clearly. Read at its first use.
@@ -41,11 +42,12 @@ class VideoReader:
     Attributes:
         name: how messages and results call it, without a password that the URL may hold.
         live: a camera, or a stream without an end: frames come in real time.
-        claimed_frames: as many frames as the container claims; 0 where it does not say.
+        claimed_frames: as many frames as the container claims to show; 0 where it does not say.
         fps: frames a second, `DEFAULT_FPS` where the container does not say.
         fps_known: whether it does.
         decoded: frames decoded so far.
         ended: whether the last frame was decoded.
+        container: what else the file says of itself.
 
     Raises:
         UserError: no such file or camera, or nothing that can be opened as a video.
@@ -64,13 +66,17 @@ class VideoReader:
         if width * height > MAX_PIXELS:
             raise UserError(f"{printable(self.name)}: claims frames of {width:g} x {height:g} pixels; not decoded")
         claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.claimed_frames = int(claimed) if 0 < claimed < 2**31 else 0
+        self.container = Container() if not isinstance(source, str) or is_url else read_container(Path(source))
+        # OpenCV counts what the file holds, also what an edit list leaves out; where nothing is counted, it reckons.
+        self.claimed_frames = self.container.shown_frames or (int(claimed) if 0 < claimed < 2**31 else 0)
         self.live = not isinstance(source, str) or (is_url and self.claimed_frames == 0)
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.fps_known = math.isfinite(fps) and 0 < fps <= _MAX_FPS
         self.fps = fps if self.fps_known else DEFAULT_FPS
         self.decoded = 0
         self.ended = False
+        self._gaps = 0
+        self._last_s = 0.0
 
     def __enter__(self) -> "VideoReader":
         return self
@@ -90,9 +96,11 @@ class VideoReader:
             with _quiet_opencv:
                 done, image = self._capture.read()
             if done:
+                self._gaps += lost > 0
                 lost = 0
                 time_s = time.monotonic() - start if self.live else self._time_of(index, time_s)
                 self.decoded += 1
+                self._last_s = time_s
                 yield Frame(np.asarray(image, np.uint8), self.name, index, time_s)
             else:
                 lost += 1
@@ -100,6 +108,20 @@ class VideoReader:
                     self.ended = True
                     return
             index += 1
+
+    def is_damaged(self) -> bool:
+        """Whether frames are missing, once a file was read to its end: they could not be decoded, or were cut off.
+
+        Where the container does not count its frames, OpenCV reckons them from the duration, too high for a rate that
+        varies or sound that goes on: there a tenth of the time must be missing.
+        """
+        missing = self.claimed_frames - self.decoded
+        if missing <= 0:
+            return False
+        if self._gaps or self.container.cut_off or self.container.shown_frames is not None:
+            return True
+        missing_s = self.claimed_frames / self.fps - self._last_s
+        return missing > self.claimed_frames / 10 and missing_s > max(2.0, self._last_s / 9)
 
     def _time_of(self, index: int, previous_s: float) -> float:
         """The container's time of the frame just read; reckoned from the frame rate where that does not go forward."""

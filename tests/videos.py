@@ -1,0 +1,52 @@
+"""Small videos that several tests make and read."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+
+def grey_frame(number: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:
+    """A frame that tells its own number by its brightness."""
+    return np.full((height, width, 3), 6 * number, np.uint8)
+
+
+def numbers_of(images: list[NDArray[np.uint8]]) -> list[int]:
+    # MPEG-4 darkens flat frames by up to three steps of brightness.
+    return [round((float(image.mean()) + 1.5) / 6) for image in images]
+
+
+def make_video(path: Path, codec: str, fps: float, frames: int = 40) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (96, 64))
+    assert writer.isOpened()
+    for number in range(frames):
+        writer.write(grey_frame(number))
+    writer.release()
+    return path
+
+
+def decode(path: Path) -> tuple[list[NDArray[np.uint8]], float]:
+    """All frames and the frame rate, by OpenCV alone."""
+    capture = cv2.VideoCapture(str(path))
+    images = []
+    while (read := capture.read())[0]:
+        images.append(np.asarray(read[1], np.uint8))
+    return images, capture.get(cv2.CAP_PROP_FPS)
+
+
+def index_first(data: bytes) -> bytes:
+    """An mp4 with its index (moov) moved before the frames (mdat), as for streaming."""
+    boxes, position = {}, 0
+    while position < len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        boxes[kind] = data[position : position + length]
+        position += length
+    moov = bytearray(boxes[b"moov"])
+    start = moov.find(b"stco") + 8
+    (count,) = struct.unpack(">I", moov[start : start + 4])
+    for entry in range(start + 4, start + 4 + 4 * count, 4):
+        (offset,) = struct.unpack(">I", moov[entry : entry + 4])
+        moov[entry : entry + 4] = struct.pack(">I", offset + len(moov))
+    return boxes[b"ftyp"] + bytes(moov) + boxes[b"free"] + boxes[b"mdat"]
