@@ -1,6 +1,10 @@
 """Small videos that several tests make and read."""
 
+import http.server
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -50,3 +54,30 @@ def index_first(data: bytes) -> bytes:
         (offset,) = struct.unpack(">I", moov[entry : entry + 4])
         moov[entry : entry + 4] = struct.pack(">I", offset + len(moov))
     return boxes[b"ftyp"] + bytes(moov) + boxes[b"free"] + boxes[b"mdat"]
+
+
+class _Stream(http.server.BaseHTTPRequestHandler):
+    """A camera that sends 12 JPEG frames and then drops the connection."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        for number in range(12):
+            jpeg = cv2.imencode(".jpg", grey_frame(number))[1].tobytes()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps quiet."""
+
+
+@contextmanager
+def mjpeg_stream() -> Iterator[str]:
+    """The address of such a camera."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stream)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/camera.mjpg?key=secret"
+    server.shutdown()
+    server.server_close()

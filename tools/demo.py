@@ -8,6 +8,13 @@ examples:
   python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
   python tools/demo.py video --path clip.mp4 -c detector.xml       # exported by tools/export.py: faster on a CPU
   python tools/demo.py webcam --camid 0 -c best_ckpt.pth --show
+
+exit status:
+  0  all was done: the file was read to its end, or Esc or q closed the window
+  1  wrong input; or an image among others could not be read
+  2  wrong options
+  3  the camera or the stream ended by itself; what had come by then is kept
+  128 + N  signal N ended it (130 Ctrl-C, 143 kill); what was done is kept
 """
 
 import argparse
@@ -29,6 +36,8 @@ from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
 
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "yolox_tiny_gssam.weights.pth"
+STREAM_ENDED = 3
+"""The exit status that tells a script to start again."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -74,7 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Runs the demo; 0, 1 where an image could not be read, 128 + the signal's number where one ended it."""
+    """Runs the demo and returns the exit status, see above."""
     if args.demo != "webcam" and not args.path:
         raise UserError(f"--path is needed: {'an image or a folder' if args.demo == 'image' else 'a video or a URL'}")
     if args.show:
@@ -128,7 +137,9 @@ def report(summary: Summary) -> int:
     if summary.signal_number is not None:
         print("ended early; what was done is kept", file=sys.stderr)
         return 128 + summary.signal_number
-    return 1 if summary.failures else 0
+    if summary.failures:
+        return 1
+    return STREAM_ENDED if summary.stream_ended else 0
 
 
 if __name__ == "__main__":

@@ -290,7 +290,7 @@ def test_a_file_is_read_ahead_and_no_frame_is_left_out(
     predictor = WaitingPredictor(nano, lambda seen: min(seen + AHEAD, 10))
     summary = annotate_video(predictor, str(clip), Outputs(tmp_path / "out"))
     assert predictor.seen == list(range(10))
-    assert (summary.frames, summary.notes) == (10, [])
+    assert (summary.frames, summary.notes, summary.stream_ended) == (10, [], False)
 
 
 def test_no_more_than_six_frames_are_in_memory(
@@ -323,6 +323,7 @@ def test_a_camera_is_not_kept_waiting(nano: YOLOX, clip: Path, tmp_path: Path, m
     document = json.loads((tmp_path / "out" / "clip_detections.json").read_text())
     assert [frame["frame"] for frame in document["frames"]] == predictor.seen
     assert summary.notes == [f"{clip}: gave no more frames after 10"]
+    assert summary.stream_ended
 
 
 def test_an_error_of_the_detector_comes_as_it_is(predictor: Predictor, clip: Path, tmp_path: Path) -> None:

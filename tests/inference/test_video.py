@@ -1,14 +1,12 @@
-import http.server
 import json
 import struct
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from videos import decode, grey_frame, index_first, make_video, numbers_of
+from videos import decode, grey_frame, index_first, make_video, mjpeg_stream, numbers_of
 
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference import video
@@ -194,34 +192,8 @@ def test_no_camera() -> None:
         VideoReader(99)
 
 
-class _Stream(http.server.BaseHTTPRequestHandler):
-    """A camera that sends 12 JPEG frames and then drops the connection."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(12):
-            jpeg = cv2.imencode(".jpg", grey_frame(number))[1].tobytes()
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            self.wfile.write(head.encode() + jpeg + b"\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keeps quiet."""
-
-
-@pytest.fixture
-def stream_url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stream)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/camera.mjpg?key=secret"
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_stream_that_drops_ends_with_what_came(stream_url: str) -> None:
-    with VideoReader(stream_url) as reader:
+def test_a_stream_that_drops_ends_with_what_came() -> None:
+    with mjpeg_stream() as url, VideoReader(url) as reader:
         assert reader.live
         frames = list(reader.frames())
     assert len(frames) >= 11

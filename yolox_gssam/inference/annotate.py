@@ -58,6 +58,7 @@ class Summary:
         notes: what the user should know, a line each.
         failures: inputs that could not be used, a line each.
         signal_number: the signal that ended it early, if one did.
+        stream_ended: a camera or a stream gave no more frames, which nobody here had asked for.
     """
 
     frames: int = 0
@@ -68,6 +69,7 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     signal_number: int | None = None
+    stream_ended: bool = False
 
 
 def annotate_images(predictor: Predictor, path: Path, outputs: Outputs) -> Summary:
@@ -138,6 +140,7 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
                     break
             if summary.frames == 0:
                 raise _nothing_done(summary, f"{reader.name}: no frame could be decoded")
+        summary.stream_ended = reader.live and reader.ended and summary.signal_number is None
         summary.notes += _video_notes(reader, summary, video.fps)
     return summary
 
@@ -210,7 +213,7 @@ def _video_notes(reader: VideoReader, summary: Summary, written_fps: float) -> l
             f"{reader.name}: {reader.decoded} of {reader.claimed_frames} frames could be decoded, the file is cut off "
             "or damaged; all of these were kept"
         )
-    if uninterrupted and reader.live and reader.ended:
+    if summary.stream_ended:
         notes.append(f"{reader.name}: gave no more frames after {reader.decoded}")
     return notes
 
