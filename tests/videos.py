@@ -56,6 +56,17 @@ def index_first(data: bytes) -> bytes:
     return boxes[b"ftyp"] + bytes(moov) + boxes[b"free"] + boxes[b"mdat"]
 
 
+def add_sound_track(path: Path) -> None:
+    """Adds a track of sound, without samples, to an mp4 whose index is its end."""
+    data = path.read_bytes()
+    handler = struct.pack(">I4sI4s4s12xB", 33, b"hdlr", 0, bytes(4), b"soun", 0)
+    media = struct.pack(">I4s", 8 + len(handler), b"mdia") + handler
+    track = struct.pack(">I4s", 8 + len(media), b"trak") + media
+    start = data.rindex(b"moov") - 4
+    (length,) = struct.unpack_from(">I", data, start)
+    path.write_bytes(data[:start] + struct.pack(">I", length + len(track)) + data[start + 4 :] + track)
+
+
 class _Stream(http.server.BaseHTTPRequestHandler):
     """A camera that sends 12 JPEG frames and then drops the connection."""
 

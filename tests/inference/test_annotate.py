@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import TMonitor
+from videos import add_sound_track, make_video
 from yolox.models import YOLOX
 
 from yolox_gssam.detections import Detections
@@ -174,6 +175,16 @@ def test_a_rate_that_cannot_be_kept_is_said(predictor: Predictor, tmp_path: Path
     assert fps == pytest.approx(211.224) or fps == pytest.approx(211.222)
     assert [note for note in summary.notes if "211.222 frames/s" in note] == summary.notes
     assert len(summary.notes) == (fps != pytest.approx(211.222, abs=1e-4))
+
+
+def test_lost_sound_is_said_once(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(tmp_path / "a.mp4", "mp4v", 25, frames=3)
+    add_sound_track(path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outputs = Outputs(tmp_path / "out", attention=two_maps)
+    assert annotate_video(predictor, str(path), outputs).notes == [
+        f"{path}: the result has no sound; install the ffmpeg program to keep it"
+    ]
 
 
 def test_a_truncated_video_keeps_what_was_decoded(predictor: Predictor, clip: Path, tmp_path: Path) -> None:

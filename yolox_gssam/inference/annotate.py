@@ -19,7 +19,7 @@ from yolox_gssam.inference.frames import Frame, find_images, image_frames
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
-from yolox_gssam.inference.video import VideoReader, open_video_writer
+from yolox_gssam.inference.video import VideoReader, VideoWriter, open_video_writer
 from yolox_gssam.inference.window import show
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import StopRequest
@@ -120,7 +120,8 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
             raise UserError(f"{target}: the result would overwrite the video; choose another --output")
         summary = Summary(files={"annotated video": target})
         with ExitStack() as stack:
-            video = stack.enter_context(open_video_writer(target, reader.fps))
+            sound_of = None if reader.container.sound is False else reader.path
+            video = stack.enter_context(open_video_writer(target, reader.fps, sound_of))
             panels_video = None
             if outputs.attention is not None:
                 summary.files["attention maps"] = outputs.folder / f"{stem}_attention.mp4"
@@ -141,7 +142,7 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
             if summary.frames == 0:
                 raise _nothing_done(summary, f"{reader.name}: no frame could be decoded")
         summary.stream_ended = reader.live and reader.ended and summary.signal_number is None
-        summary.notes += _video_notes(reader, summary, video.fps)
+        summary.notes += _video_notes(reader, summary, video)
     return summary
 
 
@@ -197,16 +198,18 @@ def _export(
         yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
 
 
-def _video_notes(reader: VideoReader, summary: Summary, written_fps: float) -> list[str]:
-    """What the user should know about a video that was read to its end, and written at this frame rate."""
+def _video_notes(reader: VideoReader, summary: Summary, written: VideoWriter) -> list[str]:
+    """What the user should know about a video that was read to its end, and about the file that was written."""
     notes = []
     if not reader.fps_known:
         notes.append(f"{reader.name}: says no frame rate; {reader.fps:g} frames/s were assumed")
-    if written_fps != reader.fps:
+    if written.fps != reader.fps:
         notes.append(
             f"{reader.name}: has {reader.fps:.6g} frames/s, which MPEG-4 cannot hold; the result has the nearest rate "
-            f"that it can, {written_fps:.6g}"
+            f"that it can, {written.fps:.6g}"
         )
+    if written.no_sound is not None and reader.container.sound:
+        notes.append(f"{reader.name}: the result has no sound; {written.no_sound}")
     uninterrupted = summary.signal_number is None
     if uninterrupted and summary.frames == reader.decoded and reader.is_damaged():
         notes.append(

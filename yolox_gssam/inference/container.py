@@ -26,12 +26,12 @@ class Container:
     Attributes:
         shown_frames: frames that a player shows of the whole file; None where the container does not count them.
         cut_off: it ends before the end that it gives itself.
-        sound: it holds an audio track, as far as can be told.
+        sound: whether it holds an audio track; None where that is not known.
     """
 
     shown_frames: int | None = None
     cut_off: bool = False
-    sound: bool = False
+    sound: bool | None = None
 
 
 def read_container(path: Path) -> Container:
@@ -50,7 +50,7 @@ def read_container(path: Path) -> Container:
     if start[:4] == b"\x1a\x45\xdf\xa3":
         # The identifier of a track's codec: element 0x86, its length, and a name that begins with A_ for audio.
         return Container(cut_off=_matroska_end(head) > size, sound=bool(re.search(rb"\x86[\x81-\xbf]A_", head)))
-    return Container(sound=start[:3] == b"FLV" and bool(start[4] & 4))
+    return Container(sound=bool(start[4] & 4) if start[:3] == b"FLV" else None)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -23,6 +23,7 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.container import Container, read_container
 from yolox_gssam.inference.frames import Frame
+from yolox_gssam.inference.sound import add_sound
 
 # FFmpeg inside OpenCV prints what goes wrong; the messages here say it once and clearly. Read at its first use.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -41,6 +42,7 @@ class VideoReader:
 
     Attributes:
         name: how messages and results call it, without a password that the URL may hold.
+        path: the file; None for a camera or a URL.
         live: a camera, or a stream without an end: frames come in real time.
         claimed_frames: as many frames as the container claims to show; 0 where it does not say.
         fps: frames a second, `DEFAULT_FPS` where the container does not say.
@@ -56,8 +58,9 @@ class VideoReader:
     def __init__(self, source: str | int) -> None:
         self.name = source_name(source)
         is_url = isinstance(source, str) and "://" in source
-        if isinstance(source, str) and not is_url:
-            _require_video_file(Path(source))
+        self.path = Path(source) if isinstance(source, str) and not is_url else None
+        if self.path is not None:
+            _require_video_file(self.path)
         with _quiet_opencv:
             self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
@@ -66,7 +69,7 @@ class VideoReader:
         if width * height > MAX_PIXELS:
             raise UserError(f"{printable(self.name)}: claims frames of {width:g} x {height:g} pixels; not decoded")
         claimed = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.container = Container() if not isinstance(source, str) or is_url else read_container(Path(source))
+        self.container = Container() if self.path is None else read_container(self.path)
         # OpenCV counts what the file holds, also what an edit list leaves out; where nothing is counted, it reckons.
         self.claimed_frames = self.container.shown_frames or (int(claimed) if 0 < claimed < 2**31 else 0)
         self.live = not isinstance(source, str) or (is_url and self.claimed_frames == 0)
@@ -144,6 +147,7 @@ class VideoWriter:
         self._size_wh = (0, 0)
         self._writer: cv2.VideoWriter | None = None
         self.written = 0
+        self.no_sound: str | None = None
 
     def write(self, image: NDArray[np.uint8], time_s: float | None = None) -> None:
         """Adds a frame (BGR).
@@ -178,8 +182,11 @@ class VideoWriter:
 
 
 @contextmanager
-def open_video_writer(path: Path, fps: float) -> Iterator[VideoWriter]:
+def open_video_writer(path: Path, fps: float, sound_of: Path | None = None) -> Iterator[VideoWriter]:
     """Gives a `VideoWriter` for `path` (.mp4); the file appears, whole, when the block ends well.
+
+    Args:
+        sound_of: a video file whose sound goes into this one, if it has any; `no_sound` of the writer says why not.
 
     Raises:
         UserError: the file could not be written, or nothing was written into it.
@@ -192,6 +199,8 @@ def open_video_writer(path: Path, fps: float) -> Iterator[VideoWriter]:
             writer.close()
         if not writer.is_whole():
             raise UserError(f"{printable(path)}: could not be written whole; is the disk full?")
+        if sound_of is not None:
+            writer.no_sound = add_sound(part, sound_of.resolve(), writer.written / writer.fps)
 
 
 def source_name(source: str | int) -> str:
