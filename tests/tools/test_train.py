@@ -10,6 +10,8 @@ import pytest
 import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
+from yolox_gssam.engine.resume import seed_everything
+from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer
 
 
@@ -95,6 +97,39 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
     result = run_tool("train", "-f", "exps/conv_p1.py", "-b", 4, "-c", stock, *options)
     assert result.returncode == 0, result.stderr
     assert "new (not in the checkpoint): backbone.backbone.attention.stem" in result.stderr
+
+
+FREEZING_EXP = """
+from yolox.utils import freeze_module
+from yolox_gssam.experiment import DroneExp
+
+class Exp(DroneExp):
+    def get_model(self):
+        model = super().get_model()
+        freeze_module(model.backbone.backbone)
+        return model
+"""
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_a_frozen_backbone_stays_as_it_was(ema: bool, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """Through epochs, validations and a resume: weights and BatchNorm's statistics to the bit."""
+    exp_file = tmp_path / "freezing.py"
+    exp_file.write_text(FREEZING_EXP)
+    options = fields(tiny_dataset, tmp_path, ema=ema, max_epoch=1, no_aug_epochs=0, warmup_epochs=0)
+    seed_everything(1)
+    before = load_exp(exp_file, options).get_model().state_dict()
+    command = ["train", "-f", exp_file, "-b", 4, "--seed", 1]
+    for more in ([], ["--resume", "--force"]):
+        result = run_tool(*command, *more, *options, *(["max_epoch", 2] if more else []))
+        assert result.returncode == 0, result.stderr
+    state = torch.load(tmp_path / "freezing" / "latest_ckpt.pth", weights_only=True)
+    assert state["start_epoch"] == 2
+    moved = set()
+    for weights in (state["model"], state["training"]["model"]):
+        moved |= {name for name, value in weights.items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in moved} == {"backbone", "head"}
+    assert not [name for name in moved if name.startswith("backbone.backbone.")]
 
 
 @pytest.mark.parametrize(

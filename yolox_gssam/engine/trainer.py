@@ -28,6 +28,7 @@ from yolox_gssam.engine import resume
 from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from yolox_gssam.engine.faults import training_faults
+from yolox_gssam.engine.freezing import frozen_state, hold_frozen
 from yolox_gssam.engine.history import Row, plot_curves, write_csv
 from yolox_gssam.engine.launch import local_rank
 from yolox_gssam.engine.log import setup_log
@@ -152,7 +153,8 @@ class Trainer:
         self.training_set.snapshot = self.snapshots[0]
         self._describe_data()
         self.lr_scheduler = self._schedule(self.exp)
-        self.ema_model = AveragedWeights(model, self.exp.ema_decay, self.exp.ema_ramp) if self.exp.ema else None
+        frozen = frozen_state(model, self.exp.freeze_norm)
+        self.ema_model = AveragedWeights(model, self.exp.ema_decay, self.exp.ema_ramp, frozen) if self.exp.ema else None
         self.identity = self._identify()
         self._load_weights(model)
         _compute_activations_apart(model)
@@ -395,10 +397,7 @@ class Trainer:
 
     def _set_training_mode(self, model: nn.Module) -> None:
         model.train()
-        if self.exp.freeze_norm:
-            for module in model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        hold_frozen(model, self.exp.freeze_norm)
 
     def _timed_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch; the time that this process waits for them is added up."""
