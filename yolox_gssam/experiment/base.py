@@ -27,13 +27,11 @@ from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
 from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.errors import UserError
-from yolox_gssam.experiment.overrides import parse_overrides
+from yolox_gssam.experiment.overrides import PLAIN, parse_overrides
 from yolox_gssam.models import add_attention, build_yolox
 
 # The largest stride of the network: every input side is a multiple of it.
 STRIDE = 32
-# What a field may hold; anything else in an experiment is something it built.
-PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
 
 # One value for each of stem, dark2, dark3, dark4 and dark5 (strides 2 to 32). Blocks of 32 x 32 image pixels give every
 # stage the same number of base points, 20 x 20 at 640 x 640; the convolutions are the fewest whose receptive field,

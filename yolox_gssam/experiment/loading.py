@@ -15,6 +15,7 @@ from yolox.models import YOLOX
 from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.checks import check_fields
 from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend, open_exported
 from yolox_gssam.inference.backends.auto import fastest_backend
 
@@ -54,6 +55,10 @@ def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
         sys.path.remove(str(path.parent))
     if not isinstance(exp, DroneExp):
         raise UserError(f"{path}: an exp file has a class Exp that extends yolox_gssam.experiment.DroneExp")
+    try:
+        check_fields(exp, DroneExp)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     exp.merge(options)
     return exp
 
