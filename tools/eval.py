@@ -9,6 +9,8 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from loguru import logger
+
 from yolox_gssam.cli import HelpFormatter, count, positive_share, run_tool, share
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
@@ -24,6 +26,8 @@ from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
 from yolox_gssam.evaluation.provenance import find_provenance
 from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.timing import InferenceTime, time_inference
+from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.checks import EVAL_LOADERS, overridden
 from yolox_gssam.experiment.loading import load_detector
 from yolox_gssam.files import write_json
 from yolox_gssam.inference.backends import BACKENDS
@@ -99,6 +103,8 @@ def main(args: argparse.Namespace) -> None:
     device = choose_device(args.device)
     detector = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
     exp = detector.exp
+    for name in overridden(exp, DroneExp, EVAL_LOADERS):
+        logger.warning(f"{args.exp_file}: {name} is not called here; measured are the images of {exp.data_dir}")
     if args.tight and not detector.dynamic_size:
         raise UserError(f"{args.ckpt}: takes inputs of one size only; leave out --tight or export with --dynamic-size")
     split = exp.load_split(args.split)

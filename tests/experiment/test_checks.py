@@ -1,5 +1,6 @@
 """Fields and methods of an exp file that would have no effect."""
 
+import argparse
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ HEAD = """
 from yolox_gssam.experiment import DroneExp
 
 class Exp(DroneExp):
+"""
+LOADER = """
+    def {name}(self, *args, **kwargs):
+        return super().{name}(*args, **kwargs)
 """
 INIT = """
     def __init__(self):
@@ -72,6 +77,21 @@ def test_a_field_in_the_class_body_is_refused(tmp_path: Path, line: str) -> None
     name = line.partition(" ")[0]
     with pytest.raises(UserError, match=rf"mine\.py: {name} stands in the body of class Exp.*set self\.{name}"):
         load_exp(write_exp(tmp_path, body=f"    {line}\n"))
+
+
+@pytest.mark.parametrize("name", ["get_dataset", "get_data_loader", "get_eval_dataset", "get_eval_loader"])
+def test_loaders_of_ones_own_are_refused_before_training(tmp_path: Path, name: str) -> None:
+    exp = load_exp(write_exp(tmp_path, f"self.output_dir = {str(tmp_path / 'runs')!r}", body=LOADER.format(name=name)))
+    with pytest.raises(UserError, match=rf"mine: overrides {name}, which training here does not call.*prepare_dataset"):
+        exp.get_trainer(argparse.Namespace())
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("name", ["get_lr_scheduler", "get_optimizer", "get_model", "get_evaluator", "random_resize"])
+def test_what_is_called_may_be_overridden(tmp_path: Path, name: str) -> None:
+    exp = load_exp(write_exp(tmp_path, f"self.output_dir = {str(tmp_path / 'runs')!r}", body=LOADER.format(name=name)))
+    args = argparse.Namespace(device="cpu", fp16=False, experiment_name=None)
+    assert exp.get_trainer(args).exp is exp
 
 
 def test_every_exp_file_here_passes() -> None:

@@ -99,6 +99,24 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
     assert "new (not in the checkpoint): backbone.backbone.attention.stem" in result.stderr
 
 
+OWN_HOOKS_EXP = """
+import torch
+from yolox_gssam.experiment import DroneExp
+
+class Constant:
+    def update_lr(self, iters):
+        return 0.00123
+
+class Exp(DroneExp):
+    def get_lr_scheduler(self, lr, iters_per_epoch):
+        return Constant()
+
+    def get_optimizer(self, batch_size):
+        return torch.optim.SGD(self.get_model().parameters(), lr=0.1, momentum=0.77)
+
+    def get_evaluator(self, *args, **kwargs):
+        return []
+"""
 FREEZING_EXP = """
 from yolox.utils import freeze_module
 from yolox_gssam.experiment import DroneExp
@@ -130,6 +148,23 @@ def test_a_frozen_backbone_stays_as_it_was(ema: bool, tiny_dataset: Path, tmp_pa
         moved |= {name for name, value in weights.items() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in moved} == {"backbone", "head"}
     assert not [name for name in moved if name.startswith("backbone.backbone.")]
+
+
+def test_the_schedule_and_the_optimizer_of_an_exp_file_are_used(
+    tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    exp_file = tmp_path / "own.py"
+    exp_file.write_text(OWN_HOOKS_EXP)
+    options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0, warmup_epochs=0)
+    result = run_tool("train", "-f", exp_file, "-b", 4, *options)
+    assert result.returncode == 1
+    assert "own: get_evaluator gives a list; give a DroneEvaluator" in result.stderr
+    exp_file.write_text(OWN_HOOKS_EXP.partition("    def get_evaluator")[0])
+    result = run_tool("train", "-f", exp_file, "-b", 4, *options)
+    assert result.returncode == 0, result.stderr
+    assert [float(row["lr"]) for row in read_history(tmp_path / "own")] == [pytest.approx(0.00123)]
+    state = torch.load(tmp_path / "own" / "latest_ckpt.pth", weights_only=True)
+    assert state["optimizer"]["param_groups"][0]["momentum"] == 0.77
 
 
 @pytest.mark.parametrize(

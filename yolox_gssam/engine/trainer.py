@@ -148,6 +148,11 @@ class Trainer:
         self.train_loader, self.sampler = self.exp.get_training_data(self.args.batch_size, cache, self.device)
         self.max_iter = len(self.train_loader)
         self.evaluator = self.exp.get_evaluator(self.args.batch_size, self.is_distributed)
+        if not hasattr(self.evaluator, "split"):
+            raise UserError(
+                f"{self.exp.exp_name}: get_evaluator gives a {type(self.evaluator).__name__}; give a DroneEvaluator "
+                f"(of yolox_gssam.engine.evaluator), or leave get_evaluator out"
+            )
         self.training_set = cast(TrainingSet, self.train_loader.dataset)
         self.snapshots = [Snapshot(part) for part in (self.training_set.split, self.evaluator.split)]
         self.training_set.snapshot = self.snapshots[0]

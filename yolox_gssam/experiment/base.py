@@ -27,6 +27,7 @@ from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
 from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.errors import UserError
+from yolox_gssam.experiment.checks import refuse_loaders
 from yolox_gssam.experiment.overrides import PLAIN, parse_overrides
 from yolox_gssam.models import add_attention, build_yolox
 
@@ -318,7 +319,12 @@ class DroneExp(Exp):
         )
 
     def get_trainer(self, args: Any) -> Trainer:
-        """The trainer of this run; `args` as tools/train.py (or YOLOX's) parses them."""
+        """The trainer of this run; `args` as tools/train.py (or YOLOX's) parses them.
+
+        Raises:
+            UserError: the exp file has loaders of its own.
+        """
+        refuse_loaders(self, DroneExp)
         return Trainer(self, args)
 
 

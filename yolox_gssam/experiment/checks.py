@@ -69,8 +69,8 @@ def refuse_loaders(exp: "DroneExp", base: "type[DroneExp]") -> None:
     if names:
         raise UserError(
             f"{exp.exp_name}: overrides {', '.join(names)}, which training here does not call: it makes its batches "
-            f"itself, of data_dir and train_ann; convert the data with tools/prepare_dataset.py and leave "
-            f"{'them' if len(names) > 1 else 'it'} out, or override get_training_data and get_evaluator of DroneExp"
+            f"itself, of data_dir and train_ann; leave {'them' if len(names) > 1 else 'it'} out and convert the "
+            f"data with tools/prepare_dataset.py, or override get_training_data and get_evaluator of DroneExp"
         )
 
 
