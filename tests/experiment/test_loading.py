@@ -49,6 +49,7 @@ def write_checkpoint(path: Path, exp: DroneExp) -> Path:
         pytest.param("x = 1\ndef f(:\n", r"line 2: SyntaxError", id="syntax"),
         pytest.param("class Exp:\n    def __init__(self):\n        1 / 0\n", "line 3: ZeroDivisionError", id="init"),
         pytest.param("x = 1\n", "has a class Exp that extends", id="no class"),
+        pytest.param("from yolox.exp import Exp\n", "has a class Exp that extends", id="none of its own"),
         pytest.param("class Exp: pass\n", "has a class Exp that extends", id="other class"),
     ],
 )

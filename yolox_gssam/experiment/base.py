@@ -187,7 +187,10 @@ class DroneExp(Exp):
         root = Path(self.data_dir)
         if not root.is_dir():
             raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py or set data_dir")
-        return load_split(root / "annotations" / getattr(self, f"{part}_ann"), root / "images")
+        images = root / "images"
+        if not images.is_dir() and (root / f"{part}2017").is_dir():
+            images = root / f"{part}2017"  # as COCO itself and YOLOX have it
+        return load_split(root / "annotations" / getattr(self, f"{part}_ann"), images)
 
     def get_model(self) -> nn.Module:
         """The network, built once, in training mode."""

@@ -16,6 +16,7 @@ from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.checks import check_fields
+from yolox_gssam.experiment.stock import adopt
 from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend, open_exported
 from yolox_gssam.inference.backends.auto import fastest_backend
 
@@ -27,6 +28,8 @@ DATA_FIELDS = ("data_dir", "train_ann", "val_ann", "test_ann")
 
 def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
     """The experiment that the exp file's class `Exp` describes, with `options` (name, value, ...) set in it.
+
+    A file of YOLOX itself is taken as it is, see `adopt`.
 
     Exp files are Python and run as such.
 
@@ -47,18 +50,14 @@ def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
     try:
         spec.loader.exec_module(module)
         exp = module.Exp() if hasattr(module, "Exp") else None
-    except UserError:
-        raise
+        exp = exp if isinstance(exp, DroneExp) else adopt(exp)
+        check_fields(exp, DroneExp)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except Exception as error:
         raise UserError(f"{path}: {_where(error, path)}{type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
-    if not isinstance(exp, DroneExp):
-        raise UserError(f"{path}: an exp file has a class Exp that extends yolox_gssam.experiment.DroneExp")
-    try:
-        check_fields(exp, DroneExp)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     exp.merge(options)
     return exp
 
