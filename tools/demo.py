@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from yolox_gssam.cli import HelpFormatter, count, run_tool, share
+from yolox_gssam.cli import HelpFormatter, Parser, count, run_tool, share
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.loading import load_detector
@@ -42,7 +42,7 @@ STREAM_ENDED = 3
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's demo has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("demo", choices=("image", "video", "webcam"), help="what to look at")
     source = parser.add_argument_group("source")
     source.add_argument(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from yolox_gssam.cli import HelpFormatter, count, positive_share, run_tool, share
+from yolox_gssam.cli import HelpFormatter, Parser, count, positive_share, run_tool, share
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.device import choose_device, describe_device
@@ -39,7 +39,7 @@ TIMED_IMAGES = 50
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's eval has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     model.add_argument(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from yolox_gssam.cli import HelpFormatter, count, run_tool
+from yolox_gssam.cli import HelpFormatter, Parser, count, run_tool
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.engine.log import setup_log
 from yolox_gssam.errors import UserError
@@ -36,7 +36,7 @@ TOLERATED_LOSS = 0.5
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = argparse.ArgumentParser(prog="export.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(prog="export.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     parser.add_argument("-c", "--ckpt", required=True, metavar="FILE", help="checkpoint, as tools/train.py writes it")
     parser.add_argument("--format", required=True, choices=tuple(SUFFIXES), help="what to write")

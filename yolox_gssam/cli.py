@@ -4,12 +4,21 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from yolox_gssam.errors import UserError
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults, and leaves the examples of a description as they are."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, like those of the tools themselves."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the line and exits with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
 
 
 def count(text: str) -> int:

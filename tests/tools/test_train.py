@@ -117,6 +117,27 @@ class Exp(DroneExp):
     def get_evaluator(self, *args, **kwargs):
         return []
 """
+
+
+def test_weights_of_another_network_are_refused(
+    finished: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    """Names with a prefix of DistributedDataParallel or torch.compile are those of the network."""
+    state = torch.load(finished / "best_ckpt.pth", weights_only=True)
+    for prefix in ("module.", "other."):
+        torch.save({"model": {prefix + k: v for k, v in state["model"].items()}}, tmp_path / f"{prefix}pth")
+    command = ["train", "-f", "exps/gssam_sig_res_p1.py", "-b", 4]
+    options = fields(tiny_dataset, tmp_path / "runs", max_epoch=1, no_aug_epochs=0, warmup_epochs=0)
+    result = run_tool(*command, "-c", tmp_path / "module.pth", *options)
+    assert result.returncode == 0, result.stderr
+    assert "module.pth: every weight loaded" in result.stderr
+    result = run_tool(*command, "-c", tmp_path / "other.pth", *options)
+    assert result.returncode == 1
+    assert f"other.pth: 0 of this network's {len(state['model'])} tensors fit" in result.stderr
+    result = run_tool(*command, "-c", tmp_path / "other.pth", "--force", *options)
+    assert result.returncode == 0, result.stderr
+
+
 FREEZING_EXP = """
 from yolox.utils import freeze_module
 from yolox_gssam.experiment import DroneExp
@@ -214,6 +235,25 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, run_tool: Run
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["-b", 7, "-d", 2], "-b 7: the images of a step are shared by 2 processes", id="odd"),
+        pytest.param(["-b", 0], "must be at least 1, not 0", id="none"),
+        pytest.param(["-b", -1], "must be at least 1, not -1", id="negative"),
+        pytest.param(["-b", 2, "-d", 0], "must be at least 1, not 0", id="no process"),
+    ],
+)
+def test_batches_that_cannot_be_are_one_line(
+    arguments: list[object], message: str, tmp_path: Path, run_tool: RunTool
+) -> None:
+    result = run_tool("train", "-f", "exps/origin.py", *arguments, "output_dir", tmp_path)
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_resume_without_a_run_is_one_line(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:

@@ -20,6 +20,8 @@ from yolox_gssam.data.faults import printable, shorten
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 
+# What DistributedDataParallel and torch.compile put before every name.
+WRAPPERS = ("module.", "_orig_mod.")
 CONVERT = "torch.save({'model': torch.load(IN, weights_only=False)['model']}, OUT)"
 
 
@@ -31,16 +33,23 @@ class LoadedWeights:
         new: of the model, not in the checkpoint: left as they were.
         reshaped: in both, with another shape: left as they were.
         unused: of the checkpoint, not in the model.
+        fitting: how many were loaded.
     """
 
     new: tuple[str, ...]
     reshaped: tuple[str, ...]
     unused: tuple[str, ...]
+    fitting: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every weight of the model came from the checkpoint and none was left over."""
         return not (self.new or self.reshaped or self.unused)
+
+    @property
+    def share(self) -> float:
+        """How many of the model's tensors were loaded, 0 to 1."""
+        return self.fitting / max(1, self.fitting + len(self.new) + len(self.reshaped))
 
     def __str__(self) -> str:
         parts = {"new (not in the checkpoint)": self.new, "of another shape": self.reshaped, "not used": self.unused}
@@ -69,7 +78,7 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], keep_as: Path | None =
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint to the CPU, without pickle.
 
-    Returns a dict with at least "model", a dict of name -> tensor.
+    Returns a dict with at least "model", a dict of name -> tensor, the names without `WRAPPERS`.
 
     Raises:
         UserError: no such file, not a checkpoint, truncated, or one that holds more than tensors and plain values.
@@ -90,7 +99,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     weights = state.get("model") if isinstance(state, dict) else None
     if not (isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values())):
         raise UserError(f"{printable(path)}: not a YOLOX checkpoint: it has no 'model' that maps names to tensors")
-    return state
+    return {**state, "model": _unwrapped(weights)}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeights:
@@ -102,7 +111,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeigh
         new=tuple(name for name in own if name not in weights),
         reshaped=tuple(name for name in own if name in weights and name not in fitting),
         unused=tuple(name for name in weights if name not in own),
+        fitting=len(fitting),
     )
+
+
+def _unwrapped(weights: dict[Any, Tensor]) -> dict[Any, Tensor]:
+    """The weights under the names that they have in the network itself."""
+    for wrapper in (*WRAPPERS, *WRAPPERS):
+        if weights and all(str(name).startswith(wrapper) for name in weights):
+            weights = {str(name).removeprefix(wrapper): value for name, value in weights.items()}
+    return weights
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -44,6 +44,8 @@ LOSSES = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss", "num_fg"
 # What is averaged over the steps of an epoch.
 AVERAGED = (*LOSSES, "grad_norm")
 MOST_SKIPPED_IN_A_ROW = 20
+# Of a network's tensors, that must fit for a start from other weights: fewer are a start from scratch.
+LEAST_SHARE = 0.5
 SAVE_EVERY_MINUTES = 10.0
 
 
@@ -455,6 +457,11 @@ class Trainer:
             self.resume_train(model)
         elif self.args.ckpt is not None:
             loaded = load_weights(model, load_checkpoint(self.args.ckpt)["model"])
+            if loaded.share < LEAST_SHARE and not getattr(self.args, "force", False):
+                raise UserError(
+                    f"{self.args.ckpt}: {loaded.fitting} of this network's {len(model.state_dict())} tensors fit, less "
+                    f"than half: {loaded}; give the depth, width and attention that it was trained with, or add --force"
+                )
             logger.info(f"fine-tuning {self.args.ckpt}: {'every weight loaded' if loaded.complete else loaded}")
             if self.ema_model is not None:
                 self.ema_model.ema.load_state_dict(model.state_dict())
