@@ -29,6 +29,7 @@ from yolox_gssam.cli import HelpFormatter, Parser, count, run_tool, share
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.loading import load_detector
+from yolox_gssam.host_flags import DEMO_FLAGS
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor
@@ -42,7 +43,7 @@ STREAM_ENDED = 3
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's demo has too mean the same here."""
-    parser = Parser(prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=DEMO_FLAGS, prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("demo", choices=("image", "video", "webcam"), help="what to look at")
     source = parser.add_argument_group("source")
     source.add_argument(

@@ -30,6 +30,7 @@ from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.checks import EVAL_LOADERS, overridden
 from yolox_gssam.experiment.loading import load_detector
 from yolox_gssam.files import write_json
+from yolox_gssam.host_flags import EVAL_FLAGS
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
@@ -39,7 +40,7 @@ TIMED_IMAGES = 50
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's eval has too mean the same here."""
-    parser = Parser(prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=EVAL_FLAGS, prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     model.add_argument(

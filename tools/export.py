@@ -24,6 +24,7 @@ from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.loading import load_detector, load_trained
 from yolox_gssam.files import sha256_of
+from yolox_gssam.host_flags import EXPORT_FLAGS
 from yolox_gssam.inference.backends import Backend, TorchBackend
 from yolox_gssam.inference.exporting import SUFFIXES, check_format, export
 from yolox_gssam.inference.letterbox import letterbox
@@ -36,7 +37,7 @@ TOLERATED_LOSS = 0.5
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = Parser(prog="export.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=EXPORT_FLAGS, prog="export.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     parser.add_argument("-c", "--ckpt", required=True, metavar="FILE", help="checkpoint, as tools/train.py writes it")
     parser.add_argument("--format", required=True, choices=tuple(SUFFIXES), help="what to write")
@@ -49,7 +50,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--dynamic-size", action="store_true", help="take smaller inputs as well, each side a multiple of 32"
     )
     parser.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="by default beside the checkpoint")
+    parser.add_argument("--output", "--output-name", type=Path, metavar="FILE", help="by default beside the checkpoint")
     parser.add_argument("--images", type=int, default=300, metavar="N", help="training images that set INT8's scales")
     parser.add_argument(
         "opts",

@@ -9,10 +9,11 @@ from yolox_gssam.engine.launch import check_batch_size, launch
 from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer
+from yolox_gssam.host_flags import TRAIN_FLAGS
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = Parser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(host_flags=TRAIN_FLAGS, description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("-f", "--exp_file", required=True, metavar="EXP", help="exp file, one of exps/ or your own")
     parser.add_argument(
         "-expn", "--experiment-name", metavar="NAME", help="name of the output folder; the exp's by default"

@@ -42,6 +42,8 @@ def parse_overrides(fields: Mapping[str, Any], options: Sequence[Any]) -> dict[s
         raise UserError(f"overrides come in pairs of a name and a value; {options[-1]!r} has no value")
     values = {}
     for name, text in zip(options[::2], options[1::2], strict=True):
+        if str(name).startswith("-"):
+            raise UserError(f"{name} stands behind the fields of the experiment; give all options before them")
         if name not in fields:
             near = nearest_field(str(name), fields) or f"it has: {', '.join(sorted(fields))}"
             raise UserError(f"the experiment has no field {name!r}; {near}")
