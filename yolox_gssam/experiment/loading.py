@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from loguru import logger
 from yolox.data.datasets import COCO_CLASSES
 from yolox.models import YOLOX
 
@@ -16,7 +17,7 @@ from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.checks import check_fields
-from yolox_gssam.experiment.stock import adopt
+from yolox_gssam.experiment.stock import adopt, count_classes, network_fields
 from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend, open_exported
 from yolox_gssam.inference.backends.auto import fastest_backend
 
@@ -68,21 +69,24 @@ def load_trained(
     """An experiment and its trained network, in evaluation mode on `device`.
 
     Network, classes, input size and data set are those the checkpoint was trained with, whatever the exp file says,
-    and `options` come last. `exp_file` may be None for a checkpoint of ours whose attention is a registered one.
+    and `options` come last. `exp_file` may be None for a checkpoint of ours whose attention is a registered one, and
+    for one of stock YOLOX, whose network is told from the weights.
 
     Raises:
-        UserError: a checkpoint that does not fit the experiment, or one of stock YOLOX without an exp file.
+        UserError: a checkpoint that does not fit the experiment, or one of something else without an exp file.
     """
     state = load_checkpoint(checkpoint)
     trained: dict[str, Any] = state.get("exp", {})
     if exp_file is None and not trained:
-        raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
+        trained = _recognized(state["model"], checkpoint)
     exp = DroneExp() if exp_file is None else load_exp(exp_file)
     _check_attention(exp, trained, exp_file, checkpoint)
     for field in (*MODEL_FIELDS, *INPUT_FIELDS, *DATA_FIELDS):
         if field in trained:
             setattr(exp, field, trained[field])
     exp.exp_name = exp.exp_name if exp_file else trained["exp_name"]
+    if not trained and exp.fields()["num_classes"] is None:
+        exp.num_classes = count_classes(state["model"])
     exp.merge(options)
     exp.class_names = _class_names(exp, state.get("class_names"))
     model = exp.get_model()
@@ -177,11 +181,33 @@ def _check_attention(exp: DroneExp, trained: dict[str, Any], exp_file: Any, chec
         )
 
 
+def _recognized(weights: dict[str, Any], checkpoint: str | Path) -> dict[str, Any]:
+    """The fields of the stock network that has these weights, and a name for it."""
+    fields = network_fields(weights)
+    if fields is None:
+        raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
+    return {**fields, "exp_name": Path(checkpoint).name.partition(".")[0]}
+
+
 def _class_names(exp: DroneExp, saved: Sequence[str] | None) -> tuple[str, ...]:
-    """The names in the checkpoint; for one of stock YOLOX COCO's, or those of the experiment's data set."""
+    """The names in the checkpoint; for one of stock YOLOX COCO's, or those of the experiment's data set, or numbers."""
     if saved is not None:
         return tuple(saved)
-    return COCO_CLASSES if exp.fields()["num_classes"] == len(COCO_CLASSES) else exp.class_names
+    count = exp.fields()["num_classes"]
+    if count == len(COCO_CLASSES):
+        return tuple(COCO_CLASSES)
+    try:
+        names = exp.class_names
+    except UserError:
+        if count is None:
+            raise
+        names = ()
+    if count in (None, len(names)):
+        return names
+    logger.warning(
+        f"the names of the {count} classes are not known, they are numbered; data_dir, the data set, has them"
+    )
+    return tuple(f"class {number}" for number in range(count))
 
 
 def _where(error: Exception, path: Path) -> str:

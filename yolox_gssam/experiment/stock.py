@@ -1,8 +1,10 @@
-"""Exp files of YOLOX itself, run here as they are."""
+"""Exp files and checkpoints of YOLOX itself, taken here as they are."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 from loguru import logger
+from torch import Tensor
 from yolox.exp import Exp
 
 from yolox_gssam.errors import UserError
@@ -34,3 +36,29 @@ def adopt(stock: object) -> DroneExp:
             setattr(exp, name, value)
     logger.info(f"{exp.exp_name}: an exp file of YOLOX; the fields it leaves out have YOLOX's values")
     return cast(DroneExp, exp)
+
+
+def count_classes(weights: Mapping[str, Tensor]) -> int | None:
+    """Classes that a network of these weights tells apart; None where they are of no YOLOX."""
+    predictions = weights.get("head.cls_preds.0.weight")
+    return None if predictions is None else len(predictions)
+
+
+def network_fields(weights: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """The fields of the experiment whose network has these weights, one of YOLOX without attention; None for others.
+
+    The activation does not stand in the weights: it is SiLU, as in each of YOLOX's. Nor does the input size, which
+    YOLOX has at 416 x 416 for its two smallest and at 640 x 640 for the others.
+    """
+    stem, classes = weights.get("backbone.backbone.stem.conv.conv.weight"), count_classes(weights)
+    if stem is None or classes is None or any(".attention." in name for name in weights):
+        return None
+    depth = len({name.split(".")[5] for name in weights if name.startswith("backbone.backbone.dark2.1.m.")})
+    width = len(stem) / 64
+    return {
+        "depth": depth / 3,
+        "width": width,
+        "depthwise": "backbone.backbone.dark2.0.dconv.conv.weight" in weights,
+        "num_classes": classes,
+        "input_size": (416, 416) if width < 0.5 else (640, 640),
+    }
