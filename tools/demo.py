@@ -33,6 +33,7 @@ from yolox_gssam.host_flags import DEMO_FLAGS
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.sources import check_source
 from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
 
@@ -85,8 +86,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> int:
     """Runs the demo and returns the exit status, see above."""
-    if args.demo != "webcam" and not args.path:
-        raise UserError(f"--path is needed: {'an image or a folder' if args.demo == 'image' else 'a video or a URL'}")
+    check_source(args.demo, args.path)
     if args.show:
         check_display()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]

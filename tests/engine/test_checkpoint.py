@@ -98,3 +98,8 @@ def test_the_share_that_fits() -> None:
         nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(1, 3, 1)), nn.Sequential(nn.Conv2d(1, 2, 1)).state_dict()
     )
     assert (half.fitting, half.share) == (2, 0.5)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder; give a checkpoint in it"):
+        load_checkpoint(tmp_path)

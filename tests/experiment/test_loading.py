@@ -10,6 +10,7 @@ from yolox_gssam.attention import attention_names
 from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import DroneExp, load_exp, load_trained
+from yolox_gssam.experiment.loading import load_detector
 
 EXPS = Path(__file__).parents[2] / "exps"
 CPU = torch.device("cpu")
@@ -155,3 +156,12 @@ def test_a_published_checkpoint() -> None:
         pytest.skip("the published weights are not here")
     exp, _ = load_trained(None, path, [], CPU)
     assert (exp.num_classes, exp.class_names[4], exp.test_size) == (80, "airplane", (416, 416))
+
+
+def test_openvino_s_weights_given_for_its_network(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"weights")
+    with pytest.raises(UserError, match=r"a\.bin: not a whole checkpoint|a\.bin: not a checkpoint"):
+        load_detector(None, tmp_path / "a.bin", [], CPU)
+    (tmp_path / "a.xml").write_text("<net/>")
+    with pytest.raises(UserError, match=r"a\.bin: the weights of an OpenVINO network; give .*a\.xml"):
+        load_detector(None, tmp_path / "a.bin", [], CPU)

@@ -84,6 +84,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: no such file, not a checkpoint, truncated, or one that holds more than tensors and plain values.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(
+            f"{printable(path)}: a folder; give a checkpoint in it, such as {printable(path / 'best_ckpt.pth')}"
+        )
     if not path.is_file():
         raise UserError(f"{printable(path)}: no such checkpoint")
     try:

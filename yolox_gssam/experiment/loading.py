@@ -135,6 +135,10 @@ def load_detector(
         UserError: as `load_trained`; a backend that is not installed; other settings than the file was exported with.
     """
     path = Path(weights)
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+        raise UserError(
+            f"{path}: the weights of an OpenVINO network; give the file beside it: {path.with_suffix('.xml')}"
+        )
     if path.suffix not in FILE_SUFFIXES:
         exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
         if backend == "auto":
