@@ -93,11 +93,11 @@ def test_a_name_that_only_looks_wrapped_stays(tmp_path: Path) -> None:
 
 def test_the_share_that_fits() -> None:
     loaded = load_weights(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)), nn.Conv2d(1, 2, 1).state_dict())
-    assert (loaded.fitting, loaded.share) == (0, 0.0)
+    assert (loaded.fitting, loaded.share) == ((), 0.0)
     half = load_weights(
         nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(1, 3, 1)), nn.Sequential(nn.Conv2d(1, 2, 1)).state_dict()
     )
-    assert (half.fitting, half.share) == (2, 0.5)
+    assert (half.fitting, half.share) == (("0.weight", "0.bias"), 0.5)
 
 
 def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:

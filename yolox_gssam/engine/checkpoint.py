@@ -33,13 +33,13 @@ class LoadedWeights:
         new: of the model, not in the checkpoint: left as they were.
         reshaped: in both, with another shape: left as they were.
         unused: of the checkpoint, not in the model.
-        fitting: how many were loaded.
+        fitting: copied.
     """
 
     new: tuple[str, ...]
     reshaped: tuple[str, ...]
     unused: tuple[str, ...]
-    fitting: int = 0
+    fitting: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
@@ -49,7 +49,7 @@ class LoadedWeights:
     @property
     def share(self) -> float:
         """How many of the model's tensors were loaded, 0 to 1."""
-        return self.fitting / max(1, self.fitting + len(self.new) + len(self.reshaped))
+        return len(self.fitting) / max(1, len(self.fitting) + len(self.new) + len(self.reshaped))
 
     def __str__(self) -> str:
         parts = {"new (not in the checkpoint)": self.new, "of another shape": self.reshaped, "not used": self.unused}
@@ -115,7 +115,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeigh
         new=tuple(name for name in own if name not in weights),
         reshaped=tuple(name for name in own if name in weights and name not in fitting),
         unused=tuple(name for name in weights if name not in own),
-        fitting=len(fitting),
+        fitting=tuple(fitting),
     )
 
 

@@ -459,8 +459,9 @@ class Trainer:
             loaded = load_weights(model, load_checkpoint(self.args.ckpt)["model"])
             if loaded.share < LEAST_SHARE and not getattr(self.args, "force", False):
                 raise UserError(
-                    f"{self.args.ckpt}: {loaded.fitting} of this network's {len(model.state_dict())} tensors fit, less "
-                    f"than half: {loaded}; give the depth, width and attention that it was trained with, or add --force"
+                    f"{self.args.ckpt}: {len(loaded.fitting)} of this network's {len(model.state_dict())} tensors fit, "
+                    f"less than half: {loaded}; give the depth, width and attention that it was trained with, or add "
+                    f"--force"
                 )
             logger.info(f"fine-tuning {self.args.ckpt}: {'every weight loaded' if loaded.complete else loaded}")
             if self.ema_model is not None:

@@ -17,6 +17,8 @@ from yolox_gssam.inference.model_info import CANDIDATES, UNDECODED, ModelInfo
 from yolox_gssam.inference.quantization import quantize_openvino
 from yolox_gssam.inference.tracing import trace
 
+# The only ones that programs for YOLOX decode.
+YOLOX_STRIDES = (8, 16, 32)
 SUFFIXES = {
     "onnx": ".onnx",
     "openvino": ".xml",
@@ -63,6 +65,10 @@ def export(
     half, size = info.precision == "float16", info.input_size
     path.parent.mkdir(parents=True, exist_ok=True)
     if name == "onnx" and info.layout == UNDECODED:
+        if tuple(model.head.strides) != YOLOX_STRIDES:
+            raise UserError(
+                f"--layout yolox: is for strides {YOLOX_STRIDES}, and this network has {model.head.strides}"
+            )
         onnx.write_onnx(onnx.convert_undecoded(model, size, batch_size, half), info, path)
     elif name == "onnx":
         onnx.write_onnx(onnx.convert(model, size, half), info, path)

@@ -81,3 +81,10 @@ def test_the_tools_here_refuse_it(nano: YOLOX, tmp_path: Path) -> None:
 def test_other_formats_have_no_such_layout() -> None:
     with pytest.raises(UserError, match="--layout yolox is there for --format onnx only"):
         check_format("torchscript", "float32", UNDECODED)
+
+
+def test_other_strides_than_yolox_s_are_refused(nano: YOLOX, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nano.head, "strides", [4, 8, 16, 32])
+    with pytest.raises(UserError, match="--layout yolox: is for strides"):
+        write(nano, tmp_path / "a.onnx")
+    assert not list(tmp_path.iterdir())
