@@ -1,6 +1,9 @@
 """Errors as one line, and exit statuses."""
 
 import argparse
+import importlib.util
+import re
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +46,70 @@ def test_our_own_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("sys.argv", ["tool"])
     with pytest.raises(ZeroDivisionError):
         run_tool(argparse.ArgumentParser("tool"), crash)
+
+
+def parser_of(tool: str) -> argparse.ArgumentParser:
+    path = Path(__file__).parents[1] / "tools" / f"{tool}.py"
+    spec = importlib.util.spec_from_file_location(f"{tool}_parser", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    parser: argparse.ArgumentParser = module.make_parser()
+    return parser
+
+
+@pytest.mark.parametrize(
+    ("tool", "line", "said"),
+    [
+        pytest.param("train", "-f a.py -d 1 -b 8 --fp16 -o -c x", "-o is not needed: memory", id="train -o"),
+        pytest.param("train", "-f a.py --logger wandb -c x", "--logger is not needed: the log goes to", id="logger"),
+        pytest.param("train", "-f a.py --num_machines 1 --dist-url=auto -c x", "--dist-url is not", id="dist"),
+        pytest.param("eval", "-n yolox-s -c x -b 64 -d 8 --conf 0.001", "-d is not needed: one device", id="eval"),
+        pytest.param("eval", "--fp16 --fuse --test --speed --seed 3 -c x", "--speed is not needed", id="all"),
+        pytest.param("demo", "image -n yolox-s -c x --path a --save_result --fuse", "--fuse is not", id="d"),
+        pytest.param("export", "--format onnx -n yolox-s -c x --no-onnxsim -o 11", "-o is not needed", id="e"),
+    ],
+)
+def test_yolox_s_own_command_lines_are_taken(
+    tool: str, line: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    args = parser_of(tool).parse_args(line.split())
+    assert args.ckpt == "x"
+    assert not getattr(args, "opts", [])
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("tool", "line", "message"),
+    [
+        pytest.param("train", "-n yolox-s -c x", "-n yolox-s: .* give an exp file instead: -f", id="-n"),
+        pytest.param("train", "-f a.py --num_machines 2", "--num_machines 2: .* torchrun", id="machines"),
+        pytest.param("eval", "--legacy -c x", "--legacy: an option of YOLOX's; weights of YOLOX before", id="legacy"),
+        pytest.param("demo", "image --trt -c x", "--trt: .*use --backend tensorrt", id="trt"),
+        pytest.param("train", "--epochs 3 -f a.py", "--epochs: no such option", id="unknown"),
+        pytest.param("eval", "--batchsize 3 -c x", "--batchsize: no such option; did you mean --batch-size", id="near"),
+        pytest.param("train", "max_epoch 3", "the following arguments are required: -f", id="really missing"),
+    ],
+)
+def test_other_flags_are_named_in_one_line(
+    tool: str, line: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser_of(tool).parse_args(line.split())
+    assert ended.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert re.search(rf"error: {message}", said)
+
+
+@pytest.mark.parametrize(
+    ("tool", "line", "field", "value"),
+    [
+        pytest.param("train", "-f a.py -b8 degrees -5 shear -.5", "opts", ["degrees", "-5", "shear", "-.5"], id="n"),
+        pytest.param("train", "-f a.py --batch 4", "batch_size", 4, id="abbreviation"),
+        pytest.param("train", "-f a.py -expn name", "experiment_name", "name", id="a long name with one dash"),
+        pytest.param("export", "-c x --format onnx --output-name a.onnx", "output", Path("a.onnx"), id="--output-name"),
+    ],
+)
+def test_own_flags_are_as_before(tool: str, line: str, field: str, value: object) -> None:
+    assert getattr(parser_of(tool).parse_args(line.split()), field) == value

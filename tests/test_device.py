@@ -46,3 +46,10 @@ def test_mixed_precision_of_each_device() -> None:
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.bfloat16
     with autocast(torch.device("cpu"), None):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+
+
+def test_a_number_is_a_cuda_device_as_in_other_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("1") == torch.device("cuda:1")
+    with pytest.raises(UserError, match="device '2': this machine has 2 CUDA devices"):
+        choose_device("2")

@@ -8,6 +8,13 @@ examples:
   python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
   python tools/demo.py video --path clip.mp4 -c detector.xml       # exported by tools/export.py: faster on a CPU
   python tools/demo.py webcam --camid 0 -c best_ckpt.pth --show
+
+exit status:
+  0  all was done: the file was read to its end, or Esc or q closed the window
+  1  wrong input; or an image among others could not be read
+  2  wrong options
+  3  the camera or the stream ended by itself; what had come by then is kept
+  128 + N  signal N ended it (130 Ctrl-C, 143 kill); what was done is kept
 """
 
 import argparse
@@ -18,23 +25,27 @@ from pathlib import Path
 import cv2
 import torch
 
-from yolox_gssam.cli import HelpFormatter, count, run_tool, share
+from yolox_gssam.cli import HelpFormatter, Parser, count, run_tool, share
 from yolox_gssam.data.bit_depth import add_range_option
 from yolox_gssam.device import choose_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.loading import load_detector
+from yolox_gssam.host_flags import DEMO_FLAGS
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.sources import check_source
 from yolox_gssam.inference.window import check_display
 from yolox_gssam.models.yolox import attention_maps
 
 SHIPPED_WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "yolox_tiny_gssam.weights.pth"
+STREAM_ENDED = 3
+"""The exit status that tells a script to start again."""
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's demo has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=DEMO_FLAGS, prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("demo", choices=("image", "video", "webcam"), help="what to look at")
     source = parser.add_argument_group("source")
     source.add_argument(
@@ -76,9 +87,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Runs the demo; 0, 1 where an image could not be read, 128 + the signal's number where one ended it."""
-    if args.demo != "webcam" and not args.path:
-        raise UserError(f"--path is needed: {'an image or a folder' if args.demo == 'image' else 'a video or a URL'}")
+    """Runs the demo and returns the exit status, see above."""
+    check_source(args.demo, args.path)
     if args.show:
         check_display()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
@@ -130,7 +140,9 @@ def report(summary: Summary) -> int:
     if summary.signal_number is not None:
         print("ended early; what was done is kept", file=sys.stderr)
         return 128 + summary.signal_number
-    return 1 if summary.failures else 0
+    if summary.failures:
+        return 1
+    return STREAM_ENDED if summary.stream_ended else 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli import HelpFormatter, count, positive_share, run_tool, share
+from loguru import logger
+
+from yolox_gssam.cli import HelpFormatter, Parser, count, positive_share, run_tool, share
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.device import choose_device, describe_device
@@ -31,8 +33,10 @@ from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.results_file import read_results
 from yolox_gssam.evaluation.timing import InferenceTime, time_inference
 from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.checks import EVAL_LOADERS, overridden
 from yolox_gssam.experiment.loading import load_detector, load_exp
 from yolox_gssam.files import write_json
+from yolox_gssam.host_flags import EVAL_FLAGS
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
@@ -65,7 +69,7 @@ class Measured:
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's eval has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=EVAL_FLAGS, prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default the checkpoint's, or a plain one")
     source = model.add_mutually_exclusive_group(required=True)
@@ -174,6 +178,8 @@ def run_network(args: argparse.Namespace) -> Measured:
     device = choose_device(args.device)
     detector = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
     exp = detector.exp
+    for name in overridden(exp, DroneExp, EVAL_LOADERS):
+        logger.warning(f"{args.exp_file}: {name} is not called here; measured are the images of {exp.data_dir}")
     if args.tight and not detector.dynamic_size:
         raise UserError(f"{args.ckpt}: takes inputs of one size only; leave out --tight or export with --dynamic-size")
     split = exp.load_split(args.split)

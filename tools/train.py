@@ -4,24 +4,25 @@
 import argparse
 from contextlib import nullcontext
 
-from yolox_gssam.cli import positive, run_tool
-from yolox_gssam.engine.launch import launch
+from yolox_gssam.cli import Parser, count, positive, run_tool
+from yolox_gssam.engine.launch import check_batch_size, launch
 from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer
+from yolox_gssam.host_flags import TRAIN_FLAGS
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(host_flags=TRAIN_FLAGS, description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("-f", "--exp_file", required=True, metavar="EXP", help="exp file, one of exps/ or your own")
     parser.add_argument(
         "-expn", "--experiment-name", metavar="NAME", help="name of the output folder; the exp's by default"
     )
     parser.add_argument(
-        "-b", "--batch-size", type=int, default=16, metavar="N", help="images a step, over all processes"
+        "-b", "--batch-size", type=count, default=16, metavar="N", help="images a step, over all processes"
     )
     parser.add_argument(
-        "-d", "--devices", type=int, default=1, metavar="N", help="processes on this machine, one a GPU"
+        "-d", "--devices", type=count, default=1, metavar="N", help="processes on this machine, one a GPU"
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     parser.add_argument(
@@ -58,7 +59,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     start.add_argument("--resume", action="store_true", help="go on with a run, by default from its latest checkpoint")
     start.add_argument(
-        "--force", action="store_true", help="resume even where exp file, data or batch size are not the run's own"
+        "--force",
+        action="store_true",
+        help="resume even where exp file, data or batch size are not the run's own; start from weights most of which "
+        "do not fit",
     )
     start.add_argument(
         "-e", "--start_epoch", type=int, metavar="N", help="resume at this epoch instead of where the run was"
@@ -84,6 +88,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    check_batch_size(args.batch_size, args.devices)
     launch(train, args, args.devices)
 
 

@@ -1,15 +1,75 @@
 """What the command line tools here share: errors as one line, the exit status, and the form of help and values."""
 
 import argparse
+import difflib
 import math
+import re
 import sys
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
 
 from yolox_gssam.errors import UserError
+from yolox_gssam.host_flags import HostFlag
+
+NUMBER = re.compile(r"-\.?\d")
 
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults, and leaves the examples of a description as they are."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and which knows the flags of YOLOX's own tools.
+
+    argparse takes what follows an unknown flag for the fields of the experiment, and then misses what stands there.
+
+    Args:
+        host_flags: of YOLOX's own tool; what they ask for is said on standard error, or refused.
+    """
+
+    def __init__(self, *args: Any, host_flags: Iterable[HostFlag] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._host_flags = {name: flag for flag in host_flags for name in flag.names}
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the line and exits with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it, behind a look at each flag."""
+        return super().parse_known_args(self._own(sys.argv[1:] if args is None else args), namespace)
+
+    def _own(self, args: Sequence[str]) -> list[str]:
+        """The command line without YOLOX's flags."""
+        own: list[str] = []
+        waiting = deque(args)
+        while waiting:
+            token = waiting.popleft()
+            if token == "--":
+                return [*own, token, *waiting]
+            name, equals, value = token.partition("=")
+            flag = self._host_flags.get(name)
+            if flag is None:
+                self._require_known(token, name)
+                own.append(token)
+                continue
+            values = [value] if equals else [waiting.popleft() for _ in range(min(flag.values, len(waiting)))]
+            if not flag.takes(values):
+                self.error(f"{' '.join([name, *values])}: an option of YOLOX's; {flag.says}")
+            print(f"{self.prog}: {name} is not needed: {flag.says}", file=sys.stderr)
+        return own
+
+    def _require_known(self, token: str, name: str) -> None:
+        if not token.startswith("-") or token == "-" or NUMBER.match(token):
+            return
+        known = self._option_string_actions
+        if name in known or (name.startswith("--") and any(option.startswith(name) for option in known)):
+            return
+        if not name.startswith("--") and token[:2] in known:  # -b8
+            return
+        near = difflib.get_close_matches(name, [*known, *self._host_flags], n=1)
+        self.error(f"{name}: no such option{f'; did you mean {near[0]}?' if near else ''}")
 
 
 def count(text: str) -> int:

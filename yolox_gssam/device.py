@@ -9,7 +9,10 @@ from yolox_gssam.errors import UserError
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device called `name` ("cpu", "cuda", "cuda:1", "gpu" as in YOLOX, "mps"), or by default the best there is.
+    """The device called `name`, or by default the best there is.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1" or 1, "gpu" as in YOLOX, "mps".
 
     Raises:
         UserError: an unknown device, or one this machine or this build of torch lacks.
@@ -19,7 +22,7 @@ def choose_device(name: str | None = None) -> torch.device:
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device("cuda" if name == "gpu" else name)
+        device = torch.device("cuda" if name == "gpu" else f"cuda:{name}" if name.isdecimal() else name)
     except RuntimeError as error:
         raise UserError(f"device {name!r}: not known; use cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():

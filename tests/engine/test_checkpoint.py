@@ -74,3 +74,32 @@ def test_load_weights_reports_what_did_not_fit() -> None:
     assert torch.equal(model["a"].weight, torch.ones(3, 2))
     assert torch.equal(model["b"].weight, untouched)
     assert load_weights(model, model.state_dict()).complete
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", ""])
+def test_wrappers_are_taken_off_the_names(tmp_path: Path, prefix: str) -> None:
+    model, other = (nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)) for _ in range(2))
+    torch.save({"model": {prefix + name: value for name, value in model.state_dict().items()}}, tmp_path / "a.pth")
+    loaded = load_weights(other, load_checkpoint(tmp_path / "a.pth")["model"])
+    assert loaded.complete
+    assert loaded.share == 1
+
+
+def test_a_name_that_only_looks_wrapped_stays(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"module": nn.Conv2d(1, 1, 1), "head": nn.Conv2d(1, 1, 1)})
+    torch.save({"model": model.state_dict()}, tmp_path / "a.pth")
+    assert set(load_checkpoint(tmp_path / "a.pth")["model"]) == set(model.state_dict())
+
+
+def test_the_share_that_fits() -> None:
+    loaded = load_weights(nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)), nn.Conv2d(1, 2, 1).state_dict())
+    assert (loaded.fitting, loaded.share) == ((), 0.0)
+    half = load_weights(
+        nn.Sequential(nn.Conv2d(1, 2, 1), nn.Conv2d(1, 3, 1)), nn.Sequential(nn.Conv2d(1, 2, 1)).state_dict()
+    )
+    assert (half.fitting, half.share) == (("0.weight", "0.bias"), 0.5)
+
+
+def test_a_folder_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="a folder; give a checkpoint in it"):
+        load_checkpoint(tmp_path)

@@ -10,6 +10,7 @@ from yolox_gssam.attention import attention_names
 from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import DroneExp, load_exp, load_trained
+from yolox_gssam.experiment.loading import load_detector
 
 EXPS = Path(__file__).parents[2] / "exps"
 CPU = torch.device("cpu")
@@ -49,6 +50,7 @@ def write_checkpoint(path: Path, exp: DroneExp) -> Path:
         pytest.param("x = 1\ndef f(:\n", r"line 2: SyntaxError", id="syntax"),
         pytest.param("class Exp:\n    def __init__(self):\n        1 / 0\n", "line 3: ZeroDivisionError", id="init"),
         pytest.param("x = 1\n", "has a class Exp that extends", id="no class"),
+        pytest.param("from yolox.exp import Exp\n", "has a class Exp that extends", id="none of its own"),
         pytest.param("class Exp: pass\n", "has a class Exp that extends", id="other class"),
     ],
 )
@@ -120,11 +122,56 @@ def test_checkpoint_of_another_width_is_refused(tmp_path: Path) -> None:
         load_trained(None, path, ["width", "0.375"], CPU)
 
 
-def test_stock_checkpoint_needs_its_exp_file_and_has_its_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["yolox-nano", "yolox-tiny", "yolox-s", "yolox-m"])
+def test_a_stock_network_is_told_from_its_weights(tmp_path: Path, name: str) -> None:
+    stock = get_stock_exp(None, name)
+    model = stock.get_model().eval()
+    save_checkpoint(tmp_path / f"{name}.pth", {"model": model.state_dict()})
+    exp, ours = load_trained(None, tmp_path / f"{name}.pth", [], CPU)
+    assert (exp.exp_name, exp.test_size, exp.depthwise) == (name, stock.test_size, name == "yolox-nano")
+    assert (round(exp.depth, 2), exp.width) == (stock.depth, stock.width)
+    assert exp.class_names[4] == "airplane"
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        assert torch.allclose(ours(images), model(images), atol=1e-5)
+
+
+def test_stock_checkpoint_with_an_exp_file_has_its_own_classes(tmp_path: Path) -> None:
     stock = get_stock_exp(None, "yolox-nano").get_model()
     save_checkpoint(tmp_path / "yolox_nano.pth", {"model": stock.state_dict()})
-    options = ["depth", "0.33", "width", "0.25", "depthwise", "True", "num_classes", "80"]
+    options = ["depth", "0.33", "width", "0.25", "depthwise", "True"]
     exp, _ = load_trained(EXPS / "origin.py", tmp_path / "yolox_nano.pth", options, CPU)
-    assert exp.class_names[4] == "airplane"
+    assert (exp.num_classes, exp.class_names[4]) == (80, "airplane")
+
+
+def test_classes_without_names_are_numbered(tmp_path: Path, tiny_dataset: Path) -> None:
+    stock = get_stock_exp(None, "yolox-nano")
+    stock.num_classes = 2
+    save_checkpoint(tmp_path / "mine.pth", {"model": stock.get_model().state_dict()})
+    nowhere = ["data_dir", str(tmp_path / "none")]
+    assert load_trained(None, tmp_path / "mine.pth", nowhere, CPU)[0].class_names == ("class 0", "class 1")
+    there = ["data_dir", str(tiny_dataset)]
+    assert load_trained(None, tmp_path / "mine.pth", there, CPU)[0].class_names == ("bird", "drone")
+
+
+def test_a_checkpoint_of_something_else_needs_its_exp_file(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "other.pth", {"model": {"weight": torch.zeros(3)}})
     with pytest.raises(UserError, match="give its exp file with -f"):
-        load_trained(None, tmp_path / "yolox_nano.pth", [], CPU)
+        load_trained(None, tmp_path / "other.pth", [], CPU)
+
+
+def test_a_published_checkpoint() -> None:
+    path = EXPS.parents[1] / "shared" / "weights" / "yolox_nano_coco.pth"
+    if not path.exists():
+        pytest.skip("the published weights are not here")
+    exp, _ = load_trained(None, path, [], CPU)
+    assert (exp.num_classes, exp.class_names[4], exp.test_size) == (80, "airplane", (416, 416))
+
+
+def test_openvino_s_weights_given_for_its_network(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(b"weights")
+    with pytest.raises(UserError, match=r"a\.bin: not a whole checkpoint|a\.bin: not a checkpoint"):
+        load_detector(None, tmp_path / "a.bin", [], CPU)
+    (tmp_path / "a.xml").write_text("<net/>")
+    with pytest.raises(UserError, match=r"a\.bin: the weights of an OpenVINO network; give .*a\.xml"):
+        load_detector(None, tmp_path / "a.bin", [], CPU)

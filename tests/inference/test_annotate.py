@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import TMonitor
+from videos import add_sound_track, make_video
 from yolox.models import YOLOX
 
 from yolox_gssam.data.images import read_image
@@ -207,6 +208,28 @@ def test_a_video(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     assert files_below(out) == ["clip.mp4", "clip_attention.mp4", "clip_detections.csv"]
 
 
+def test_a_rate_that_cannot_be_kept_is_said(predictor: Predictor, tmp_path: Path) -> None:
+    path = tmp_path / "slow.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 211.222, (96, 64))
+    writer.write(cloudy(0))
+    writer.release()
+    summary = annotate_video(predictor, str(path), Outputs(tmp_path / "out"))
+    _, fps, _ = video_facts(tmp_path / "out" / "slow.mp4")
+    assert fps == pytest.approx(211.224) or fps == pytest.approx(211.222)
+    assert [note for note in summary.notes if "211.222 frames/s" in note] == summary.notes
+    assert len(summary.notes) == (fps != pytest.approx(211.222, abs=1e-4))
+
+
+def test_lost_sound_is_said_once(predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_video(tmp_path / "a.mp4", "mp4v", 25, frames=3)
+    add_sound_track(path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    outputs = Outputs(tmp_path / "out", attention=two_maps)
+    assert annotate_video(predictor, str(path), outputs).notes == [
+        f"{path}: the result has no sound; install the ffmpeg program to keep it"
+    ]
+
+
 def test_a_truncated_video_keeps_what_was_decoded(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     data = clip.read_bytes()
     clip.write_bytes(data[: len(data) // 2])
@@ -321,7 +344,7 @@ def test_a_file_is_read_ahead_and_no_frame_is_left_out(
     predictor = WaitingPredictor(nano, lambda seen: min(seen + AHEAD, 10))
     summary = annotate_video(predictor, str(clip), Outputs(tmp_path / "out"))
     assert predictor.seen == list(range(10))
-    assert (summary.frames, summary.notes) == (10, [])
+    assert (summary.frames, summary.notes, summary.stream_ended) == (10, [], False)
 
 
 def test_no_more_than_six_frames_are_in_memory(
@@ -354,6 +377,7 @@ def test_a_camera_is_not_kept_waiting(nano: YOLOX, clip: Path, tmp_path: Path, m
     document = json.loads((tmp_path / "out" / "clip_detections.json").read_text())
     assert [frame["frame"] for frame in document["frames"]] == predictor.seen
     assert summary.notes == [f"{clip}: gave no more frames after 10"]
+    assert summary.stream_ended
 
 
 def test_an_error_of_the_detector_comes_as_it_is(predictor: Predictor, clip: Path, tmp_path: Path) -> None:

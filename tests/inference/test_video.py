@@ -1,64 +1,18 @@
-import http.server
 import json
 import struct
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from videos import decode, grey_frame, index_first, make_video, mjpeg_stream, numbers_of
 
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference import video
 from yolox_gssam.inference.video import DEFAULT_FPS, VideoReader, open_video_writer, source_name
 
 SVANSTROM = Path("../shared/data/svanstrom")
-
-
-def grey_frame(number: int, width: int = 96, height: int = 64) -> NDArray[np.uint8]:
-    """A frame that tells its own number by its brightness."""
-    return np.full((height, width, 3), 6 * number, np.uint8)
-
-
-def numbers_of(images: list[NDArray[np.uint8]]) -> list[int]:
-    # MPEG-4 darkens flat frames by up to three steps of brightness.
-    return [round((float(image.mean()) + 1.5) / 6) for image in images]
-
-
-def make_video(path: Path, codec: str, fps: float, frames: int = 40) -> Path:
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (96, 64))
-    assert writer.isOpened()
-    for number in range(frames):
-        writer.write(grey_frame(number))
-    writer.release()
-    return path
-
-
-def decode(path: Path) -> tuple[list[NDArray[np.uint8]], float]:
-    """All frames and the frame rate, by OpenCV alone."""
-    capture = cv2.VideoCapture(str(path))
-    images = []
-    while (read := capture.read())[0]:
-        images.append(np.asarray(read[1], np.uint8))
-    return images, capture.get(cv2.CAP_PROP_FPS)
-
-
-def index_first(data: bytes) -> bytes:
-    """An mp4 with its index (moov) moved before the frames (mdat), as for streaming."""
-    boxes, position = {}, 0
-    while position < len(data):
-        length, kind = struct.unpack(">I4s", data[position : position + 8])
-        boxes[kind] = data[position : position + length]
-        position += length
-    moov = bytearray(boxes[b"moov"])
-    start = moov.find(b"stco") + 8
-    (count,) = struct.unpack(">I", moov[start : start + 4])
-    for entry in range(start + 4, start + 4 + 4 * count, 4):
-        (offset,) = struct.unpack(">I", moov[entry : entry + 4])
-        moov[entry : entry + 4] = struct.pack(">I", offset + len(moov))
-    return boxes[b"ftyp"] + bytes(moov) + boxes[b"free"] + boxes[b"mdat"]
 
 
 @pytest.mark.parametrize(
@@ -238,34 +192,8 @@ def test_no_camera() -> None:
         VideoReader(99)
 
 
-class _Stream(http.server.BaseHTTPRequestHandler):
-    """A camera that sends 12 JPEG frames and then drops the connection."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        for number in range(12):
-            jpeg = cv2.imencode(".jpg", grey_frame(number))[1].tobytes()
-            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-            self.wfile.write(head.encode() + jpeg + b"\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Keeps quiet."""
-
-
-@pytest.fixture
-def stream_url() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Stream)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/camera.mjpg?key=secret"
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_stream_that_drops_ends_with_what_came(stream_url: str) -> None:
-    with VideoReader(stream_url) as reader:
+def test_a_stream_that_drops_ends_with_what_came() -> None:
+    with mjpeg_stream() as url, VideoReader(url) as reader:
         assert reader.live
         frames = list(reader.frames())
     assert len(frames) >= 11
@@ -299,6 +227,25 @@ def test_the_written_file_plays(tmp_path: Path, fps: float, width: int, height: 
     assert found_fps == pytest.approx(fps, rel=1e-3)
     assert images[0].shape == (height + height % 2, width + width % 2, 3)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("fps", "nearest"),
+    [
+        # 211.222 = 105611/500, and MPEG-4 holds neither part above 65535: 26403/125 is 211.224.
+        pytest.param(211.222, 211.224, id="slow motion"),
+        pytest.param(700.123, 700.125, id="5601/8"),
+        pytest.param(65.535, 65.535, id="the largest numerator"),
+    ],
+)
+def test_a_rate_that_mpeg4_cannot_hold_is_written_at_the_nearest(tmp_path: Path, fps: float, nearest: float) -> None:
+    with open_video_writer(tmp_path / "out.mp4", fps) as writer:
+        for number in range(5):
+            writer.write(grey_frame(number))
+        assert writer.fps in (fps, nearest)
+    images, found_fps = decode(tmp_path / "out.mp4")
+    assert numbers_of(images) == list(range(5))
+    assert found_fps == pytest.approx(writer.fps, rel=1e-7)
 
 
 def test_odd_sizes_lose_no_pixels(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from videos import mjpeg_stream
 
 from yolox_gssam.cli import run_tool
 from yolox_gssam.engine.checkpoint import save_checkpoint
@@ -162,6 +163,15 @@ def test_sigterm_leaves_a_file_that_plays(checkpoints: dict[str, Path], tmp_path
     assert 0 < frames < 3000
     assert f" on {frames} frames" in output
     assert "ended early" in errors
+
+
+def test_a_stream_that_ends_by_itself_has_a_status_of_its_own(
+    demo: ModuleType, checkpoints: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mjpeg_stream() as url:
+        assert run(demo, "video", "--path", url, "-c", checkpoints["none"], "--output", tmp_path) == 3
+    assert "camera.mjpg: gave no more frames after" in capsys.readouterr().err
+    assert count_frames(tmp_path / "camera.mp4") > 0
 
 
 @pytest.fixture

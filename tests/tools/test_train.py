@@ -10,6 +10,8 @@ import pytest
 import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
+from yolox_gssam.engine.resume import seed_everything
+from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer
 
 
@@ -97,6 +99,95 @@ def test_fine_tuning_reports_the_attention_as_new(tiny_dataset: Path, tmp_path: 
     assert "new (not in the checkpoint): backbone.backbone.attention" in result.stderr
 
 
+OWN_HOOKS_EXP = """
+import torch
+from yolox_gssam.experiment import DroneExp
+
+class Constant:
+    def update_lr(self, iters):
+        return 0.00123
+
+class Exp(DroneExp):
+    def get_lr_scheduler(self, lr, iters_per_epoch):
+        return Constant()
+
+    def get_optimizer(self, batch_size):
+        return torch.optim.SGD(self.get_model().parameters(), lr=0.1, momentum=0.77)
+
+    def get_evaluator(self, *args, **kwargs):
+        return []
+"""
+
+
+def test_weights_of_another_network_are_refused(
+    finished: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    """Names with a prefix of DistributedDataParallel or torch.compile are those of the network."""
+    state = torch.load(finished / "best_ckpt.pth", weights_only=True)
+    for prefix in ("module.", "other."):
+        torch.save({"model": {prefix + k: v for k, v in state["model"].items()}}, tmp_path / f"{prefix}pth")
+    command = ["train", "-f", "exps/gssam_sig_res_p1.py", "-b", 4]
+    options = fields(tiny_dataset, tmp_path / "runs", max_epoch=1, no_aug_epochs=0, warmup_epochs=0)
+    result = run_tool(*command, "-c", tmp_path / "module.pth", *options)
+    assert result.returncode == 0, result.stderr
+    assert "module.pth: every weight loaded" in result.stderr
+    result = run_tool(*command, "-c", tmp_path / "other.pth", *options)
+    assert result.returncode == 1
+    assert f"other.pth: 0 of this network's {len(state['model'])} tensors fit" in result.stderr
+    result = run_tool(*command, "-c", tmp_path / "other.pth", "--force", *options)
+    assert result.returncode == 0, result.stderr
+
+
+FREEZING_EXP = """
+from yolox.utils import freeze_module
+from yolox_gssam.experiment import DroneExp
+
+class Exp(DroneExp):
+    def get_model(self):
+        model = super().get_model()
+        freeze_module(model.backbone.backbone)
+        return model
+"""
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_a_frozen_backbone_stays_as_it_was(ema: bool, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    """Through epochs, validations and a resume: weights and BatchNorm's statistics to the bit."""
+    exp_file = tmp_path / "freezing.py"
+    exp_file.write_text(FREEZING_EXP)
+    options = fields(tiny_dataset, tmp_path, ema=ema, max_epoch=1, no_aug_epochs=0, warmup_epochs=0)
+    seed_everything(1)
+    before = load_exp(exp_file, options).get_model().state_dict()
+    command = ["train", "-f", exp_file, "-b", 4, "--seed", 1]
+    for more in ([], ["--resume", "--force"]):
+        result = run_tool(*command, *more, *options, *(["max_epoch", 2] if more else []))
+        assert result.returncode == 0, result.stderr
+    state = torch.load(tmp_path / "freezing" / "latest_ckpt.pth", weights_only=True)
+    assert state["start_epoch"] == 2
+    moved = set()
+    for weights in (state["model"], state["training"]["model"]):
+        moved |= {name for name, value in weights.items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in moved} == {"backbone", "head"}
+    assert not [name for name in moved if name.startswith("backbone.backbone.")]
+
+
+def test_the_schedule_and_the_optimizer_of_an_exp_file_are_used(
+    tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+) -> None:
+    exp_file = tmp_path / "own.py"
+    exp_file.write_text(OWN_HOOKS_EXP)
+    options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0, warmup_epochs=0)
+    result = run_tool("train", "-f", exp_file, "-b", 4, *options)
+    assert result.returncode == 1
+    assert "own: get_evaluator gives a list; give a DroneEvaluator" in result.stderr
+    exp_file.write_text(OWN_HOOKS_EXP.partition("    def get_evaluator")[0])
+    result = run_tool("train", "-f", exp_file, "-b", 4, *options)
+    assert result.returncode == 0, result.stderr
+    assert [float(row["lr"]) for row in read_history(tmp_path / "own")] == [pytest.approx(0.00123)]
+    state = torch.load(tmp_path / "own" / "latest_ckpt.pth", weights_only=True)
+    assert state["optimizer"]["param_groups"][0]["momentum"] == 0.77
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -144,6 +235,25 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, run_tool: Run
     assert result.returncode == 1
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["-b", 7, "-d", 2], "-b 7: the images of a step are shared by 2 processes", id="odd"),
+        pytest.param(["-b", 0], "must be at least 1, not 0", id="none"),
+        pytest.param(["-b", -1], "must be at least 1, not -1", id="negative"),
+        pytest.param(["-b", 2, "-d", 0], "must be at least 1, not 0", id="no process"),
+    ],
+)
+def test_batches_that_cannot_be_are_one_line(
+    arguments: list[object], message: str, tmp_path: Path, run_tool: RunTool
+) -> None:
+    result = run_tool("train", "-f", "exps/origin.py", *arguments, "output_dir", tmp_path)
+    assert result.returncode in (1, 2)
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 def test_resume_without_a_run_is_one_line(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:

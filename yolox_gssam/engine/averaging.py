@@ -1,6 +1,7 @@
 """EMA of weights, YOLOX's values in a third of its time."""
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,19 @@ class AveragedWeights(ModelEMA):
         model: not wrapped, on its device.
         decay: share of the average that a step keeps, once the ramp is over.
         ramp: in so many steps the share rises to 63 % of `decay`.
+        frozen: names in the state dict of what does not change: the average of equal numbers would differ from them in
+            the last digits.
     """
 
-    def __init__(self, model: nn.Module, decay: float, ramp: float) -> None:
+    def __init__(self, model: nn.Module, decay: float, ramp: float, frozen: Collection[str] = ()) -> None:
         super().__init__(model)
         self.decay = lambda updates: decay * (1 - math.exp(-updates / ramp))
-        pairs = zip(self.ema.state_dict().values(), model.state_dict().values(), strict=True)
-        self._pairs = [(average, tensor) for average, tensor in pairs if average.is_floating_point()]
+        tensors = model.state_dict()
+        self._pairs = [
+            (average, tensors[name])
+            for name, average in self.ema.state_dict().items()
+            if average.is_floating_point() and name not in frozen
+        ]
 
     @torch.no_grad()
     def update(self) -> None:

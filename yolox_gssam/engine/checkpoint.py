@@ -20,6 +20,8 @@ from yolox_gssam.data.faults import printable, shorten
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
 
+# What DistributedDataParallel and torch.compile put before every name.
+WRAPPERS = ("module.", "_orig_mod.")
 CONVERT = "torch.save({'model': torch.load(IN, weights_only=False)['model']}, OUT)"
 
 
@@ -43,6 +45,11 @@ class LoadedWeights:
     def complete(self) -> bool:
         """Whether every weight of the model came from the checkpoint and none was left over."""
         return not (self.new or self.reshaped or self.unused)
+
+    @property
+    def share(self) -> float:
+        """How many of the model's tensors were loaded, 0 to 1."""
+        return len(self.fitting) / max(1, len(self.fitting) + len(self.new) + len(self.reshaped))
 
     def __str__(self) -> str:
         parts = {"new (not in the checkpoint)": self.new, "of another shape": self.reshaped, "not used": self.unused}
@@ -74,12 +81,16 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], keep_as: Path | None =
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint to the CPU, without pickle.
 
-    Returns a dict with at least "model", a dict of name -> tensor.
+    Returns a dict with at least "model", a dict of name -> tensor, the names without `WRAPPERS`.
 
     Raises:
         UserError: no such file, not a checkpoint, truncated, or one that holds more than tensors and plain values.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(
+            f"{printable(path)}: a folder; give a checkpoint in it, such as {printable(path / 'best_ckpt.pth')}"
+        )
     if not path.is_file():
         raise UserError(f"{printable(path)}: no such checkpoint")
     try:
@@ -95,7 +106,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     weights = state.get("model") if isinstance(state, dict) else None
     if not (isinstance(weights, dict) and all(isinstance(value, Tensor) for value in weights.values())):
         raise UserError(f"{printable(path)}: not a YOLOX checkpoint: it has no 'model' that maps names to tensors")
-    return state
+    return {**state, "model": _unwrapped(weights)}
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeights:
@@ -109,6 +120,14 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> LoadedWeigh
         unused=tuple(name for name in weights if name not in own),
         fitting=tuple(fitting),
     )
+
+
+def _unwrapped(weights: dict[Any, Tensor]) -> dict[Any, Tensor]:
+    """The weights under the names that they have in the network itself."""
+    for wrapper in (*WRAPPERS, *WRAPPERS):
+        if weights and all(str(name).startswith(wrapper) for name in weights):
+            weights = {str(name).removeprefix(wrapper): value for name, value in weights.items()}
+    return weights
 
 
 def _copy(source: Path, target: Path) -> None:

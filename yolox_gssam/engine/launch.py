@@ -41,6 +41,17 @@ def launch(main: Callable[[Any], None], args: Any, processes: int) -> None:
         _spawn(main, args, processes)
 
 
+def check_batch_size(batch_size: int, processes: int) -> None:
+    """Raises UserError where not every process gets as many images of a step: those of `-d`, or of torchrun."""
+    processes = int(os.environ.get("WORLD_SIZE", processes))
+    if batch_size % processes:
+        fitting = -(-batch_size // processes) * processes
+        raise UserError(
+            f"-b {batch_size}: the images of a step are shared by {processes} processes evenly; give a multiple of "
+            f"{processes}, such as -b {fitting}"
+        )
+
+
 def local_rank() -> int:
     """The number of this process among those on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", get_rank()))

@@ -29,6 +29,7 @@ from yolox_gssam.engine import resume
 from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from yolox_gssam.engine.faults import training_faults
+from yolox_gssam.engine.freezing import frozen_state, hold_frozen
 from yolox_gssam.engine.history import Row, plot_curves, write_csv
 from yolox_gssam.engine.launch import local_rank
 from yolox_gssam.engine.log import setup_log
@@ -45,6 +46,8 @@ LOSSES = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss", "num_fg"
 # What is averaged over the steps of an epoch.
 AVERAGED = (*LOSSES, "grad_norm")
 MOST_SKIPPED_IN_A_ROW = 20
+# Of a network's tensors, that must fit for a start from other weights: fewer are a start from scratch.
+LEAST_SHARE = 0.5
 SAVE_EVERY_MINUTES = 10.0
 
 
@@ -150,12 +153,18 @@ class Trainer:
         self.train_loader, self.sampler = self.exp.get_training_data(self.args.batch_size, cache, self.device)
         self.max_iter = len(self.train_loader)
         self.evaluator = self.exp.get_evaluator(self.args.batch_size, self.is_distributed)
+        if not hasattr(self.evaluator, "split"):
+            raise UserError(
+                f"{self.exp.exp_name}: get_evaluator gives a {type(self.evaluator).__name__}; give a DroneEvaluator "
+                f"(of yolox_gssam.engine.evaluator), or leave get_evaluator out"
+            )
         self.training_set = cast(TrainingSet, self.train_loader.dataset)
         self.snapshots = [Snapshot(part) for part in (self.training_set.split, self.evaluator.split)]
         self.training_set.snapshot = self.snapshots[0]
         self._describe_data()
         self.lr_scheduler = self._schedule(self.exp)
-        self.ema_model = AveragedWeights(model, self.exp.ema_decay, self.exp.ema_ramp) if self.exp.ema else None
+        frozen = frozen_state(model, self.exp.freeze_norm)
+        self.ema_model = AveragedWeights(model, self.exp.ema_decay, self.exp.ema_ramp, frozen) if self.exp.ema else None
         self.identity = self._identify()
         self._load_weights(model)
         _compute_activations_apart(model)
@@ -445,10 +454,7 @@ class Trainer:
 
     def _set_training_mode(self, model: nn.Module) -> None:
         model.train()
-        if self.exp.freeze_norm:
-            for module in model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
+        hold_frozen(model, self.exp.freeze_norm)
 
     def _timed_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The batches of this epoch; the time that this process waits for them is added up."""
@@ -501,6 +507,12 @@ class Trainer:
             self.resume_train(model)
         elif self.args.ckpt is not None:
             loaded = load_weights(model, load_checkpoint(self.args.ckpt)["model"])
+            if loaded.share < LEAST_SHARE and not getattr(self.args, "force", False):
+                raise UserError(
+                    f"{self.args.ckpt}: {len(loaded.fitting)} of this network's {len(model.state_dict())} tensors fit, "
+                    f"less than half: {loaded}; give the depth, width and attention that it was trained with, or add "
+                    f"--force"
+                )
             logger.info(f"fine-tuning {self.args.ckpt}: {'every weight loaded' if loaded.complete else loaded}")
             if self.ema_model is not None:
                 self.ema_model.ema.load_state_dict(model.state_dict())

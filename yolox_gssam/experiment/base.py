@@ -27,13 +27,12 @@ from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
 from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.errors import UserError
-from yolox_gssam.experiment.overrides import parse_overrides
+from yolox_gssam.experiment.checks import refuse_loaders
+from yolox_gssam.experiment.overrides import PLAIN, parse_overrides
 from yolox_gssam.models import FINE_STRIDES, STRIDES, add_attention, build_yolox
 
 # The largest stride of the network: every input side is a multiple of it.
 STRIDE = 32
-# What a field may hold; anything else in an experiment is something it built.
-PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
 
 # One value for each of stem, dark2, dark3, dark4 and dark5 (strides 2 to 32). Blocks of 32 x 32 image pixels give every
 # stage the same number of base points, 20 x 20 at 640 x 640; the convolutions are the fewest whose receptive field,
@@ -204,7 +203,10 @@ class DroneExp(Exp):
                 found = len(list(root.glob("annotations/fold*")))
                 has = f"has folds 0 to {found - 1}" if found else "has no folds; make it anew with --folds 5"
                 raise UserError(f"{root}: no fold {self.fold}; it {has}, or leave out fold")
-        return load_split(annotations / getattr(self, f"{part}_ann"), root / "images")
+        images = root / "images"
+        if not images.is_dir() and (root / f"{part}2017").is_dir():
+            images = root / f"{part}2017"  # as COCO itself and YOLOX have it
+        return load_split(annotations / getattr(self, f"{part}_ann"), images)
 
     def get_model(self) -> nn.Module:
         """The network, built once, in training mode."""
@@ -344,7 +346,12 @@ class DroneExp(Exp):
         )
 
     def get_trainer(self, args: Any) -> Trainer:
-        """The trainer of this run; `args` as tools/train.py (or YOLOX's) parses them."""
+        """The trainer of this run; `args` as tools/train.py (or YOLOX's) parses them.
+
+        Raises:
+            UserError: the exp file has loaders of its own.
+        """
+        refuse_loaders(self, DroneExp)
         return Trainer(self, args)
 
 

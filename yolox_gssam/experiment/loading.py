@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from loguru import logger
 from yolox.data.datasets import COCO_CLASSES
 from yolox.models import YOLOX
 
 from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.checks import check_fields
+from yolox_gssam.experiment.stock import adopt, count_classes, network_fields
 from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend, open_exported
 from yolox_gssam.inference.backends.auto import fastest_backend
 
@@ -36,6 +39,8 @@ DATA_FIELDS = ("data_dir", "train_ann", "val_ann", "test_ann", "fold")
 def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
     """The experiment that the exp file's class `Exp` describes, with `options` (name, value, ...) set in it.
 
+    A file of YOLOX itself is taken as it is, see `adopt`.
+
     Exp files are Python and run as such.
 
     Raises:
@@ -55,14 +60,14 @@ def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
     try:
         spec.loader.exec_module(module)
         exp = module.Exp() if hasattr(module, "Exp") else None
-    except UserError:
-        raise
+        exp = exp if isinstance(exp, DroneExp) else adopt(exp)
+        check_fields(exp, DroneExp)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except Exception as error:
         raise UserError(f"{path}: {_where(error, path)}{type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
-    if not isinstance(exp, DroneExp):
-        raise UserError(f"{path}: an exp file has a class Exp that extends yolox_gssam.experiment.DroneExp")
     exp.merge(options)
     return exp
 
@@ -73,21 +78,24 @@ def load_trained(
     """An experiment and its trained network, in evaluation mode on `device`.
 
     Network, classes, input size and data set are those the checkpoint was trained with, whatever the exp file says,
-    and `options` come last. `exp_file` may be None for a checkpoint of ours whose attention is a registered one.
+    and `options` come last. `exp_file` may be None for a checkpoint of ours whose attention is a registered one, and
+    for one of stock YOLOX, whose network is told from the weights.
 
     Raises:
-        UserError: a checkpoint that does not fit the experiment, or one of stock YOLOX without an exp file.
+        UserError: a checkpoint that does not fit the experiment, or one of something else without an exp file.
     """
     state = load_checkpoint(checkpoint)
     trained: dict[str, Any] = state.get("exp", {})
     if exp_file is None and not trained:
-        raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
+        trained = _recognized(state["model"], checkpoint)
     exp = DroneExp() if exp_file is None else load_exp(exp_file)
     _check_attention(exp, trained, exp_file, checkpoint)
     for field in (*MODEL_FIELDS, *INPUT_FIELDS, *DATA_FIELDS):
         if field in trained:
             setattr(exp, field, trained[field])
     exp.exp_name = exp.exp_name if exp_file else trained["exp_name"]
+    if not trained and exp.fields()["num_classes"] is None:
+        exp.num_classes = count_classes(state["model"])
     exp.merge(options)
     exp.class_names = _class_names(exp, state.get("class_names"))
     model = exp.get_model()
@@ -136,6 +144,10 @@ def load_detector(
         UserError: as `load_trained`; a backend that is not installed; other settings than the file was exported with.
     """
     path = Path(weights)
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+        raise UserError(
+            f"{path}: the weights of an OpenVINO network; give the file beside it: {path.with_suffix('.xml')}"
+        )
     if path.suffix not in FILE_SUFFIXES:
         exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
         if backend == "auto":
@@ -182,11 +194,33 @@ def _check_attention(exp: DroneExp, trained: dict[str, Any], exp_file: Any, chec
         )
 
 
+def _recognized(weights: dict[str, Any], checkpoint: str | Path) -> dict[str, Any]:
+    """The fields of the stock network that has these weights, and a name for it."""
+    fields = network_fields(weights)
+    if fields is None:
+        raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
+    return {**fields, "exp_name": Path(checkpoint).name.partition(".")[0]}
+
+
 def _class_names(exp: DroneExp, saved: Sequence[str] | None) -> tuple[str, ...]:
-    """The names in the checkpoint; for one of stock YOLOX COCO's, or those of the experiment's data set."""
+    """The names in the checkpoint; for one of stock YOLOX COCO's, or those of the experiment's data set, or numbers."""
     if saved is not None:
         return tuple(saved)
-    return COCO_CLASSES if exp.fields()["num_classes"] == len(COCO_CLASSES) else exp.class_names
+    count = exp.fields()["num_classes"]
+    if count == len(COCO_CLASSES):
+        return tuple(COCO_CLASSES)
+    try:
+        names = exp.class_names
+    except UserError:
+        if count is None:
+            raise
+        names = ()
+    if count in (None, len(names)):
+        return names
+    logger.warning(
+        f"the names of the {count} classes are not known, they are numbered; data_dir, the data set, has them"
+    )
+    return tuple(f"class {number}" for number in range(count))
 
 
 def _where(error: Exception, path: Path) -> str:

@@ -11,6 +11,17 @@ from typing import Any
 
 from yolox_gssam.errors import UserError
 
+# What a field may hold; anything else in an experiment is something it built.
+PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
+# Names of YOLOX before 0.2, and of other programs, that no likeness leads from.
+OTHER_NAMES = {
+    "scale": "did you mean 'mosaic_scale'?",
+    "mscale": "did you mean 'mixup_scale'?",
+    "batch_size": "the batch size is given to the tool: -b",
+    "lr": "did you mean 'basic_lr_per_img'?",
+    "learning_rate": "did you mean 'basic_lr_per_img'?",
+    "img_size": "did you mean 'input_size'?",
+}
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -34,15 +45,21 @@ def parse_overrides(
         raise UserError(f"overrides come in pairs of a name and a value; {options[-1]!r} has no value")
     values = {}
     for name, text in zip(options[::2], options[1::2], strict=True):
+        if str(name).startswith("-"):
+            raise UserError(f"{name} stands behind the fields of the experiment; give all options before them")
         if name not in fields:
-            raise UserError(f"the experiment has no field {name!r}{_nearest(str(name), fields)}")
+            near = nearest_field(str(name), fields) or f"it has: {', '.join(sorted(fields))}"
+            raise UserError(f"the experiment has no field {name!r}; {near}")
         values[name] = _parse(name, text, fields[name], name in any_length)
     return values
 
 
-def _nearest(name: str, known: Mapping[str, Any]) -> str:
+def nearest_field(name: str, known: Mapping[str, Any]) -> str | None:
+    """A few words that lead from a name that is no field to the one that was meant; None where none is near."""
+    if name in OTHER_NAMES:
+        return OTHER_NAMES[name]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; it has: {', '.join(sorted(known))}"
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 def _parse(name: str, text: Any, present: Any, any_length: bool) -> Any:

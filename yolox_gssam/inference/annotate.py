@@ -21,7 +21,7 @@ from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
-from yolox_gssam.inference.video import VideoReader, open_video_writer
+from yolox_gssam.inference.video import VideoReader, VideoWriter, open_video_writer
 from yolox_gssam.inference.window import show
 from yolox_gssam.progress import progress_bar
 from yolox_gssam.stop import StopRequest
@@ -62,6 +62,7 @@ class Summary:
         notes: what the user should know, a line each.
         failures: inputs that could not be used, a line each.
         signal_number: the signal that ended it early, if one did.
+        stream_ended: a camera or a stream gave no more frames, which nobody here had asked for.
     """
 
     frames: int = 0
@@ -72,6 +73,7 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     signal_number: int | None = None
+    stream_ended: bool = False
 
 
 def annotate_images(
@@ -131,7 +133,8 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
             raise UserError(f"{target}: the result would overwrite the video; choose another --output")
         summary = Summary(files={"annotated video": target})
         with ExitStack() as stack:
-            video = stack.enter_context(open_video_writer(target, reader.fps))
+            sound_of = None if reader.container.sound is False else reader.path
+            video = stack.enter_context(open_video_writer(target, reader.fps, sound_of))
             panels_video = None
             if outputs.attention is not None:
                 summary.files["attention maps"] = outputs.folder / f"{stem}_attention.mp4"
@@ -151,7 +154,8 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
                     break
             if summary.frames == 0:
                 raise _nothing_done(summary, f"{reader.name}: no frame could be decoded")
-        summary.notes += _video_notes(reader, summary)
+        summary.stream_ended = reader.live and reader.ended and summary.signal_number is None
+        summary.notes += _video_notes(reader, summary, video)
     return summary
 
 
@@ -219,18 +223,25 @@ def _export(
         yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
 
 
-def _video_notes(reader: VideoReader, summary: Summary) -> list[str]:
-    """What the user should know about a video that was read to its end."""
+def _video_notes(reader: VideoReader, summary: Summary, written: VideoWriter) -> list[str]:
+    """What the user should know about a video that was read to its end, and about the file that was written."""
     notes = []
     if not reader.fps_known:
         notes.append(f"{reader.name}: says no frame rate; {reader.fps:g} frames/s were assumed")
+    if written.fps != reader.fps:
+        notes.append(
+            f"{reader.name}: has {reader.fps:.6g} frames/s, which MPEG-4 cannot hold; the result has the nearest rate "
+            f"that it can, {written.fps:.6g}"
+        )
+    if written.no_sound is not None and reader.container.sound:
+        notes.append(f"{reader.name}: the result has no sound; {written.no_sound}")
     uninterrupted = summary.signal_number is None
-    if uninterrupted and summary.frames == reader.decoded < reader.claimed_frames:
+    if uninterrupted and summary.frames == reader.decoded and reader.is_damaged():
         notes.append(
             f"{reader.name}: {reader.decoded} of {reader.claimed_frames} frames could be decoded, the file is cut off "
             "or damaged; all of these were kept"
         )
-    if uninterrupted and reader.live and reader.ended:
+    if summary.stream_ended:
         notes.append(f"{reader.name}: gave no more frames after {reader.decoded}")
     return notes
 

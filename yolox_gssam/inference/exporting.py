@@ -13,10 +13,12 @@ from yolox_gssam.engine.checkpoint import save_checkpoint
 from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import onnx, openvino, tensorrt, why_unavailable
 from yolox_gssam.inference.backends.pytorch import write_torchscript
-from yolox_gssam.inference.model_info import ModelInfo
+from yolox_gssam.inference.model_info import CANDIDATES, UNDECODED, ModelInfo
 from yolox_gssam.inference.quantization import quantize_openvino
 from yolox_gssam.inference.tracing import trace
 
+# The only ones that programs for YOLOX decode.
+YOLOX_STRIDES = (8, 16, 32)
 SUFFIXES = {
     "onnx": ".onnx",
     "openvino": ".xml",
@@ -27,8 +29,10 @@ SUFFIXES = {
 """The formats and how their files' names end."""
 
 
-def check_format(name: str, precision: str) -> None:
-    """Raises UserError where a format cannot be written here, or not in this precision."""
+def check_format(name: str, precision: str, layout: str = CANDIDATES) -> None:
+    """Raises UserError where a format cannot be written here, or not in this precision or layout."""
+    if layout != CANDIDATES and name != "onnx":
+        raise UserError(f"--format {name}: --layout {layout} is there for --format onnx only")
     backend = {"onnx": "onnxruntime", "torchscript": "torch", "checkpoint": "torch"}.get(name, name)
     device = torch.device("cuda" if name == "tensorrt" else "cpu")
     reason = why_unavailable(backend, device)
@@ -46,19 +50,27 @@ def export(
     path: Path,
     calibration: Iterable[NDArray[np.uint8]] = (),
     score_threshold: float = 0.01,
+    batch_size: int = 1,
 ) -> None:
     """Writes a network in the format `name`, in the precision and for the sizes that `info` tells.
 
     Args:
         calibration: for int8: letterboxed training images (1, H, W, 3).
         score_threshold: for int8: as it will be used.
+        batch_size: for the layout of YOLOX: images at a time, no more and no fewer.
 
     Raises:
         UserError: the format's package refuses the network, or the file cannot be written.
     """
     half, size = info.precision == "float16", info.input_size
     path.parent.mkdir(parents=True, exist_ok=True)
-    if name == "onnx":
+    if name == "onnx" and info.layout == UNDECODED:
+        if tuple(model.head.strides) != YOLOX_STRIDES:
+            raise UserError(
+                f"--layout yolox: is for strides {YOLOX_STRIDES}, and this network has {model.head.strides}"
+            )
+        onnx.write_onnx(onnx.convert_undecoded(model, size, batch_size, half), info, path)
+    elif name == "onnx":
         onnx.write_onnx(onnx.convert(model, size, half), info, path)
     elif name == "checkpoint":
         _write_checkpoint(model, info, path)

@@ -13,7 +13,21 @@ from yolox_gssam.inference.letterbox import STRIDE
 KEY = "yolox_gssam"
 """Under this name the text stands in a file's own metadata."""
 PRECISIONS = ("float32", "float16", "int8")
-COLUMNS = ("image", "centre_x", "centre_y", "width", "height", "objectness", "then one probability a class")
+CANDIDATES, UNDECODED = "candidates", "yolox"
+LAYOUTS = {
+    CANDIDATES: {
+        "channels": "BGR, uint8, NHWC",
+        "columns": ("image", "centre_x", "centre_y", "width", "height", "objectness", "then one probability a class"),
+    },
+    UNDECODED: {
+        "channels": "BGR, float32 from 0 to 255, NCHW",
+        "columns": (
+            *("centre_x and centre_y from the cell, in strides", "log of width and height, in strides"),
+            *("objectness", "then one probability a class"),
+        ),
+    },
+}
+"""What goes in and comes out: what the tools here take, and what YOLOX's own exporter writes."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,7 @@ class ModelInfo:
         precision: of `PRECISIONS`, that of weights and most sums.
         exp: name and fields of the experiment it comes from.
         checkpoint_sha256: of the file with its weights; "" where there is none.
+        layout: of `LAYOUTS`.
     """
 
     class_names: tuple[str, ...]
@@ -35,11 +50,13 @@ class ModelInfo:
     precision: str = "float32"
     exp: Mapping[str, Any] = field(default_factory=dict)
     checkpoint_sha256: str = ""
+    layout: str = CANDIDATES
 
     def to_text(self) -> str:
         """As JSON, with what a reader of the file needs who does not have this package."""
-        rule = {"pad_value": PAD_VALUE, "image_at": "top left", "multiple_of": STRIDE, "channels": "BGR, uint8, NHWC"}
-        return json.dumps({**asdict(self), "letterbox": rule, "columns": COLUMNS, "version": __version__})
+        layout = LAYOUTS[self.layout]
+        rule = {"pad_value": PAD_VALUE, "image_at": "top left", "multiple_of": STRIDE, "channels": layout["channels"]}
+        return json.dumps({**asdict(self), "letterbox": rule, "columns": layout["columns"], "version": __version__})
 
     @classmethod
     def from_text(cls, text: str | None, path: object) -> "ModelInfo":
@@ -57,10 +74,11 @@ class ModelInfo:
                 precision=str(told["precision"]),
                 exp=dict(told["exp"]),
                 checkpoint_sha256=str(told["checkpoint_sha256"]),
+                layout=str(told.get("layout", CANDIDATES)),
             )
             right = info.class_names and all(side > 0 and side % STRIDE == 0 for side in info.input_size)
         except (ValueError, KeyError, TypeError, IndexError):
             right = False
-        if not right or info.precision not in PRECISIONS:
+        if not right or info.precision not in PRECISIONS or info.layout not in LAYOUTS:
             raise UserError(f"{path}: does not say what it is; export it with tools/export.py")
         return info

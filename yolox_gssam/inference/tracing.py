@@ -29,21 +29,40 @@ def trace(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense: 
         half: float16 weights and activations; boxes and scores in float32.
         dense: all anchors (B, A, 5 + classes), without a threshold, see `InferenceYOLOX.dense`.
     """
+    network = _prepare(model, largest_hw, half)
+    images = torch.randint(0, 255, (1, *_TRACED_HW, 3), dtype=torch.uint8)
+    if dense:
+        return _trace(_Dense(network), (images,))
+    # Every anchor reaches 0: a trace through empty tensors would leave things out.
+    return _trace(network, (images, torch.zeros(())))
+
+
+def trace_undecoded(model: YOLOX, size_hw: tuple[int, int], batch: int = 1, half: bool = False) -> Any:
+    """A TorchScript module that takes and gives what YOLOX's own exporter has, see `InferenceYOLOX.undecoded`.
+
+    Args:
+        model: left as it is.
+        size_hw: height and width of the input; it takes no other.
+        batch: images at a time; it takes no other number.
+        half: float16 weights and activations; input and output in float32.
+    """
+    return _trace(_Undecoded(_prepare(model, size_hw, half)), (255 * torch.rand(batch, 3, *size_hw),))
+
+
+def _prepare(model: YOLOX, largest_hw: tuple[int, int], half: bool) -> InferenceYOLOX:
     network = InferenceYOLOX(model)
     _set_largest_maps(network, largest_hw)
-    if half:
-        network.half()
-    images = torch.randint(0, 255, (1, *_TRACED_HW, 3), dtype=torch.uint8)
+    return network.half() if half else network
+
+
+def _trace(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
     with torch.inference_mode(), warnings.catch_warnings():
         # What stays Python during the trace is fixed on purpose: class numbers, strides, steps of the search.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         # torch calls its tracer deprecated, but its graphs are what ONNX, OpenVINO and TorchScript all take.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
-        if dense:
-            return torch.jit.trace(_Dense(network), (images,), check_trace=False)
-        # Every anchor reaches 0: a trace through empty tensors would leave things out.
-        return torch.jit.trace(network, (images, torch.zeros(())), check_trace=False)
+        return torch.jit.trace(network, inputs, check_trace=False)
 
 
 class _Dense(nn.Module):
@@ -53,6 +72,15 @@ class _Dense(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network.dense(images)
+
+
+class _Undecoded(nn.Module):
+    def __init__(self, network: InferenceYOLOX) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.undecoded(images)
 
 
 def _set_largest_maps(network: InferenceYOLOX, largest_hw: tuple[int, int]) -> None:

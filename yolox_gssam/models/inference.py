@@ -84,6 +84,22 @@ class InferenceYOLOX(nn.Module):
             rows.append(self._decode(level, outputs.flatten(2).transpose(1, 2), anchors // W, anchors % W))
         return torch.cat(rows, dim=1)
 
+    def undecoded(self, images: Tensor) -> Tensor:
+        """Every anchor as YOLOX's own exporter gives it: boxes in units of the grid, see its `demo_postprocess`.
+
+        Args:
+            images: (B, 3, H, W) float, BGR, 0 to 255; H and W multiples of 32.
+
+        Returns:
+            (B, A, 5 + classes): offset of the centre from its cell (x, y) and logarithm of width and height, in
+            strides; objectness and class probabilities.
+        """
+        rows = []
+        for level, x in enumerate(self.backbone(images.to(self.head.stems[0].conv.weight.dtype))):
+            x, boxes, objectness = self._boxes(level, x)
+            rows.append(torch.cat((boxes, objectness, self._classes(level, x)), dim=1).flatten(2).transpose(1, 2))
+        return torch.cat(rows, dim=1)
+
     def _features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The neck's maps (B, C, H / 8, W / 8), then 16, 32 and perhaps 4, in the precision of the weights."""
         # Permuted, not copied: in memory the channels stay last, as the convolutions like them best.

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from yolox_gssam.data.faults import one_line
 from yolox_gssam.device import describe_device
 from yolox_gssam.errors import UserError
 from yolox_gssam.files import atomic_path
-from yolox_gssam.inference.model_info import KEY, ModelInfo
-from yolox_gssam.inference.tracing import INPUTS, OUTPUT, trace
+from yolox_gssam.inference.model_info import CANDIDATES, KEY, ModelInfo
+from yolox_gssam.inference.tracing import INPUTS, OUTPUT, trace, trace_undecoded
 
 OPSET = 18
 
@@ -67,6 +68,26 @@ def convert(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense
     """
     network = trace(model, largest_hw, half, dense)
     example = (torch.zeros((1, *largest_hw, 3), dtype=torch.uint8), *([] if dense else [torch.zeros(())]))
+    axes = {
+        INPUTS[0]: {0: "batch", 1: "height", 2: "width"},
+        OUTPUT: {0: "batch", 1: "anchors"} if dense else {0: "candidates"},
+    }
+    return _export(network, example, OUTPUT, axes)
+
+
+def convert_undecoded(model: YOLOX, size_hw: tuple[int, int], batch: int = 1, half: bool = False) -> bytes:
+    """The network as an ONNX file that takes and gives what YOLOX's own exporter has, of these sizes alone.
+
+    Args:
+        as `yolox_gssam.inference.tracing.trace_undecoded`.
+    """
+    network = trace_undecoded(model, size_hw, batch, half)
+    return _export(network, (torch.zeros(batch, 3, *size_hw),), "output", {})
+
+
+def _export(
+    network: Any, example: tuple[Tensor, ...], output: str, dynamic_axes: Mapping[str, Mapping[int, str]]
+) -> bytes:
     buffer: Any = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls this exporter deprecated; its successor takes no traced module
@@ -77,11 +98,8 @@ def convert(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense
             dynamo=False,
             opset_version=OPSET,
             input_names=list(INPUTS[: len(example)]),
-            output_names=[OUTPUT],
-            dynamic_axes={
-                INPUTS[0]: {0: "batch", 1: "height", 2: "width"},
-                OUTPUT: {0: "batch", 1: "anchors"} if dense else {0: "candidates"},
-            },
+            output_names=[output],
+            dynamic_axes=dynamic_axes,
         )
     return bytes(buffer.getvalue())
 
@@ -91,7 +109,7 @@ def write_onnx(network: bytes, info: ModelInfo, path: Path) -> None:
     import onnx
 
     graph = onnx.load_from_string(network)
-    if not info.dynamic_size:
+    if not info.dynamic_size and info.layout == CANDIDATES:
         _, height, width, _ = graph.graph.input[0].type.tensor_type.shape.dim
         height.dim_value, width.dim_value = info.input_size
     onnx.helper.set_model_props(graph, {KEY: info.to_text()})
@@ -114,4 +132,7 @@ def read_onnx(path: Path) -> tuple[bytes, ModelInfo]:
     except Exception as error:  # protobuf and the checker answer damage with errors of many kinds
         raise UserError(f"{path}: not a network in ONNX: {one_line(error)}") from error
     texts = {entry.key: entry.value for entry in graph.metadata_props}
-    return network, ModelInfo.from_text(texts.get(KEY), path)
+    info = ModelInfo.from_text(texts.get(KEY), path)
+    if info.layout != CANDIDATES:
+        raise UserError(f"{path}: is in YOLOX's layout, for other programs; for the tools here, leave out --layout")
+    return network, info

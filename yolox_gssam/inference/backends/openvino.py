@@ -120,6 +120,8 @@ def read_openvino(path: Path) -> tuple[Any, ModelInfo]:
     """
     import openvino
 
+    if not path.with_suffix(".bin").is_file():
+        raise UserError(f"{path}: its weights are missing, {path.with_suffix('.bin').name} in the same folder")
     try:
         network = openvino.Core().read_model(path)
     except RuntimeError as error:
