@@ -90,7 +90,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="DIR", help="the new data set, such as datasets/mine; must not exist"
     )
     group.add_argument("--seed", type=_natural, default=0, help="of the split; the same seed gives the same data set")
-    group.add_argument(
+    split = group.add_mutually_exclusive_group()
+    split.add_argument(
         "--shares",
         type=float,
         nargs=3,
@@ -98,11 +99,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="share of the images in each part",
     )
-    group.add_argument(
+    split.add_argument(
         "--folds",
-        type=count,
+        type=_several,
         metavar="K",
-        help="split into K folds for cross-validation instead: every group is in the test part of one of them",
+        help="split into K folds for cross-validation: every group (clip) is in the test part of one of them, and a"
+        " tenth of the groups validates",
     )
 
 
@@ -412,6 +414,14 @@ def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
+    return value
+
+
+def _several(text: str) -> int:
+    """A whole number from 2, for argparse."""
+    value = int(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"must be at least 2, not {value}")
     return value
 
 

@@ -1,7 +1,7 @@
 import errno
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,7 @@ def test_folds_beside_the_sets_own_parts(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     summary = build_dataset(out, CLASSES, records(), folds=3, **ABOUT)
     assert read(out / "dataset.json") == summary
+    assert "fold 0" in summary["own_parts"]
     tested: list[str] = []
     for fold, groups in enumerate(summary["folds"]):
         for part in ("train", "val", "test"):
@@ -91,9 +92,23 @@ def test_folds_beside_the_sets_own_parts(tmp_path: Path) -> None:
     exp = DroneExp()
     exp.merge(["data_dir", str(out), "fold", "2"])
     assert {image.group for image in exp.load_split("test").images} == set(summary["folds"][2]["test"])
+    exp.merge(["fold", "None"])
+    assert {image.group for image in exp.load_split("test").images} == set(summary["folds"][0]["test"])
     exp.merge(["fold", "3"])
-    with pytest.raises(UserError, match="no fold 3; it has folds 0 to 2"):
+    with pytest.raises(UserError, match="no fold 3; the data set has 3: set fold to 0 to 2"):
         exp.load_split("test")
+    files = sorted(str(path.relative_to(out)) for path in out.rglob("*/*") if path.is_file())
+    assert len(files) == 40 + 3 + 3 * 3
+    lines = [f"{hashlib.sha256((out / name).read_bytes()).hexdigest()}  {name}\n" for name in files]
+    assert summary["hash"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_a_fold_of_a_set_without_folds(tmp_path: Path) -> None:
+    build_dataset(tmp_path / "mine", CLASSES, records(), **ABOUT)
+    exp = DroneExp()
+    exp.merge(["data_dir", str(tmp_path / "mine"), "fold", "0"])
+    with pytest.raises(UserError, match="no fold 0; the data set has none: make it with --folds 5, or fold to None"):
+        exp.load_split("train")
 
 
 def test_a_fold_whose_clips_are_in_two_parts_is_a_fault(tmp_path: Path) -> None:
@@ -103,6 +118,40 @@ def test_a_fold_whose_clips_are_in_two_parts_is_a_fault(tmp_path: Path) -> None:
     (folder / "val.json").write_bytes((folder / "test.json").read_bytes())
     faults = [str(fault) for fault in check_dataset(out)]
     assert any("fold1/test.json" in fault and "is also in val.json" in fault for fault in faults)
+
+
+def _drop_an_image(content: dict[str, Any]) -> None:
+    dropped = content["images"].pop()["id"]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != dropped]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(_drop_an_image, "fold1: 1 of the set's images are in none of its parts", id="image left out"),
+        pytest.param(lambda c: c["categories"][0].update(name="plane"), "are not the set's own", id="classes"),
+        pytest.param(lambda c: c["images"][0].update(file_name="x.jpg"), "in none of the set's own parts", id="image"),
+        pytest.param(lambda c: c["annotations"][0].update(bbox=[1, 2, 0, 4]), "has no area", id="box"),
+        pytest.param(lambda c: c["annotations"][0].update(bbox=[1, 2, 9, 4]), "have changed since", id="other box"),
+    ],
+)
+def test_a_fold_that_was_changed_is_a_fault(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    out = tmp_path / "mine"
+    build_dataset(out, CLASSES, records(), folds=3, **ABOUT)
+    path = out / "annotations" / "fold1" / "train.json"
+    content = read(path)
+    change(content)
+    path.write_text(json.dumps(content))
+    assert any(message in str(fault) for fault in check_dataset(out))
+
+
+def test_a_part_of_a_fold_that_is_gone_is_one_fault(tmp_path: Path) -> None:
+    build_dataset(tmp_path / "mine", CLASSES, records(), folds=3, **ABOUT)
+    (tmp_path / "mine" / "annotations" / "fold2" / "val.json").unlink()
+    (fault,) = check_dataset(tmp_path / "mine")
+    assert str(fault).endswith("fold2/val.json: no such file")
 
 
 def test_folds_of_a_set_that_keeps_its_parts(tmp_path: Path) -> None:

@@ -90,6 +90,8 @@ def test_yolox_loads_the_exp_file_too(name: str) -> None:
         pytest.param(["test_size", "(416, 0)"], "test_size must be", id="test size"),
         pytest.param(["num_classes", "0"], "num_classes must be None or", id="no classes"),
         pytest.param(["seed", "x"], "seed must be None or", id="seed"),
+        pytest.param(["fold", "-1"], "fold must be None or a whole number of at least 0", id="negative fold"),
+        pytest.param(["fold", "first"], "fold must be None or", id="fold by name"),
         pytest.param(["attention_position", "3"], "must be 1 or 2", id="position"),
         pytest.param(["strides", "4,8,16"], r"strides must be .* or \(4, 8, 16, 32\), not \(4, 8, 16\)", id="strides"),
         pytest.param(["strides", "32,16,8"], r"strides must be \(8, 16, 32\)", id="order of strides"),

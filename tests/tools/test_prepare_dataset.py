@@ -311,6 +311,39 @@ class TestSvanstrom:
         assert {own["refined"] for own in annotations} <= {"measured", "carried", "shrunk"}
         assert_checks(run_tool, out)
 
+    def test_folds_of_both_sensors(self, run_tool: RunTool, source: Path, tmp_path: Path) -> None:
+        """The infrared boxes too are the published ones, and no clip is in two parts of a fold."""
+        (source / "Data" / "Video_IR").mkdir()
+        infrared = ("IR_BIRD_001", "IR_DRONE_001", "IR_DRONE_002")
+        for clip in infrared:
+            for name in (f"{clip}.mp4", f"{clip}_LABELS.mat"):
+                (source / "Data" / "Video_IR" / name).symlink_to(CLIPS / "Data" / "Video_IR" / name)
+        out = tmp_path / "out"
+        arguments = ("--sensor", "both", "--stride", 100, "--folds", 2, "--labels", "original", "--out", out)
+        result = run_tool("prepare_dataset", "svanstrom", source, *arguments)
+        assert result.returncode == 0, result.stderr
+        truth = json.loads((CLIPS / "labels_infrared.json").read_text())
+        found = annotations_by_name(out)
+        for clip in infrared:
+            for frame in range(0, truth[clip]["frames"], 100):
+                boxes = [[x - 1, y - 1, *wh] for number, x, y, *wh, _ in truth[clip]["boxes"] if number == frame]
+                stored = [box for _, box in found[f"{clip}_{frame:06d}.jpg"]]
+                np.testing.assert_allclose(stored, boxes, atol=2e-3)
+                image = cv2.imread(str(out / "images" / f"{clip}_{frame:06d}.jpg"), cv2.IMREAD_UNCHANGED)
+                assert image.shape == (256, 320)
+        folds = json.loads((out / "dataset.json").read_text())["folds"]
+        for number, fold in enumerate(folds):
+            for part, clips in fold.items():
+                content = json.loads((out / "annotations" / f"fold{number}" / f"{part}.json").read_text())
+                assert {name["file_name"][:-11] for name in content["images"]} == set(clips)
+            assert sorted(clip for clips in fold.values() for clip in clips) == sorted({name[:-11] for name in found})
+            assert {clip.partition("_")[0] for clip in fold["test"]} == {"V", "IR"}
+        assert {name: len(names) for name, names in parts_of(out).items()} == {
+            part: len(json.loads((out / "annotations" / "fold0" / f"{part}.json").read_text())["images"])
+            for part in ("train", "val", "test")
+        }
+        assert_checks(run_tool, out)
+
     def test_one_class(self, run_tool: RunTool, source: Path, tmp_path: Path) -> None:
         arguments = ["prepare_dataset", "svanstrom", source, "--stride", 150, "--classes", "BIRD"]
         assert_one_line_error(run_tool(*arguments, "--out", tmp_path / "out"), "1 group(s) cannot fill 3 parts")
@@ -377,3 +410,17 @@ def test_sources_that_are_not_there(
 ) -> None:
     assert_one_line_error(run_tool("prepare_dataset", *arguments, cwd=tmp_path), *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folds_of_a_users_own_set(run_tool: RunTool, tmp_path: Path) -> None:
+    command = ("prepare_dataset", "coco", write_coco(tmp_path), "--images", tmp_path / "pictures")
+    grouped = (*command, "--group-pattern", r"(clip\d+)_", "--out", tmp_path / "out")
+    for options, message in ((["1"], "must be at least 2, not 1"), (["2", "--shares", "8", "1", "1"], "not allowed")):
+        refused = run_tool(*grouped, "--folds", *options)
+        assert refused.returncode == 2
+        assert message in refused.stderr
+    result = run_tool(*grouped, "--folds", 2)
+    assert result.returncode == 0, result.stderr
+    folds = json.loads((tmp_path / "out" / "dataset.json").read_text())["folds"]
+    assert sorted(folds[0]["test"] + folds[1]["test"]) == [f"clip{number}" for number in range(5)]
+    assert_checks(run_tool, tmp_path / "out")

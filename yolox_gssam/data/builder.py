@@ -24,8 +24,11 @@ from yolox_gssam.progress import progress_bar
 DECIMALS = 3
 """Digits kept of a coordinate: a thousandth of a pixel."""
 HASH_RULE = (
-    "sha256 of the lines '<sha256>  <path>' of annotations/*.json and every image, sorted by path, as sha256sum prints"
+    "sha256 of the lines '<sha256>  <path>' of every file below annotations/ and images/, sorted by path, as sha256sum "
+    "prints"
 )
+OWN_PARTS = "annotations/{train,val,test}.json and the counts in parts are those of fold 0"
+"""What dataset.json says of a data set with folds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +107,9 @@ def build_dataset(
             "seed": seed,
             "classes": list(classes),
             **(details or {}),
-            **({"shares": list(shares)} if folds is None else {"folds": collection.describe_folds(parts_of_folds)}),
+            **({"shares": list(shares)} if folds is None else {"own_parts": OWN_PARTS}),
             **collection.counts(),
+            **({} if folds is None else {"folds": collection.describe_folds(parts_of_folds)}),
             "hash": content_hash(collection.digests),
             "hash_rule": HASH_RULE,
         }

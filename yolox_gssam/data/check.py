@@ -46,7 +46,8 @@ def check_dataset(root: Path, deep: list[str] | None = None, input_hw: tuple[int
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
     sized images, for links out of the set, for images (by name and by content) and groups in two parts, for classes
-    that differ between parts, and for changes since dataset.json was written. Stops at `MAX_FAULTS`.
+    that differ between parts, for folds that differ from the set's own parts in images or classes, and for changes
+    since dataset.json was written. Stops at `MAX_FAULTS`.
 
     Args:
         deep: gets the names of images of more than 8 bit, which are no faults.
@@ -85,8 +86,8 @@ def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str
                 deep.append(image.file_name)
             if digest:
                 digests[f"images/{image.file_name}"] = digest
-    _check_folds(root, {image.file_name for _, _, image in everything}, report)
     classes = {split.classes for split in splits.values()}
+    _check_folds(root, {image.file_name for _, _, image in everything}, classes, report)
     if len(classes) > 1:
         report(Fault(root / "annotations", "", f"the parts differ in their classes: {shorten(sorted(classes))}"))
     if not faults:
@@ -125,25 +126,34 @@ def fold_files(root: Path) -> list[Path]:
     return [path for part in PARTS for path in sorted(root.glob(f"annotations/fold*/{part}.json"))]
 
 
-def _check_folds(root: Path, known: set[str], report: Report) -> None:
-    """Reports, for each fold, groups in two of its parts and images that the set's own parts do not have."""
+def _check_folds(root: Path, known: set[str], classes: set[tuple[str, ...]], report: Report) -> None:
+    """Reports, for each fold, groups in two of its parts, and other images or classes than the set's own parts have."""
     for folder in sorted({path.parent for path in fold_files(root)}):
         seen = _Seen(report)
+        missing, whole = set(known), True
         for part in PARTS:
             path = folder / f"{part}.json"
             if not path.exists():
                 report(Fault(path, "", "no such file"))
+                whole = False
                 continue
             try:
                 split = parse_coco(read_json(path), path, root / "images", report)
             except UserError as error:
+                whole = False
                 report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
                 continue
+            if split.classes not in classes:
+                report(Fault(path, "", f"the classes {shorten(list(split.classes))} are not the set's own"))
+            missing -= {image.file_name for image in split.images}
             for image in split.images:
                 seen.add(part, split, image, None)
                 if image.file_name not in known:
                     message = f"{shorten(image.file_name)} is in none of the set's own parts"
                     report(Fault(path, f"image {image.image_id}", message))
+        if missing and whole:
+            example = shorten(min(missing))
+            report(Fault(folder, "", f"{len(missing)} of the set's images are in none of its parts, such as {example}"))
 
 
 def _sides(image: CocoImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:

@@ -125,7 +125,7 @@ def make_crops(
             "classes": sorted(kept),  # as ImageFolder orders them
             "parts": {part: _counts(splits[part], objects) for part, objects in chosen.items()},
             "hash": content_hash(digests),
-            "hash_rule": HASH_RULE.replace("annotations/*.json and every image", "every image"),
+            "hash_rule": HASH_RULE.replace("every file below annotations/ and images/", "every image"),
         }
         write_json(folder / "dataset.json", summary)
     return summary

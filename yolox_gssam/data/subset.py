@@ -55,7 +55,7 @@ def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[s
             "classes": drawn,
             "parts": {part: {name: len(paths) for name, paths in images[part].items()} for part in PARTS},
             "hash": content_hash(digests),
-            "hash_rule": HASH_RULE.replace("annotations/*.json and every image", "every image"),
+            "hash_rule": HASH_RULE.replace("every file below annotations/ and images/", "every image"),
         }
         write_json(folder / "dataset.json", summary)
     return summary

@@ -159,7 +159,8 @@ class DroneExp(Exp):
         Raises:
             UserError: an unknown name, or a value of the wrong type.
         """
-        for name, value in parse_overrides(self.fields(), cfg_list, any_length=("strides",)).items():
+        fields = {**self.fields(), "fold": None}  # None is a value for it, whatever a checkpoint has set it to
+        for name, value in parse_overrides(fields, cfg_list, any_length=("strides",)).items():
             setattr(self, name, value)
         self.check()
 
@@ -201,8 +202,8 @@ class DroneExp(Exp):
             annotations = annotations / f"fold{self.fold}"
             if not annotations.is_dir():
                 found = len(list(root.glob("annotations/fold*")))
-                has = f"has folds 0 to {found - 1}" if found else "has no folds; make it anew with --folds 5"
-                raise UserError(f"{root}: no fold {self.fold}; it {has}, or leave out fold")
+                has = f"has {found}: set fold to 0 to {found - 1}" if found else "has none: make it with --folds 5"
+                raise UserError(f"{root}: no fold {self.fold}; the data set {has}, or fold to None for its own parts")
         images = root / "images"
         if not images.is_dir() and (root / f"{part}2017").is_dir():
             images = root / f"{part}2017"  # as COCO itself and YOLOX have it
