@@ -31,7 +31,7 @@ from yolox_gssam.tables.archive import archive_runs
 from yolox_gssam.tables.cross_validation import build_cross_report, load_folds, read_cells
 from yolox_gssam.tables.maps import map_states, map_table
 from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
-from yolox_gssam.tables.report import build_report, load_test_part
+from yolox_gssam.tables.report import build_report
 from yolox_gssam.tables.runs import Runner
 
 TIMED_FRAMES = 50
@@ -143,7 +143,7 @@ def report(args: argparse.Namespace) -> None:
         return
     plan = read_plan(args.output_dir)
     exp = load_exp(plan.sides()[0].exp_file, plan.fields)
-    found = build_report(args.output_dir, [side.name for side in plan.sides()], load_test_part(Path(exp.data_dir)))
+    found = build_report(args.output_dir, [side.name for side in plan.sides()], exp.load_split("test"))
     print(found.markdown(), flush=True)
     files = {name: args.output_dir / f"tables.{name}" for name in ("md", "csv", "png")}
     write_text(files["md"], found.markdown())

@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, RunTool, fields
 
 from yolox_gssam.files import sole_writer
+from yolox_gssam.tables.plan import Plan
 
 
 def arguments(data: Path, output: Path, seed: int, iterations: int) -> list[str]:
@@ -101,6 +102,14 @@ def test_faults_end_in_one_line(run_tool: RunTool, tmp_path: Path, words: list[s
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("tables.py: error")]
     assert said in line
     assert not (tmp_path / "tables").exists()
+
+
+def test_the_report_is_of_the_fold_that_was_tested(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
+    """And not of the set's own test part, on which no network of the table was tested."""
+    Plan(("origin",), (0,), ("data_dir", str(tiny_dataset), "fold", "7"), ()).keep(tmp_path)
+    result = run_tool("tables", "report", "--output-dir", tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"tables.py: error: {tiny_dataset}: no fold 7; the data set has none")
 
 
 def test_two_at_once_in_one_folder_are_refused(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from yolox_gssam.benchmark.report import save_figure
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
@@ -335,15 +335,6 @@ def build_report(folder: Path, order: Sequence[str], split: CocoSplit) -> TableR
     hardware = some.test["provenance"]["hardware"]
     objects = sum(len(image.labels) for image in split.images)
     return TableReport(tuple(rows), len(split.images), draws.shape[1], objects, len(some.history), hardware)
-
-
-def load_test_part(dataset: Path) -> CocoSplit:
-    """The test part of a data set.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    return load_split(dataset / "annotations" / "test.json", dataset / "images")
 
 
 def _draw(measure: ClipAP, draws: NDArray[np.int64]) -> NDArray[np.float64]:
