@@ -12,6 +12,10 @@ from yolox_gssam.attention.normalization import BatchNorm
 from yolox_gssam.attention.options import check_choice
 from yolox_gssam.errors import UserError
 
+FEW_PIXELS = 2**13
+"""A batch's maps of so many pixels in all are not cut into strips where gradients are wanted, and of four times as many
+without: the other operations take longer than the convolution."""
+
 
 class Embedding(nn.Sequential):
     """Convolutions that bring C channels to one, (B, C, H, W) -> (B, 1, H, W), and widen what each value has seen.
@@ -98,6 +102,10 @@ class SpatialConvolution(nn.Conv2d):
         count = next(strips for strips in (8, 4, 2, 1) if H % strips == 0)
         if count == 1 or x.device.type != "cpu":
             return super().forward(x)
+        if self._is_small(x):
+            # A map of one channel passes for one whose channels come last, which convolutions are slower with.
+            weight = self.weight.reshape(9).view(1, 1, 3, 3)
+            return F.conv2d(x.reshape(B, H * W).view(B, 1, H, W), weight, self.bias, padding=1)
         strips = x.reshape(B, count, H // count, W)
         border = torch.zeros_like(strips[:, :1, :1])
         above = torch.cat((border, strips[:, :-1, -1:]), dim=1)
@@ -107,3 +115,10 @@ class SpatialConvolution(nn.Conv2d):
         return F.conv2d(torch.cat((above, strips, below), dim=2), weight, bias, padding=(0, 1), groups=count).reshape(
             B, 1, H, W
         )
+
+    def _is_small(self, x: Tensor) -> bool:
+        """Whether strips are not worth it; in an exported graph they always are."""
+        if torch.jit.is_tracing():
+            return False
+        with_gradients = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
+        return x.numel() <= (FEW_PIXELS if with_gradients else 4 * FEW_PIXELS)
