@@ -9,7 +9,7 @@ DEMO_RUN := runs/demo
 # make demo CLIP=path/to/clip.mp4
 CLIP ?= $(DEMO_RUN)/clip.mp4
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint gpu-bundle clean
 
 install: $(INSTALLED)
 
@@ -43,6 +43,11 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+
+# What a GPU's machine without network lacks, in gpu_bundle/ (docs/gpu.md):
+# make gpu-bundle DATA=datasets/infrared WEIGHTS=path/to/yolox_nano.pth
+gpu-bundle: $(INSTALLED)
+	$(RUN) tools/gpu.py --make $(or $(DATA),datasets/infrared) --weights $(or $(WEIGHTS),weights/yolox_nano.pth)
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Makes the most of some minutes on a GPU, most valuable first: whether it computes right, times, then Table 2.
 
-  make gpu-bundle                                   # where there is network: packages, data and weights in one folder
-  python tools/gpu.py --minutes 9                   # on the GPU's machine, which needs no network
+  make gpu-bundle DATA=datasets/infrared WEIGHTS=yolox_nano.pth   # where there is network
+  python tools/gpu.py --minutes 9                   # on the GPU's machine, which needs none
   python tools/gpu.py --minutes 3 --device cpu      # a rehearsal at small sizes
 
 Each result is a file of its own from the moment it is there; given again, the command goes on after it. What is to be
@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from yolox_gssam.cli import HelpFormatter, count, positive, run_tool  # noqa: E402  # needs nothing that is missing
-from yolox_gssam.gpu.bundle import check_bundle, install, unpack_dataset  # noqa: E402
+from yolox_gssam.errors import UserError  # noqa: E402
+from yolox_gssam.gpu.bundle import MEGABYTE, check_bundle, install, make_bundle, unpack_dataset  # noqa: E402
 
 PHASES = ("right", "times")
 SHARES = {"right": 50.0, "times": 65.0}
@@ -48,6 +49,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="trainings at once; 0: a trial decides")
     parser.add_argument("--bf16", action="store_true", help="train the table in bfloat16")
+    make = parser.add_argument_group("making the bundle, and nothing else")
+    make.add_argument("--make", type=Path, metavar="DATASET", help="of infrared images, with folds; needs network")
+    make.add_argument(
+        "--weights", type=Path, metavar="FILE", help="checkpoint to start from, such as COCO's yolox_nano.pth"
+    )
+    make.add_argument("--quality", type=count, default=75, metavar="Q", help="of its JPEG files, 1 to 100")
+    make.add_argument("--limit", type=positive, default=45.0, metavar="MIB", help="most that the bundle may take")
     parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     return parser
@@ -56,6 +64,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     args.bundle, args.output_dir = args.bundle.resolve(), args.output_dir.resolve()
+    if args.make is not None:
+        make(args)
+        return
     if args.phase is None:
         check_bundle(args.bundle)
     site = args.output_dir / "site"
@@ -77,6 +88,16 @@ def main(args: argparse.Namespace) -> None:
         phases.bring_back(args)
     phases.run_cells(args, deadline)
     phases.bring_back(args)
+
+
+def make(args: argparse.Namespace) -> None:
+    """Makes the bundle and says what takes how much."""
+    if args.weights is None:
+        raise UserError("--make needs --weights: a checkpoint to start from, such as COCO's yolox_nano.pth")
+    manifest = make_bundle(args.make, args.weights, args.bundle, args.quality, args.limit)
+    for name, size in manifest["bytes"].items():
+        print(f"{size / MEGABYTE:6.2f} MiB  {name}")
+    print(f"{sum(manifest['bytes'].values()) / MEGABYTE:6.2f} MiB  {args.bundle}")
 
 
 def _run_in_process(phase: str, until: float) -> None:

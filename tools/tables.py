@@ -5,10 +5,12 @@
   python tools/tables.py run --exps origin gssam_sig_res_p1 wide=origin,width=0.28125 --seeds 0 1
   python tools/tables.py report
   python tools/tables.py report --cells runs/gpu/cells --dataset datasets/infrared    # of tools/gpu.py
+  python tools/tables.py cells --dataset datasets/infrared -c yolox_nano.pth --input 256,320 --epochs 6 --jobs 2
   python tools/tables.py maps                # of the attention: flat or saturated, and what gradient reaches it
   python tools/tables.py archive --to results/mine    # what a report needs, without weights: to keep, to commit
 
-`run` may be stopped and started again: finished runs are kept, others go on where they were saved.
+`run` and `cells` may be stopped and started again: what is finished is kept, the rest goes on where it was saved.
+`cells` cross-validates: each network on each fold of a data set made with --folds.
 """
 
 import argparse
@@ -28,6 +30,8 @@ from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.files import sole_writer, write_json, write_text
 from yolox_gssam.tables.archive import archive_runs
+from yolox_gssam.tables.cell_pool import Batch, CellPool
+from yolox_gssam.tables.cells import Study, plan_cells
 from yolox_gssam.tables.cross_validation import build_cross_report, load_folds, read_cells
 from yolox_gssam.tables.maps import map_states, map_table
 from yolox_gssam.tables.plan import EXP_NAMES, SIZES, Plan, fields_of, read_plan
@@ -39,27 +43,20 @@ TIMED_FRAMES = 50
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=HelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|report|maps|archive")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run|cells|report|maps|archive")
     run = commands.add_parser("run", help="train, test and time", formatter_class=HelpFormatter)
-    run.add_argument("--dataset", default="datasets/svanstrom", metavar="DIR", help="data set with train, val and test")
-    run.add_argument(
-        "--exps",
-        nargs="+",
-        default=list(EXP_NAMES),
-        metavar="[NAME=]EXP[,FIELD=VALUE ...]",
-        help="networks; the first is compared with; EXP is an exp file, or the name of one in exps/",
+    cells = commands.add_parser("cells", help="cross-validate on folds", formatter_class=HelpFormatter)
+    for command, dataset in ((run, "datasets/svanstrom"), (cells, "datasets/infrared")):
+        _add_training(command, dataset)
+    cells.add_argument("-c", "--ckpt", type=Path, metavar="FILE", help="weights that all start from, such as COCO's")
+    cells.add_argument("--cuda-graph", action="store_true", help="as in tools/train.py")
+    cells.add_argument(
+        "--keep-weights", nargs="+", default=[], metavar="ROW", help="keep these rows' networks of seed 0, 16 bit"
     )
-    run.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="runs of each network")
-    run.add_argument("--size", choices=tuple(SIZES), default="s", help="depth and width of all networks")
-    run.add_argument("--input", default="640", metavar="N|H,W", help="input size in pixels")
-    run.add_argument("--epochs", type=count, default=100, metavar="N", help="of each run")
-    run.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="images a step")
-    run.add_argument("--jobs", type=count, default=1, metavar="K", help="runs at once; on a CPU they share the cores")
-    run.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
-    run.add_argument("--cache", choices=("ram", "gpu"), help="as in tools/train.py")
-    run.add_argument("--fp16", action="store_true", help="as in tools/train.py")
-    run.add_argument("--bf16", action="store_true", help="as in tools/train.py")
-    run.add_argument("--clip-grad-norm", type=positive, metavar="X", help="as in tools/train.py")
+    cells.add_argument(
+        "--task", type=_share_of, default=(0, 1), metavar="K/N", help="run every N-th cell from the K-th on, from 0"
+    )
+    cells.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks")
     run.add_argument(
         "--start-from",
         default="",
@@ -88,7 +85,42 @@ def make_parser() -> argparse.ArgumentParser:
     archive.add_argument("--to", type=Path, required=True, metavar="DIR", help="folder that report can be given, too")
     for command in (run, report, maps, archive):
         command.add_argument("--output-dir", type=Path, default=Path("runs/tables"), metavar="DIR", help="of the runs")
+    cells.add_argument("--output-dir", type=Path, default=Path("runs/cells"), metavar="DIR", help="of the cells")
     return parser
+
+
+def _add_training(command: argparse.ArgumentParser, dataset: str) -> None:
+    """What `run` and `cells` have in common."""
+    command.add_argument("--dataset", default=dataset, metavar="DIR", help="data set with train, val and test")
+    command.add_argument(
+        "--exps",
+        nargs="+",
+        default=list(EXP_NAMES),
+        metavar="[NAME=]EXP[,FIELD=VALUE ...]",
+        help="networks; the first is compared with; EXP is an exp file, or the name of one in exps/",
+    )
+    command.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N", help="runs of each network")
+    command.add_argument("--size", choices=tuple(SIZES), default="s", help="depth and width of all networks")
+    command.add_argument("--input", default="640", metavar="N|H,W", help="input size in pixels")
+    command.add_argument("--epochs", type=count, default=100, metavar="N", help="of each run")
+    command.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="images per step")
+    command.add_argument(
+        "--jobs", type=count, default=1, metavar="K", help="runs at once; on a CPU they share the cores"
+    )
+    command.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
+    command.add_argument("--cache", choices=("ram", "gpu"), help="as in tools/train.py")
+    command.add_argument("--fp16", action="store_true", help="as in tools/train.py")
+    command.add_argument("--bf16", action="store_true", help="as in tools/train.py")
+    command.add_argument("--clip-grad-norm", type=positive, metavar="X", help="as in tools/train.py")
+
+
+def _share_of(text: str) -> tuple[int, int]:
+    """K/N, as a `type` for argparse."""
+    number, _, total = text.partition("/")
+    share = int(number), int(total)
+    if not 0 <= share[0] < share[1]:
+        raise argparse.ArgumentTypeError(f"must be K/N with K from 0 to N - 1, not {text}")
+    return share
 
 
 def main(args: argparse.Namespace) -> None:
@@ -120,6 +152,31 @@ def run(args: argparse.Namespace) -> None:
         if args.iterations > 0:
             time_networks(plan, args.output_dir, args.iterations, device)
         report(args)
+
+
+def cells(args: argparse.Namespace) -> None:
+    """Trains and tests every network on every fold with every seed."""
+    common = fields_of(
+        args.dataset, args.size, args.input, args.epochs, ["eval_interval", str(args.epochs), *args.opts]
+    )
+    sides = Plan(tuple(args.exps), tuple(args.seeds), common, (), "").sides()
+    flags = {name: getattr(args, name) for name in ("cache", "fp16", "bf16", "clip_grad_norm", "cuda_graph")}
+    study = Study(
+        exps={side.name: side.exp_file for side in sides},
+        row_fields={side.name: side.options[len(common) :] for side in sides},
+        fields=common,
+        batch_size=args.batch_size,
+        checkpoint=None if args.ckpt is None else str(args.ckpt),
+        flags=flags,
+        keep_weights=args.keep_weights,
+    )
+    number, total = args.task
+    chosen = plan_cells([side.name for side in sides], len(load_folds(Path(args.dataset))), args.seeds)[number::total]
+    pool = CellPool(args.output_dir, str(choose_device(args.device)), args.jobs)
+    done = pool.run([Batch(study, args.output_dir, chosen)])
+    if pool.faults:
+        raise UserError(f"{len(pool.faults)} of {len(chosen)} cells failed: {'; '.join(pool.faults)}")
+    print(f"{done} cells done, {len(chosen)} there: {args.output_dir}")
 
 
 def time_networks(plan: Plan, folder: Path, iterations: int, device: torch.device) -> None:
@@ -184,7 +241,7 @@ def archive(args: argparse.Namespace) -> None:
     print(f"{count} runs of {args.output_dir} kept in {args.to}")
 
 
-RUN = {"run": run, "report": report, "maps": maps, "archive": archive}
+RUN = {"run": run, "cells": cells, "report": report, "maps": maps, "archive": archive}
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from yolox_gssam.attention import embedding
 from yolox_gssam.attention.embedding import Embedding, SpatialConvolution
 from yolox_gssam.errors import UserError
 
@@ -76,8 +77,12 @@ def test_bad_options(arguments: tuple[object, ...], message: str) -> None:
         Embedding(*arguments)
 
 
+@pytest.mark.parametrize("few_pixels", [0, 2**20], ids=["strips", "in one piece"])
 @pytest.mark.parametrize("height", [1, 6, 7, 8, 12, 40])
-def test_strips_give_the_plain_convolution_and_its_gradients(height: int) -> None:
+def test_strips_give_the_plain_convolution_and_its_gradients(
+    height: int, few_pixels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "FEW_PIXELS", few_pixels)
     convolution = SpatialConvolution().double()
     images = torch.randn(2, 1, height, 11, dtype=torch.float64)
     results = []

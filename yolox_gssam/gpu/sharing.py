@@ -17,6 +17,7 @@ CONTROL = "nvidia-cuda-mps-control"
 PLACES = ("/usr/local/nvidia/bin", "/usr/bin", "/usr/local/cuda/bin")
 FOLDERS = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
 SECONDS = 15
+QUIT_SECONDS = 3
 
 
 @contextmanager
@@ -41,7 +42,8 @@ def shared_device() -> Iterator[bool]:
         finally:
             forget_sharing()
             if started:
-                _call([control], environment, "quit\n")
+                # Does not wait for processes that have not ended yet.
+                _call([control], environment, f"quit -t {QUIT_SECONDS}\n")
 
 
 def _call(command: list[str], environment: dict[str, str], text: str | None = None) -> bool:

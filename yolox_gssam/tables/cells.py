@@ -49,9 +49,9 @@ class Study:
         exps: name of each row -> its exp file.
         row_fields: name of each row -> fields of its own, (name, value, ...).
         fields: of all rows, the data set among them.
-        batch_size: images a step.
+        batch_size: images per step.
         checkpoint: weights to start from; None for fresh ones.
-        flags: of tools/train.py by name: cache, cuda_graph, bf16, clip_grad_norm.
+        flags: of tools/train.py by name: cache, cuda_graph, fp16, bf16, clip_grad_norm.
         keep_weights: rows whose networks of the first seed are kept, in half precision.
     """
 
@@ -123,9 +123,9 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     exp = study.experiment(cell, work)
     resume = (work / cell.name / "latest_ckpt.pth").exists()
     args = Namespace(
-        experiment_name=cell.name, batch_size=study.batch_size, device=str(device), fp16=False, start_epoch=None,
+        experiment_name=cell.name, batch_size=study.batch_size, device=str(device), start_epoch=None,
         ckpt=None if resume else study.checkpoint, resume=resume, force=False,
-        **{"cache": None, "bf16": False, "cuda_graph": False, "clip_grad_norm": None, **study.flags},
+        **{"cache": None, "fp16": False, "bf16": False, "cuda_graph": False, "clip_grad_norm": None, **study.flags},
     )  # fmt: skip
     trainer = exp.get_trainer(args)
     trainer.train()
