@@ -28,7 +28,7 @@ from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.errors import UserError
 from yolox_gssam.evaluation.provenance import core_count, cpu_name, package_version
 from yolox_gssam.experiment import DroneExp, load_exp
-from yolox_gssam.files import atomic_path
+from yolox_gssam.files import atomic_path, from_here
 from yolox_gssam.inference.backends import TorchBackend
 from yolox_gssam.inference.predictor import Predictor, predict_split
 
@@ -140,7 +140,7 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
         "row": cell.row,
         "fold": cell.fold,
         "seed": cell.seed,
-        "fields": exp.fields(),
+        "fields": {name: from_here(v) if isinstance(v, str) else v for name, v in exp.fields().items()},
         "batch_size": study.batch_size,
         "flags": dict(study.flags),
         "start": None if study.checkpoint is None else Path(study.checkpoint).name,
