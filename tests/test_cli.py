@@ -2,7 +2,10 @@
 
 import argparse
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,31 @@ def test_status_and_message(
         run_tool(argparse.ArgumentParser("tool"), main)
     assert stop.value.code == status
     assert capsys.readouterr().err == stderr
+
+
+WAITING = """
+import os, runpy, sys
+
+class BeforeTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            sys.exit("waits: " + os.environ.get("OMP_WAIT_POLICY", "as OpenMP likes"))
+
+sys.meta_path.insert(0, BeforeTorch())
+runpy.run_path({tool!r}, run_name="tool")
+"""
+
+
+@pytest.mark.parametrize("tool", ["benchmark", "classify", "demo", "eval", "export", "tables", "train", "visualize"])
+@pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_told_otherwise(tool: str, own: str | None, expected: str) -> None:
+    """Known before torch is loaded, when OpenMP reads it."""
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment |= {} if own is None else {"OMP_WAIT_POLICY": own}
+    path = Path(__file__).parents[1] / "tools" / f"{tool}.py"
+    code = WAITING.replace("{tool!r}", repr(str(path)))
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr.strip().splitlines()[-1] == f"waits: {expected}"
 
 
 def test_our_own_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

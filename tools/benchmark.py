@@ -21,6 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yolox_gssam  # noqa: F401  # before torch: it says how OpenMP waits
+
+# isort: split
 import torch
 
 from yolox_gssam.benchmark import attention, contrast, latency, training, video

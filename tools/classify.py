@@ -5,6 +5,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import yolox_gssam  # noqa: F401  # before torch: it says how OpenMP waits
+
+# isort: split
 import torch
 import yaml
 

@@ -22,6 +22,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import yolox_gssam  # noqa: F401  # before torch: it says how OpenMP waits
+
+# isort: split
 import cv2
 import torch
 

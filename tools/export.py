@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+
+import yolox_gssam  # noqa: F401  # before torch: it says how OpenMP waits
+
+# isort: split
 import torch
 from numpy.typing import NDArray
 

@@ -54,7 +54,7 @@ def make_parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--weights", type=Path, metavar="FILE", help="checkpoint to start from, such as COCO's yolox_nano.pth"
     )
-    make.add_argument("--quality", type=count, default=75, metavar="Q", help="of its JPEG files, 1 to 100")
+    make.add_argument("--quality", type=count, default=78, metavar="Q", help="of its JPEG files, 1 to 100")
     make.add_argument("--limit", type=positive, default=45.0, metavar="MIB", help="most that the bundle may take")
     parser.add_argument("--phase", choices=PHASES, help=argparse.SUPPRESS)
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)

@@ -19,6 +19,9 @@ import io
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import yolox_gssam  # noqa: F401  # before torch: it says how OpenMP waits
+
+# isort: split
 import torch
 
 from yolox_gssam.benchmark.frames import load_frames

@@ -164,7 +164,7 @@ def test_small_objects_are_assigned_at_stride_4(monkeypatch: pytest.MonkeyPatch)
     grids: list[Grid] = []
     module = "yolox_gssam.models.head"
 
-    def keep(outputs: Tensor, labels: Tensor, levels: list[Grid]) -> None:
+    def keep(outputs: Tensor, labels: Tensor, levels: list[Grid], *, static_shapes: bool) -> None:
         grids.extend(levels)
 
     monkeypatch.setattr(f"{module}.assign", keep)
