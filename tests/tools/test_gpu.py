@@ -92,12 +92,12 @@ def test_what_is_brought_back_is_taken_along_once(tmp_path: Path) -> None:
 def test_a_rehearsal_that_is_cut_off_goes_on_without_a_cell_lost_or_doubled(bundle: Path, tmp_path: Path) -> None:
     """Cut off at a random moment by the signal that no one can catch, then run to its end."""
     output, rng = tmp_path / "run", random.Random(0)
-    process = subprocess.Popen(command(bundle, output, 1))
+    process = subprocess.Popen(command(bundle, output, 1.2))
     time.sleep(rng.uniform(15, 50))
     process.kill()
     process.wait()
     before = {path: path.stat().st_mtime_ns for path in output.glob("cells*/*.npz")}
-    done = subprocess.run(command(bundle, output, 1), capture_output=True, text=True)
+    done = subprocess.run(command(bundle, output, 1.2), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     for path in output.glob("cells*/*.npz"):
         load_cell(path)

@@ -71,7 +71,7 @@ def measure_times(args: Namespace, found: results.Results, device: torch.device)
     size_hw = PAPER_SIZE if is_cuda else (64, 96)
     seconds = 9.0 if is_cuda else 1.0
     rows = [path.stem for path in sorted(EXPS.glob("*_p[12].py")) if path.stem.startswith(("gssam", "conv"))]
-    models = times.networks(["origin", "stock", *(row for row in rows if row not in ("origin", "stock"))], fields)
+    models = times.networks(["origin", "stock", *(rows if is_cuda else ["gssam_sig_res_p1"])], fields)
     few = {row: models[row] for row in ("stock", "origin", "gssam_sig_res_p1")}
     for batch in (1, 16) if is_cuda else (1,):
         work = partial(times.inference_times, models, device, size_hw, batch, seconds)
@@ -147,6 +147,8 @@ def _study(args: Namespace, size_hw: Sequence[int], keep_weights: Sequence[str])
     own = {row: fields for row, (_, *fields) in FURTHER.items()}
     fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *RECIPE,
               "max_epoch", str(args.epochs), "eval_interval", str(args.epochs)]  # fmt: skip
+    if not is_cuda:  # a rehearsal: the validation part is small
+        fields += ["train_ann", "val.json"]
     flags = {"cache": "gpu", "cuda_graph": is_cuda, "bf16": args.bf16}
     return Study(exps, own, fields, BATCH, str(args.bundle / WEIGHTS), flags, keep_weights)
 
