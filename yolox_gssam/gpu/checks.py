@@ -26,6 +26,7 @@ from yolox_gssam.experiment import GSSAM_STAGES, load_exp
 from yolox_gssam.files import write_json
 from yolox_gssam.models import add_attention, build_yolox
 from yolox_gssam.stop import Stopped
+from yolox_gssam.tables.plan import EXPS
 
 OUTPUT_LIMITS = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}
 GRADIENT_LIMITS = {"float32": 1e-3, "tf32": 1.5e-1}
@@ -223,7 +224,7 @@ def _train(
               "width", "0.25", "input_size", "128,160", "mosaic_prob", "0", "enable_mixup", "False", "max_epoch", "2",
               "multiscale_range", "0", "warmup_epochs", "1", "no_aug_epochs", "1", "eval_interval", "2",
               "data_num_workers", "0", "output_dir", str(folder)]  # fmt: skip
-    exp_file = Path(__file__).parents[2] / "exps" / "gssam_sig_res_p1.py"
+    exp_file = EXPS / "gssam_sig_res_p1.py"
     args = Namespace(experiment_name="run", batch_size=8, device=str(device), fp16=False, bf16=False, start_epoch=None,
                      cache="gpu", ckpt=checkpoint, resume=False, force=False, cuda_graph=cuda_graph)  # fmt: skip
     trainer = _Stopping(load_exp(exp_file, fields), args)

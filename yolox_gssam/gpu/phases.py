@@ -18,11 +18,11 @@ from yolox_gssam.gpu.bundle import WEIGHTS
 from yolox_gssam.gpu.sharing import forget_sharing, shared_device
 from yolox_gssam.tables.cell_pool import Batch, CellPool
 from yolox_gssam.tables.cells import Study, plan_cells
+from yolox_gssam.tables.plan import EXPS, SIZES
 
-EXPS = Path(__file__).parents[2] / "exps"
 BATCH = 16
 PAPER_SIZE = (640, 640)
-NANO = ("depth", "0.33", "width", "0.25", "depthwise", "True")
+NANO = SIZES["nano"]
 RECIPE = (
     "mosaic_prob", "0", "enable_mixup", "False", "multiscale_range", "0", "hsv_gains", "0,0,30",
     "basic_lr_per_img", "0.0003", "ema_decay", "0.998", "ema_ramp", "200", "warmup_epochs", "1", "no_aug_epochs", "1",
@@ -70,8 +70,7 @@ def measure_times(args: Namespace, found: results.Results, device: torch.device)
     fields: tuple[str, ...] = () if is_cuda else NANO
     size_hw = PAPER_SIZE if is_cuda else (64, 96)
     seconds = 9.0 if is_cuda else 1.0
-    rows = [path.stem for path in sorted(EXPS.glob("*_p[12].py")) if path.stem.startswith(("gssam", "conv"))]
-    models = times.networks(["origin", "stock", *(rows if is_cuda else ["gssam_sig_res_p1"])], fields)
+    models = times.networks(["stock", *PAIR, *(TABLE_2 if is_cuda else ())], fields)
     few = {row: models[row] for row in ("stock", "origin", "gssam_sig_res_p1")}
     for batch in (1, 16) if is_cuda else (1,):
         work = partial(times.inference_times, models, device, size_hw, batch, seconds)

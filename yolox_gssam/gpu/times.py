@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.static_step import StaticStep
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.gpu.checks import drawn_batch, nano
+from yolox_gssam.tables.plan import EXPS
 
 ORIGIN, BEST, STOCK = "origin", "gssam_sig_res_p1", "stock"
 CLASSES = 4
@@ -33,11 +33,11 @@ def networks(rows: Sequence[str], fields: Sequence[str]) -> dict[str, YOLOX]:
     for row in rows:
         if row == STOCK:
             continue
-        exp = load_exp(Path(__file__).parents[2] / "exps" / f"{row}.py", [*fields, "num_classes", str(CLASSES)])
+        exp = load_exp(EXPS / f"{row}.py", [*fields, "num_classes", str(CLASSES)])
         torch.manual_seed(0)
         found[row] = exp.get_model()
     if STOCK in rows:
-        found[STOCK] = stock(load_exp(Path(__file__).parents[2] / "exps" / f"{ORIGIN}.py", fields), found[ORIGIN])
+        found[STOCK] = stock(load_exp(EXPS / f"{ORIGIN}.py", fields), found[ORIGIN])
     return found
 
 
