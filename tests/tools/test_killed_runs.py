@@ -51,7 +51,7 @@ def run_with_kills(data: Path, output: Path, workers: int, kills: int, seed: int
         run = output / f"run_{len(runs)}" / "gssam_sig_res_p1"
         arguments = command(data, run.parent, workers, resume=(run / "latest_ckpt.pth").exists())
         process = start(arguments)
-        lines = read_until(process, "training:")
+        lines = read_until(process, "training from epoch")
         number, delay = rng.choice(SIGNALS), rng.uniform(0, MOST_SECONDS)
         try:
             status = process.wait(delay if len(record) < kills else 300)
@@ -99,7 +99,7 @@ def assert_same(one: object, two: object, where: str) -> None:
 def test_killed_and_resumed_runs_end_as_the_whole_run(tiny_dataset: Path, tmp_path: Path) -> None:
     """Weights, their average, optimizer, random states and metrics, in the latest and in the best checkpoint."""
     process = start(command(tiny_dataset, tmp_path / "whole", workers=0, resume=False))
-    lines = read_until(process, "training:")
+    lines = read_until(process, "training from epoch")
     assert process.wait(300) == 0, "".join(lines)
     whole = tmp_path / "whole" / "gssam_sig_res_p1"
     with ThreadPoolExecutor(2) as pool:

@@ -1,6 +1,7 @@
 """Decoded images in one block of memory, on the processor or on the device, where it has room for them."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
@@ -57,9 +58,17 @@ class ImageCache:
 
     def fill(self, read: Callable[[int], NDArray[np.uint8]]) -> None:
         """Takes every image from `read(index)`, called in as many threads as the machine has cores."""
+        failed = threading.Event()
 
         def take(index: int) -> bool:
-            image = read(index)
+            # Set by the reading thread itself: the main thread may learn of a fault only after thousands of reads.
+            if failed.is_set():
+                return False
+            try:
+                image = read(index)
+            except BaseException:
+                failed.set()
+                raise
             self[index].copy_(torch.from_numpy(image))
             return bool((image[..., :1] == image[..., 1:]).all())
 

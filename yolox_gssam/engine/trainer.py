@@ -177,6 +177,11 @@ class Trainer:
         folder = str(self.output_dir / "tensorboard")
         self.writer = SummaryWriter(folder, purge_step=done + 1) if self.rank == 0 else None
         self.last_save = time.monotonic()
+        # In a log the bar says nothing before a tenth of the run is done.
+        logger.info(
+            f"training from epoch {self.start_epoch + 1}, step {self.iterations_done + 1}, to the end of epoch "
+            f"{self.max_epoch}; {self.max_iter} steps per epoch"
+        )
         self.bar = progress_bar(
             description="training",
             unit="img",
