@@ -18,10 +18,10 @@ import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet
 from yolox_gssam.data.paths import is_inside
-from yolox_gssam.errors import UserError
 
 FACTOR = int(os.environ.get("FUZZ_EXAMPLES", "1"))
 MAX_MEMORY = 2**32

@@ -28,6 +28,6 @@ def test_what_needs_yolox_says_in_one_line_how_to_get_it(module: str) -> None:
     assert "pip install --no-deps --no-build-isolation yolox==0.3.0" in last
 
 
-@pytest.mark.parametrize("module", ["attention", "gpu.bundle", "cli"])
+@pytest.mark.parametrize("module", ["attention", "research.gpu.bundle", "cli"])
 def test_what_does_not_need_it_is_imported(module: str) -> None:
     assert import_without_yolox(module).returncode == 0

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_gssam.attention import BAM
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def test_parameters_added_to_resnet50() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from yolox_gssam.attention import CBAM
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def random_images(*shape: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from yolox_gssam.attention import CoordinateAttention
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def test_parameters_added_to_mobilenetv2() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from yolox_gssam.attention import EfficientMultiScaleAttention
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def test_parameters_added_to_mobilenetv2() -> None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from yolox_gssam.attention import embedding
 from yolox_gssam.attention.embedding import Embedding, SpatialConvolution
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 @pytest.mark.parametrize("channels", [1, 3, 64, 1024])

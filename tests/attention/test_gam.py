@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from yolox_gssam.attention import GAM
 from yolox_gssam.attention.gam import shuffle_channels
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 @pytest.mark.parametrize(("channels", "reduction", "groups"), [(64, 4, 1), (64, 4, 4), (48, 16, 3)])

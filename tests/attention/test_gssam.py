@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_gssam.attention import GSSAM
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 SCALES = ["none", "affine", "z_score", "batch_norm"]
 SIZES_HW = [(1, 1), (7, 5), (33, 17), (2, 40)]

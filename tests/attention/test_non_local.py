@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from yolox_gssam.attention import NonLocal
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def awake(channels: int, **options: int) -> NonLocal:

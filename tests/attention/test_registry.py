@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_gssam.attention import GSSAM, ConvAttention, attention_names, build_attention, register_attention
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 NAMES = ("bam", "cbam", "conv", "coordinate", "ema_attention", "gam", "gssam", "nonlocal", "se")
 

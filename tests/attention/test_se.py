@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from yolox_gssam.attention import SE
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def test_parameters_added_to_resnet50() -> None:

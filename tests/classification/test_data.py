@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from yolox_gssam.classification.data import EpochBatches, LabelledImages, normalised
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 import torchvision
 
 from yolox_gssam.classification import NETWORKS, build_classifier, load_classifier
-from yolox_gssam.engine.checkpoint import save_checkpoint
-from yolox_gssam.errors import UserError
-from yolox_gssam.operations import multiply_adds
+from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.models.operations import multiply_adds
 
 TABLE = Path(__file__).parents[2].parent / "shared" / "paper" / "table1.csv"
 ROWS = list(csv.DictReader(TABLE.open())) if TABLE.exists() else []

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from yolox_gssam.classification.recipe import Recipe
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def test_cosine_rises_for_an_epoch_and_falls_to_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 from yolox_gssam.classification.recipe import Recipe
 from yolox_gssam.classification.runs import result_of, run_name
 from yolox_gssam.classification.table import read_paper, write_table
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 HISTORY = [
     {"epoch": epoch, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5} for epoch in (1, 2)

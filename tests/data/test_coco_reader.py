@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import MAX_JSON_BYTES, CocoSplit, load_split, parse_coco, read_json
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault
-from yolox_gssam.errors import UserError
 
 
 def document() -> dict[str, Any]:

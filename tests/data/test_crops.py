@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from torchvision.datasets import ImageFolder
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import CocoSplit, load_split
 from yolox_gssam.data.crops import CropRule, make_crops
-from yolox_gssam.errors import UserError
 
 WIDTH, HEIGHT = 80, 60
 PNG = CropRule(context=2, min_side=4, jpeg=False)

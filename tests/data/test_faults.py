@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from yolox_gssam.data.faults import Fault, is_text, one_line, printable, raise_fatal, shorten
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import is_text, one_line, printable, shorten
+from yolox_gssam.data.faults import Fault, raise_fatal
 
 
 def test_a_fault_is_one_line() -> None:

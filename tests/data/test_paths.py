@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.paths import name_fault, require_inside
-from yolox_gssam.errors import UserError
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
-from yolox_gssam.errors import UserError
 
 SHARES = (0.8, 0.1, 0.1)
 

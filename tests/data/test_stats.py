@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import CocoImage, CocoSplit
 from yolox_gssam.data.stats import box_sides, size_counts, summary_table, write_contact_sheet, write_histogram
-from yolox_gssam.errors import UserError
 
 
 def split_of(part: str, folder: Path, boxes_of_images: list[list[list[float]]]) -> CocoSplit:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.subset import copy_classes
-from yolox_gssam.errors import UserError
 
 
 def write_folder(root: Path, counts: dict[str, int], classes: int = 6) -> Path:

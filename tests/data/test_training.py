@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.coco import CocoImage, CocoSplit
 from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, collate
-from yolox_gssam.errors import UserError
 
 PLAIN = Augmentation(mosaic_prob=0.0, hsv_prob=0.0, flip_prob=0.0)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from yolox_gssam.engine.checkpoint import load_checkpoint
+from yolox_gssam.common.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 STATE = {

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.engine import resume
-from yolox_gssam.engine.checkpoint import save_checkpoint
-from yolox_gssam.errors import UserError
 
 RUN = resume.RunIdentity("origin", "", {"width": 0.5, "max_epoch": 3}, "abc", ["drone"], 8, None, "float32")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evaluation.cases import found, make_split
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.evaluation.classes import common_classes, keep_classes, keep_detections
 
 BOXES = [(10, 10, 20, 20), (50, 50, 20, 20), (90, 90, 20, 20)]

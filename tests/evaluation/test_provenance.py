@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from evaluation.cases import make_split
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import write_json
 from yolox_gssam.evaluation.provenance import find_provenance
-from yolox_gssam.files import write_json
 
 
 def test_hashes_command_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

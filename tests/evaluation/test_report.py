@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from evaluation.cases import found, make_split, random_case
 
+from yolox_gssam.common.files import write_json
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import APInterval
@@ -16,7 +17,6 @@ from yolox_gssam.evaluation.false_alarms import recall_at_false_alarms
 from yolox_gssam.evaluation.provenance import Provenance
 from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.timing import InferenceTime, Milliseconds
-from yolox_gssam.files import write_json
 
 BOX = (100, 100, 12, 12)
 HARDWARE: dict[str, str | int] = {"device": "cpu (2 threads)", "cpu": "Some CPU", "cores": 2, "threads": 2}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from evaluation.cases import make_split, random_case
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco
 from yolox_gssam.evaluation.results_file import read_results
 

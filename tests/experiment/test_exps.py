@@ -8,7 +8,7 @@ import pytest
 import torch
 from yolox.exp import get_exp
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment import DroneExp, load_exp
 from yolox_gssam.models import STAGES
 

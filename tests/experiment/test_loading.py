@@ -7,8 +7,8 @@ import torch
 from yolox.exp import get_exp as get_stock_exp
 
 from yolox_gssam.attention import attention_names
-from yolox_gssam.engine.checkpoint import save_checkpoint
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment import DroneExp, load_exp, load_trained
 from yolox_gssam.experiment.loading import load_detector
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment.overrides import parse_overrides
 
 FIELDS: dict[str, Any] = {

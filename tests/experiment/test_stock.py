@@ -7,9 +7,9 @@ import pytest
 import torch
 from yolox.exp import get_exp
 
+from yolox_gssam.common.files import sha256_of
 from yolox_gssam.engine.resume import source_hash
 from yolox_gssam.experiment import DroneExp, load_exp
-from yolox_gssam.files import sha256_of
 
 STOCK = """
 import os

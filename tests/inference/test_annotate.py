@@ -17,9 +17,9 @@ from tqdm import TMonitor
 from videos import add_sound_track, make_video
 from yolox.models import YOLOX
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.images import read_image
 from yolox_gssam.detections import Detections
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference import annotate
 from yolox_gssam.inference.annotate import AHEAD, Outputs, annotate_images, annotate_video
 from yolox_gssam.inference.backends import TorchBackend

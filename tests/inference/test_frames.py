@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.frames import find_images, image_frames
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from yolox.data.data_augment import preproc
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
 
 

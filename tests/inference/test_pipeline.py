@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 
 

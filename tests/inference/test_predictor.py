@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from yolox.models import YOLOX
 from yolox.tools.demo import Predictor as StockPredictor
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import load_split
 from yolox_gssam.detections import Detections
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import TorchBackend
 from yolox_gssam.inference.predictor import Predictor, predict_split
 

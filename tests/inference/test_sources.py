@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.sources import check_source
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from videos import decode, grey_frame, index_first, make_video, mjpeg_stream, numbers_of
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference import video
 from yolox_gssam.inference.video import DEFAULT_FPS, VideoReader, open_video_writer, source_name
 

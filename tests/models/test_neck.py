@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from yolox.exp import get_exp
 from yolox.models.network_blocks import DWConv
 
-from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
+from yolox_gssam.common.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.experiment import GSSAM_STAGES
 from yolox_gssam.models import FINE_STRIDES, STRIDES, add_attention, build_yolox, level_layers
 from yolox_gssam.models.head import Grid

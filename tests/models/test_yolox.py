@@ -10,8 +10,8 @@ from torch import nn
 from yolox.exp import get_exp
 
 from yolox_gssam.attention.embedding import SpatialConvolution
-from yolox_gssam.engine.checkpoint import load_weights
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.checkpoint import load_weights
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment import CONV_STAGES, GSSAM_STAGES
 from yolox_gssam.models import STAGES, add_attention, attention_maps, build_yolox
 

@@ -1,6 +1,6 @@
 """tools/benchmark.py, run as a user runs it."""
 
-import importlib.util
+import importlib
 import json
 import shutil
 import sys
@@ -19,14 +19,8 @@ TINY = ["width", "0.125", "depthwise", "True", "input_size", "(64,96)"]
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("benchmark_tool", ROOT / "tools" / "benchmark.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "benchmark_tool", module)
-    spec.loader.exec_module(module)
-    return module
+def tool() -> ModuleType:
+    return importlib.import_module("yolox_gssam.cli.benchmark")
 
 
 def run(run_tool: RunTool, folder: Path, what: str, *arguments: object) -> tuple[str, dict[str, Any]]:

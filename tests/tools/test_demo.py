@@ -1,5 +1,6 @@
 import argparse
 import csv
+import importlib
 import json
 import signal
 import subprocess
@@ -15,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from videos import mjpeg_stream
 
-from yolox_gssam.cli import run_tool
-from yolox_gssam.engine.checkpoint import save_checkpoint
+from yolox_gssam.cli.parser import run_tool
+from yolox_gssam.common.checkpoint import save_checkpoint
 from yolox_gssam.experiment import load_exp
 
 TOOL = Path(__file__).parents[2] / "tools" / "demo.py"
@@ -62,14 +63,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def demo() -> ModuleType:
     """tools/demo.py as a module."""
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("demo_tool", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("yolox_gssam.cli.demo")
 
 
 def cloudy(seed: int) -> NDArray[np.uint8]:

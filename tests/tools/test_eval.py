@@ -1,7 +1,7 @@
 """tools/eval.py, run as a user runs it."""
 
 import contextlib
-import importlib.util
+import importlib
 import io
 import json
 import sys
@@ -16,10 +16,10 @@ from conftest import ROOT, RunTool
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.engine.checkpoint import save_checkpoint
-from yolox_gssam.errors import UserError
 from yolox_gssam.experiment import load_exp
 
 FILES = {"eval_test.json", "precision_recall_test.png", "confusion_test.png", "detections_test.json"}
@@ -39,15 +39,9 @@ def checkpoint(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def tool() -> ModuleType:
     """tools/eval.py as a module, for what only a better network than a fresh one would show."""
-    spec = importlib.util.spec_from_file_location("eval_tool", ROOT / "tools" / "eval.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "eval_tool", module)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("yolox_gssam.cli.eval")
 
 
 def detect_most(_: object, split: CocoSplit, *__: object) -> dict[int, Detections]:

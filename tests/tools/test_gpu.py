@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import sha256_of, write_json
 from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
-from yolox_gssam.engine.checkpoint import save_checkpoint
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import sha256_of, write_json
-from yolox_gssam.gpu.bundle import DATA, MANIFEST, WEIGHTS, check_bundle, install, pack_dataset, unpack_dataset
-from yolox_gssam.gpu.results import bring_back, take_back
 from yolox_gssam.models import build_yolox
-from yolox_gssam.tables.cells import load_cell
+from yolox_gssam.research.gpu.bundle import DATA, MANIFEST, WEIGHTS, check_bundle, install, pack_dataset, unpack_dataset
+from yolox_gssam.research.gpu.results import bring_back, take_back
+from yolox_gssam.research.tables.cells import load_cell
 
 ROOT = Path(__file__).parents[2]
 

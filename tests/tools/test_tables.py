@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, RunTool, fields
 
-from yolox_gssam.files import sole_writer
-from yolox_gssam.tables.plan import Plan
+from yolox_gssam.common.files import sole_writer
+from yolox_gssam.research.tables.plan import Plan
 
 
 def arguments(data: Path, output: Path, seed: int, iterations: int) -> list[str]:

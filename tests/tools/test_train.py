@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
+from yolox_gssam.common.files import sole_writer
 from yolox_gssam.engine.resume import seed_everything
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.files import sole_writer
 
 
 @pytest.fixture(scope="module")

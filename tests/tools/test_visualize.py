@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, RunTool
 
 from yolox_gssam.classification.networks import build_classifier
-from yolox_gssam.engine.checkpoint import save_checkpoint
+from yolox_gssam.common.checkpoint import save_checkpoint
 from yolox_gssam.experiment import load_exp
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from yolox_gssam.attention.registry import register_attention
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 _LEAST_HIDDEN = 8
 

@@ -10,7 +10,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolox_gssam.attention.normalization import BatchNorm
 from yolox_gssam.attention.options import check_choice
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 FEW_PIXELS = 2**13
 """A batch's maps of so many pixels in all are not cut into strips where gradients are wanted, and of four times as many

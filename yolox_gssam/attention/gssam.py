@@ -29,7 +29,7 @@ from yolox_gssam.attention.median_pool import median_pool2d
 from yolox_gssam.attention.options import check_choice
 from yolox_gssam.attention.registry import register_attention
 from yolox_gssam.attention.softmin_contrast import exported_softmin_contrast, softmin_contrast
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 # A map with less between its ends counts as constant: dividing by it would let the gradient overflow.
 _FLAT = 1e-12

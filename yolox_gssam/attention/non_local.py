@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from yolox_gssam.attention.normalization import BatchNorm
 from yolox_gssam.attention.options import hidden_channels
 from yolox_gssam.attention.registry import register_attention
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 @register_attention("nonlocal")

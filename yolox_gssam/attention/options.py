@@ -1,6 +1,6 @@
 """Checks of options that several modules have."""
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

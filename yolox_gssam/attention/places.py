@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 
 def options_of_place(options: Mapping[str, Any], index: int, places: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 Module = TypeVar("Module", bound=type[nn.Module])
 

@@ -12,10 +12,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from yolox_gssam.data.faults import printable
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.errors import UserError
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's images, RGB in [0, 1]: what torchvision's pretrained weights expect."""

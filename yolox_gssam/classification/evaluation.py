@@ -10,7 +10,7 @@ from tabulate import tabulate
 from torch import nn
 
 from yolox_gssam.classification.data import EpochBatches, LabelledImages, batches_of, normalised
-from yolox_gssam.progress import progress_bar
+from yolox_gssam.common.progress import progress_bar
 
 
 @dataclass(frozen=True)

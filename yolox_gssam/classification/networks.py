@@ -21,9 +21,9 @@ from yolox_gssam.attention import build_attention
 from yolox_gssam.attention.places import options_of_place
 from yolox_gssam.classification.darknet53 import darknet53_parts
 from yolox_gssam.classification.resnet34 import paper_resnet34
-from yolox_gssam.data.faults import printable
-from yolox_gssam.engine.checkpoint import load_checkpoint
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.checkpoint import load_checkpoint
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
 
 POINTS = ("point1", "point2", "point3", "point4", "point5")
 """Where attention stands: after the stem or first stage, then after each further stage; each at half the size of the

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
+from yolox_gssam.common.files import atomic_path
 from yolox_gssam.engine.history import Row
-from yolox_gssam.files import atomic_path
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Epochs (n,) and what was measured after them (n,)."""

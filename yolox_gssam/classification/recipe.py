@@ -9,7 +9,7 @@ from typing import Any
 from yolox.utils import LRScheduler
 
 from yolox_gssam.classification.networks import Classifier, build_classifier, default_options
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 MIN_IMAGE_SIZE = 64
 """Pixels: below, the fifth map is a single pixel, which stands out from nothing."""

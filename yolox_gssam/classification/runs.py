@@ -9,9 +9,9 @@ from loguru import logger
 from yolox_gssam.classification.networks import NETWORKS
 from yolox_gssam.classification.recipe import Recipe
 from yolox_gssam.classification.training import RESULT, Training
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import read_json
 from yolox_gssam.engine import resume
-from yolox_gssam.errors import UserError
 
 
 def run_name(recipe: Recipe) -> str:

@@ -17,10 +17,10 @@ from yolox_gssam.classification.networks import NETWORKS, build_classifier
 from yolox_gssam.classification.plots import plot_comparison
 from yolox_gssam.classification.runs import result_of
 from yolox_gssam.classification.training import RESULT
-from yolox_gssam.data.faults import printable
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_text
-from yolox_gssam.operations import multiply_adds
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import write_text
+from yolox_gssam.common.text import printable
+from yolox_gssam.models.operations import multiply_adds
 
 PAPER_CLASSES, PAPER_SIZE = 10, 244
 PAPER_ATTENTIONS = ("none", "cbam", "gssam")

@@ -17,19 +17,19 @@ from yolox_gssam.classification.evaluation import Accuracy, evaluate
 from yolox_gssam.classification.networks import load_classifier
 from yolox_gssam.classification.plots import plot_run
 from yolox_gssam.classification.recipe import Recipe
-from yolox_gssam.data.faults import printable
+from yolox_gssam.common.checkpoint import load_weights, save_checkpoint
+from yolox_gssam.common.device import autocast, choose_device, describe_device
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import write_json
+from yolox_gssam.common.log import setup_log
+from yolox_gssam.common.memory import keep_freed_memory
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.stop import Stopped, StopRequest
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.device import autocast, choose_device, describe_device
 from yolox_gssam.engine import resume
-from yolox_gssam.engine.checkpoint import load_weights, save_checkpoint
 from yolox_gssam.engine.faults import training_faults
 from yolox_gssam.engine.history import Row, write_csv
-from yolox_gssam.engine.log import setup_log
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_json
-from yolox_gssam.memory import keep_freed_memory
-from yolox_gssam.progress import progress_bar
-from yolox_gssam.stop import Stopped, StopRequest
 
 RESULT = "result.json"
 MOMENTUM = 0.9

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import printable, shorten
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import umask, write_json
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.images import image_size
 from yolox_gssam.data.paths import name_fault
 from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import umask, write_json
-from yolox_gssam.progress import progress_bar
 
 DECIMALS = 3
 """Digits kept of a coordinate: a thousandth of a pixel."""

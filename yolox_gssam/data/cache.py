@@ -12,8 +12,8 @@ from loguru import logger
 from numpy.typing import NDArray
 from torch import Tensor, multiprocessing
 
-from yolox_gssam.memory import free_bytes
-from yolox_gssam.progress import progress_bar
+from yolox_gssam.common.memory import free_bytes
+from yolox_gssam.common.progress import progress_bar
 
 CacheKind = Literal["ram", "gpu"]
 """Where decoded images are kept: in main memory, or on the device that trains."""

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import content_hash
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
-from yolox_gssam.data.faults import Fault, Report, printable, shorten
+from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.images import decode_image, has_more_than_eight_bits, read_image_bytes
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.errors import UserError
-from yolox_gssam.progress import progress_bar
 
 MIN_SIDE = 2.0
 """Pixels of the network's input: an object with a shorter side below this can hardly be found."""

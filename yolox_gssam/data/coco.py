@@ -15,20 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import (
-    MAX_OBJECTS,
-    TOO_MANY_OBJECTS,
-    Fault,
-    Report,
-    is_text,
-    one_line,
-    printable,
-    raise_fatal,
-    shorten,
-)
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import is_text, one_line, printable, shorten
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, raise_fatal
 from yolox_gssam.data.images import read_image
 from yolox_gssam.data.paths import name_fault, require_inside
-from yolox_gssam.errors import UserError
 
 __all__ = ["CocoImage", "CocoSplit", "load_split", "parse_coco", "read_image", "read_json"]
 

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import write_json
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
 from yolox_gssam.data.coco import CocoImage, CocoSplit
-from yolox_gssam.data.faults import printable
 from yolox_gssam.data.images import read_image
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_json
-from yolox_gssam.progress import progress_bar
 
 
 @dataclass(frozen=True)

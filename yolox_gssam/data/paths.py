@@ -3,8 +3,8 @@
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from yolox_gssam.data.faults import one_line, printable, shorten
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import one_line, printable, shorten
 
 MAX_NAME_BYTES = 255
 """Longest file name that common file systems hold."""

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 PARTS = ("train", "val", "test")
 """The parts of every data set, in this order."""

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
-from yolox_gssam.files import atomic_path
-from yolox_gssam.progress import progress_bar
 
 SIZES = (
     ("very tiny, < 8 x 8", 8),

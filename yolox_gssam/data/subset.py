@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import write_json
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
-from yolox_gssam.data.faults import printable
 from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image_bytes
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_json
-from yolox_gssam.progress import progress_bar
 
 VAL_SHARE = 0.1
 """Of the training images of each class that become validation images where the source has no test part."""

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
 from yolox_gssam.data import augmentation as aug
 from yolox_gssam.data.cache import ImageCache
 from yolox_gssam.data.coco import CocoSplit, read_image
-from yolox_gssam.data.faults import printable
 from yolox_gssam.data.rendering import render, resize
 from yolox_gssam.data.snapshot import Snapshot
-from yolox_gssam.errors import UserError
 
 
 class SampleRequest(NamedTuple):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import torch
 from torch import distributed as dist
 
-from yolox_gssam.errors import UserError, innermost_message
+from yolox_gssam.common.errors import UserError, innermost_message
 
 LESS_MEMORY = (
     "out of memory on {device}: lower the batch size (-b), input_size or multiscale_range, train without --cache, or "

@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from yolox_gssam.files import atomic_path, write_text
+from yolox_gssam.common.files import atomic_path, write_text
 
 Row = dict[str, float]
 

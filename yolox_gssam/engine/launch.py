@@ -13,8 +13,8 @@ from torch import distributed as dist
 from torch import multiprocessing
 from yolox.utils import get_rank
 
-from yolox_gssam.errors import UserError, innermost_message
-from yolox_gssam.stop import Stopped
+from yolox_gssam.common.errors import UserError, innermost_message
+from yolox_gssam.common.stop import Stopped
 
 # A process that hangs without ending is noticed after so long; one that ends is noticed at once.
 TIMEOUT = timedelta(minutes=10)

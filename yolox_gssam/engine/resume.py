@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from loguru import logger
 
-from yolox_gssam.engine.checkpoint import load_checkpoint
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import sha256_of
+from yolox_gssam.common.checkpoint import load_checkpoint
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import sha256_of
 
 LATEST, PREVIOUS, BEST = "latest_ckpt.pth", "previous_ckpt.pth", "best_ckpt.pth"
 # Fields that a resumed run may change: where things lie and how often it speaks. `max_epoch` is judged by its schedule.

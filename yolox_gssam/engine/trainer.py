@@ -20,24 +20,24 @@ from torch.utils.tensorboard import SummaryWriter
 from yolox.models import YOLOX
 from yolox.utils import get_model_info, get_rank, get_world_size, synchronize
 
+from yolox_gssam.common.checkpoint import load_checkpoint, load_weights, save_checkpoint
+from yolox_gssam.common.device import autocast, choose_device, describe_device, half_dtype
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.log import setup_log
+from yolox_gssam.common.memory import keep_freed_memory
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.stop import Stopped, StopRequest
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.cache import CacheKind
-from yolox_gssam.data.faults import printable
 from yolox_gssam.data.snapshot import Snapshot
 from yolox_gssam.data.training import TrainingSet
-from yolox_gssam.device import autocast, choose_device, describe_device, half_dtype
 from yolox_gssam.engine import resume
 from yolox_gssam.engine.averaging import AveragedWeights
-from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights, save_checkpoint
 from yolox_gssam.engine.faults import training_faults
 from yolox_gssam.engine.freezing import frozen_state, hold_frozen
 from yolox_gssam.engine.history import Row, plot_curves, write_csv
 from yolox_gssam.engine.launch import local_rank
-from yolox_gssam.engine.log import setup_log
 from yolox_gssam.engine.static_step import StaticStep
-from yolox_gssam.errors import UserError
-from yolox_gssam.memory import keep_freed_memory
-from yolox_gssam.progress import progress_bar
-from yolox_gssam.stop import Stopped, StopRequest
 
 if TYPE_CHECKING:
     from yolox_gssam.experiment.base import DroneExp

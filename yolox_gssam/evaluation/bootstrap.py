@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.coco import RECALLS, coco_index, coco_results
 from yolox_gssam.evaluation.outcomes import ClassOutcomes, match_split, number_clips
 from yolox_gssam.evaluation.truth import load_annotations
-from yolox_gssam.progress import progress_bar
 
 _MOST_DETECTIONS = 100
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.coco import CocoImage, CocoSplit
-from yolox_gssam.data.faults import printable
 from yolox_gssam.detections import Detections
-from yolox_gssam.errors import UserError
 
 
 def check_classes(split: CocoSplit, class_names: Sequence[str], checkpoint: str) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from yolox_gssam.common.files import atomic_path
 from yolox_gssam.evaluation.coco import RECALLS, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
-from yolox_gssam.files import atomic_path
 
 MOST_NAMES = 15
 """Curves get a name, and cells a number, up to so many classes."""

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 import yolox_gssam
+from yolox_gssam.common.files import from_here, sha256_of
 from yolox_gssam.data.coco import CocoSplit
-from yolox_gssam.files import from_here, sha256_of
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import one_line, printable, shorten
 from yolox_gssam.data.coco import MAX_NUMBER, CocoSplit
-from yolox_gssam.data.faults import one_line, printable, shorten
 from yolox_gssam.detections import Detections
-from yolox_gssam.errors import UserError
 
 
 def read_results(path: Path, split: CocoSplit) -> dict[int, Detections]:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from yolox_gssam.progress import progress_bar
+from yolox_gssam.common.progress import progress_bar
 
 STAGES = ("preprocess", "network", "nms")
 

@@ -1,6 +1,6 @@
 """Experiments: what exp files are made of."""
 
-from yolox_gssam.errors import require_yolox
+from yolox_gssam.common.errors import require_yolox
 
 require_yolox()
 

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 from yolox.exp import Exp
 from yolox.utils import get_rank, get_world_size, synchronize
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.cache import CacheKind, choose_cache
 from yolox_gssam.data.coco import CocoSplit, load_split
@@ -26,7 +27,6 @@ from yolox_gssam.data.device_loader import DeviceLoader
 from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
 from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
-from yolox_gssam.errors import UserError
 from yolox_gssam.experiment.checks import refuse_loaders
 from yolox_gssam.experiment.overrides import PLAIN, parse_overrides
 from yolox_gssam.models import FINE_STRIDES, STRIDES, add_attention, build_yolox

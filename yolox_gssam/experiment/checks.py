@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment.overrides import PLAIN, nearest_field
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from loguru import logger
 from yolox.data.datasets import COCO_CLASSES
 from yolox.models import YOLOX
 
-from yolox_gssam.engine.checkpoint import load_checkpoint, load_weights
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.checkpoint import load_checkpoint, load_weights
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.checks import check_fields
 from yolox_gssam.experiment.stock import adopt, count_classes, network_fields

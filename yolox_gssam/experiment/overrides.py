@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 # What a field may hold; anything else in an experiment is something it built.
 PLAIN = (bool, int, float, str, tuple, list, dict, type(None))

@@ -7,7 +7,7 @@ from loguru import logger
 from torch import Tensor
 from yolox.exp import Exp
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.overrides import PLAIN
 

@@ -11,10 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.data.bit_depth import RULE, ValueRange
 from yolox_gssam.data.images import IMAGE_SUFFIXES
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.export import open_export
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
 from yolox_gssam.inference.letterbox import narrow_fault
@@ -23,8 +25,6 @@ from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
 from yolox_gssam.inference.video import VideoReader, VideoWriter, open_video_writer
 from yolox_gssam.inference.window import show
-from yolox_gssam.progress import progress_bar
-from yolox_gssam.stop import StopRequest
 
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 """Of formats that every OpenCV writes."""

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from yolox_gssam.common.files import atomic_path
 from yolox_gssam.detections import Detections
-from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.frames import Frame
 
 CSV_COLUMNS = ("source", "frame", "time_s", "class", "score", "x", "y", "width", "height")

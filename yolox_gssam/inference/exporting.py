@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from yolox.models import YOLOX
 
-from yolox_gssam.device import choose_device
-from yolox_gssam.engine.checkpoint import save_checkpoint
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.device import choose_device
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.backends import onnx, openvino, tensorrt, why_unavailable
 from yolox_gssam.inference.backends.pytorch import write_torchscript
 from yolox_gssam.inference.model_info import CANDIDATES, UNDECODED, ModelInfo

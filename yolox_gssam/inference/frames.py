@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.bit_depth import ValueRange
 from yolox_gssam.data.images import (
     IMAGE_SUFFIXES,
@@ -16,7 +17,6 @@ from yolox_gssam.data.images import (
     read_image_bytes,
     unread_images,
 )
-from yolox_gssam.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import PAD_VALUE
-from yolox_gssam.errors import UserError
 
 STRIDE = 32
 """The network's largest: sides of its input are multiples of it."""

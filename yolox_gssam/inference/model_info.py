@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from yolox_gssam import __version__
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import PAD_VALUE
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference.letterbox import STRIDE
 
 KEY = "yolox_gssam"

@@ -8,13 +8,13 @@ from loguru import logger
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends.base import Backend
 from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio, narrow_fault
 from yolox_gssam.inference.nms import choose_detections
 from yolox_gssam.inference.pipeline import map_in_threads
-from yolox_gssam.progress import progress_bar
 
 
 class Predictor:

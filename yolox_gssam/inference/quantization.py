@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 # What stays in float32, by the names of the modules and operations of InferenceYOLOX: it costs next to nothing, and it
 # compares finely (the contrast), or makes the very scores and boxes. The last pattern is what `forward` itself does.

@@ -4,7 +4,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from yolox_gssam.data.faults import shorten
+from yolox_gssam.common.text import shorten
 
 
 def add_sound(video: Path, source: Path, seconds: float) -> str | None:

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from yolox_gssam.data.faults import printable
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.images import IMAGE_SUFFIXES
-from yolox_gssam.errors import UserError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv"})
 _SERIES = re.compile(r"%\d*d|[*?]")

@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference.drawing import draw_detections
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.overlay import attention_panels
 from yolox_gssam.inference.pipeline import map_in_threads
 from yolox_gssam.inference.predictor import Predictor
-from yolox_gssam.stop import StopRequest
 
 AttentionMaps = Callable[[Tensor], dict[str, Tensor]]
 """Takes a letterboxed batch (1, 3, h, w) in float32, returns stage name -> (1, 1, h', w') in [0, 1]."""

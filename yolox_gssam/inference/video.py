@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import printable
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.images import MAX_PIXELS
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
 from yolox_gssam.inference.container import Container, read_container
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.sound import add_sound

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 
 _KEYS_TO_QUIT = (27, ord("q"), ord("Q"))
 

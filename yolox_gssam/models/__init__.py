@@ -1,6 +1,6 @@
 """YOLOX with attention between the stages of its backbone."""
 
-from yolox_gssam.errors import require_yolox
+from yolox_gssam.common.errors import require_yolox
 
 require_yolox()
 

@@ -18,7 +18,7 @@ from yolox_gssam.attention.places import options_of_place
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
 from yolox_gssam.models.head import DroneHead
 from yolox_gssam.models.neck import FINE_STRIDES, STRIDES, FinePAFPN
-from yolox_gssam.operations import teach_thop
+from yolox_gssam.models.operations import teach_thop
 
 # yolox 0.3.0 names autocast as torch once did; its user can do nothing about it.
 warnings.filterwarnings("ignore", message=r"`torch\.cuda\.amp\.autocast", category=FutureWarning)

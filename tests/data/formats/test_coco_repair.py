@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import load_split
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
-from yolox_gssam.errors import UserError
 
 RIGHT: dict[str, Any] = {
     "images": [

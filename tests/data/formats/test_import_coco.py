@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
-from yolox_gssam.errors import UserError
 
 
 def write(path: Path, names: list[str], **changes: Any) -> Path:

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault, raise_fatal
 from yolox_gssam.data.formats.voc import read_voc_file, read_voc_set
-from yolox_gssam.errors import UserError
 
 
 def xml(

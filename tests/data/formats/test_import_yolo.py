@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault, raise_fatal
 from yolox_gssam.data.formats.yolo import label_path, read_yolo_set
 from yolox_gssam.data.formats.yolo_lines import LabelLines
-from yolox_gssam.errors import UserError
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.formats import svanstrom
 from yolox_gssam.data.formats.svanstrom import (
     SVANSTROM_CLASSES,
@@ -25,7 +26,6 @@ from yolox_gssam.data.formats.svanstrom import (
     svanstrom_records,
 )
 from yolox_gssam.data.images import read_image
-from yolox_gssam.errors import UserError
 
 matio = pytest.importorskip("matio", reason="mat-io reads the labels; it needs Python 3.11")
 

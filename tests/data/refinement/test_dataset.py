@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.check import check_dataset, read_splits
 from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.data.refinement.clip import PADDING
 from yolox_gssam.data.refinement.dataset import looseness, refine_dataset
-from yolox_gssam.errors import UserError
 
 
 def make_set(root: Path, per_group: int, margin: float) -> dict[str, list[float]]:

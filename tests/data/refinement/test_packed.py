@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.refinement.clip import Refined
 from yolox_gssam.data.refinement.packed import LooseBoxes, PackedClips
-from yolox_gssam.errors import UserError
 
 
 def clip(seed: int, count: int) -> tuple[LooseBoxes, Refined]:

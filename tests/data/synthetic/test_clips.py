@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.synthetic import render_clip, write_clip
-from yolox_gssam.errors import UserError
 
 SIZE_HW = (160, 240)
 

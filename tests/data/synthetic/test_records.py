@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.builder import Record
 from yolox_gssam.data.synthetic import render_scene, synthetic_records
-from yolox_gssam.errors import UserError
 
 SIZE_HW = (96, 128)
 COUNT = 75  # more than a batch of two processes, and not a multiple of their chunks

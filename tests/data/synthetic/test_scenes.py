@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, render_scene
 from yolox_gssam.data.synthetic.backgrounds import GROUNDS, SKIES, TIMES
 from yolox_gssam.data.synthetic.camera import photograph
 from yolox_gssam.data.synthetic.scenes import Scene, compose_scene
-from yolox_gssam.errors import UserError
 
 SIZE_HW = (192, 256)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from yolox.models import YOLOX
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.synthetic import render_clip
 from yolox_gssam.detections import Detections
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import Backend, TorchBackend, build_backend, open_exported, why_unavailable
 from yolox_gssam.inference.exporting import SUFFIXES, check_format, export
 from yolox_gssam.inference.frames import Frame

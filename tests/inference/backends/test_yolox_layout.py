@@ -10,8 +10,8 @@ from yolox.data.data_augment import preproc
 from yolox.models import YOLOX
 from yolox.utils import demo_postprocess, multiclass_nms
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.synthetic import render_clip
-from yolox_gssam.errors import UserError
 from yolox_gssam.inference.backends import TorchBackend, open_exported
 from yolox_gssam.inference.exporting import check_format, export
 from yolox_gssam.inference.model_info import UNDECODED, ModelInfo

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
-from yolox_gssam.data.faults import Fault, Report, printable, shorten
+from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.coco_repair import repair_coco
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, part_named
 from yolox_gssam.data.paths import require_inside
-from yolox_gssam.errors import UserError
 
 
 def read_coco_set(

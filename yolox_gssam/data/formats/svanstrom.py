@@ -16,12 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import Record
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, printable, shorten
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS
 from yolox_gssam.data.guarded import GuardError, call_guarded
 from yolox_gssam.data.images import encode_jpeg
 from yolox_gssam.data.refinement.clip import WAYS
-from yolox_gssam.errors import UserError
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
 """In the order of the label files."""

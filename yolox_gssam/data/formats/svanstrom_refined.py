@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.formats.svanstrom import ClipLabels, Sampling, clip_frames
 from yolox_gssam.data.refinement.clip import Refined, padded_xywh, refine_clip
 from yolox_gssam.data.refinement.packed import LooseBoxes, PackedClips
-from yolox_gssam.progress import progress_bar
 
 REFINED_PATH = Path(__file__).parents[1] / "svanstrom_refined.npz.xz"
 """The refined boxes of the published clips."""

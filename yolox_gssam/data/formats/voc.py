@@ -17,12 +17,13 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, one_line, printable, shorten
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import one_line, printable, shorten
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
 from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
 from yolox_gssam.data.paths import name_fault, require_inside
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.errors import UserError
 
 MAX_NUMBER = 2**31
 """Coordinates beyond this are taken for damage."""

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from yolox_gssam.data.faults import Fault, Report, printable
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
+from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_text
 from yolox_gssam.data.formats.yolo_lines import LabelLines, LineKind
 from yolox_gssam.data.formats.yolo_yaml import MAX_YAML_BYTES, read_data_yaml
 from yolox_gssam.data.paths import require_inside
-from yolox_gssam.errors import UserError
 
 
 def read_yolo_set(

@@ -10,9 +10,10 @@ from typing import Literal
 
 import numpy as np
 
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, printable, shorten
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable, shorten
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.samples import read_text
-from yolox_gssam.errors import UserError
 
 MAX_OVERHANG = 0.01
 """A coordinate may leave 0..1 by so much: rounding. More means that it is not a fraction of the image."""

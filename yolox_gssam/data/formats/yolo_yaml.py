@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from yolox_gssam.data.faults import Fault, Report, is_text, one_line, printable, shorten
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import is_text, one_line, printable, shorten
+from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.samples import find_images, read_text
 from yolox_gssam.data.paths import find_end, is_inside, name_fault, require_inside
 from yolox_gssam.data.split import PARTS
-from yolox_gssam.errors import UserError
 
 MAX_YAML_BYTES = 2**17
 """A data.yaml of a thousand classes has a third of it."""

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.faults import printable
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.text import printable
 from yolox_gssam.data.refinement.clip import Refined
-from yolox_gssam.errors import UserError
 
 STEPS = 8
 """Steps in a pixel that edges are rounded to."""

@@ -9,6 +9,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.synthetic.backgrounds import Background, draw_background
 from yolox_gssam.data.synthetic.camera import compress
 from yolox_gssam.data.synthetic.noise import Image
@@ -16,9 +19,6 @@ from yolox_gssam.data.synthetic.objects import BUILDERS
 from yolox_gssam.data.synthetic.scenes import check_request
 from yolox_gssam.data.synthetic.solids import Floats, Paint, view_rotation
 from yolox_gssam.data.synthetic.sprites import Shot, Surroundings, draw_sprite, lay_over, sample_paint
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
-from yolox_gssam.progress import progress_bar
 
 FRAME_RATE = 25
 _NOISE, _QUALITY = 1.5, 90  # levels of grey, JPEG

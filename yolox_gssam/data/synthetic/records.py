@@ -7,9 +7,9 @@ from functools import partial
 import cv2
 import numpy as np
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.builder import Record
 from yolox_gssam.data.synthetic.scenes import check_request, render_scene
-from yolox_gssam.errors import UserError
 
 _QUALITY = 95  # of the JPEG files: the picture has been through the camera's own compression already
 _CHUNK = 8  # pictures that a process draws before it reports back

@@ -6,13 +6,13 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.synthetic.backgrounds import Background, draw_background
 from yolox_gssam.data.synthetic.camera import photograph
 from yolox_gssam.data.synthetic.noise import Image
 from yolox_gssam.data.synthetic.objects import BUILDERS
 from yolox_gssam.data.synthetic.solids import Floats
 from yolox_gssam.data.synthetic.sprites import MAX_SIDE, MIN_SIDE, Sprite, Surroundings, lay_over, sample_sprite
-from yolox_gssam.errors import UserError
 
 SYNTHETIC_CLASSES: tuple[str, ...] = tuple(BUILDERS)
 SMALLEST_PICTURE = 64

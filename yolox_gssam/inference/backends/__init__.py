@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from yolox.models import YOLOX
 
-from yolox_gssam.errors import UserError
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.backends import onnx, openvino, tensorrt
 from yolox_gssam.inference.backends.base import Backend
 from yolox_gssam.inference.backends.pytorch import CompiledBackend, TorchBackend, TorchScriptBackend, read_torchscript

@@ -10,9 +10,9 @@ import torch
 from loguru import logger
 from yolox.models import YOLOX
 
-from yolox_gssam.device import describe_device
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import write_json
+from yolox_gssam.common.device import describe_device
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import write_json
 from yolox_gssam.inference.backends import BACKENDS, build_backend, why_unavailable
 
 _ROUNDS = 12

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from yolox.models import YOLOX
 
-from yolox_gssam.data.faults import one_line
-from yolox_gssam.device import describe_device
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
+from yolox_gssam.common.device import describe_device
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.text import one_line
 from yolox_gssam.inference.model_info import CANDIDATES, KEY, ModelInfo
 from yolox_gssam.inference.tracing import INPUTS, OUTPUT, trace, trace_undecoded
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from yolox.models import YOLOX
 
-from yolox_gssam.data.faults import one_line
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.text import one_line
 from yolox_gssam.inference.model_info import KEY, ModelInfo
 from yolox_gssam.inference.tracing import trace
 

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from yolox.models import YOLOX
 
-from yolox_gssam.data.faults import one_line
-from yolox_gssam.device import describe_device, half_dtype
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
+from yolox_gssam.common.device import describe_device, half_dtype
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.memory import keep_freed_memory
+from yolox_gssam.common.text import one_line
 from yolox_gssam.inference.model_info import KEY, ModelInfo
-from yolox_gssam.memory import keep_freed_memory
 from yolox_gssam.models.inference import InferenceYOLOX, choose_candidates
 
 

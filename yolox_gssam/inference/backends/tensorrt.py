@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from yolox_gssam.device import describe_device
-from yolox_gssam.errors import UserError
-from yolox_gssam.files import atomic_path
+from yolox_gssam.common.device import describe_device
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
 from yolox_gssam.inference.model_info import ModelInfo
 from yolox_gssam.inference.tracing import INPUTS, OUTPUT
 from yolox_gssam.models.inference import choose_candidates

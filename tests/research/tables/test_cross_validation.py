@@ -1,0 +1,183 @@
+"""Reports of cells whose detections are known: perfect ones, and ones that miss or invent."""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.data.builder import build_dataset
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
+from yolox_gssam.detections import Detections
+from yolox_gssam.research.tables.cells import annotations_digest, pack_detections, save_cell
+from yolox_gssam.research.tables.cross_validation import (
+    Gap,
+    build_cross_report,
+    device_of,
+    load_folds,
+    paired_gap,
+    read_cells,
+)
+
+TOOLS = Path(__file__).parents[3] / "tools"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "drawn"
+    records = synthetic_records(30, 0, (64, 96), 1)
+    build_dataset(root, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=3)
+    return root
+
+
+def found_in(split: CocoSplit, share: float, seed: int) -> dict[int, Detections]:
+    """The true boxes of a share of the objects, with scores, to the thirty-second of a pixel."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for image in split.images:
+        kept = rng.random(len(image.labels)) < share
+        boxes = np.rint(32 * image.boxes_xyxy[kept]) / 32
+        found[image.image_id] = Detections(boxes, np.full(kept.sum(), 0.9), image.labels[kept])
+    return found
+
+
+def write_cell(
+    folder: Path, data: Path, row: str, fold: int, seed: int, found: Mapping[int, Detections], device: str = "cpu"
+) -> None:
+    description = {
+        "row": row, "fold": fold, "seed": seed, "device": device, "hardware": {"cpu": "a CPU"},
+        "annotations_sha256": {"test": annotations_digest(data / "annotations" / f"fold{fold}" / "test.json")},
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    arrays = {f"test_{name}": array for name, array in pack_detections(found).items()}
+    save_cell(folder / f"{row}_fold{fold}_seed{seed}.npz", description, arrays)
+
+
+def write_rows(folder: Path, data: Path, shares: Mapping[str, float], seeds: int = 2, device: str = "cpu") -> None:
+    for row, share in shares.items():
+        for fold, split in enumerate(load_folds(data)):
+            for seed in range(seeds):
+                write_cell(folder, data, row, fold, seed, found_in(split, share, 10 * seed + fold), device)
+
+
+def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path, data, {"origin": 1.0, "gssam_sig_res_p1": 0.5})
+    folds = load_folds(data)
+    report = build_cross_report(read_cells([tmp_path]), folds, ["origin"], 50)
+    origin, other = report.rows
+    assert (origin.name, other.name) == ("origin", "gssam_sig_res_p1")
+    # Boxes of a few pixels are rounded, so not every IoU of 0.95 is reached.
+    assert min(value for value in origin.values["mAP50:95"] if value is not None) > 97
+    assert origin.values["mAP by centre"] == (100.0, 100.0)
+    assert origin.values["drones found at 1 in 10"] == (100.0, 100.0)
+    assert origin.gaps == {}
+    gap = other.gaps["drones AP"]
+    assert gap.runs == 2
+    drone = folds[0].classes.index("drone")
+    true = sum(int((image.labels == drone).sum()) for fold in folds for image in fold.images)
+    kept = [
+        sum(
+            int((d.labels == drone).sum())
+            for f, fold in enumerate(folds)
+            for d in found_in(fold, 0.5, 10 * s + f).values()
+        )
+        for s in (0, 1)
+    ]
+    # Without a false alarm the average precision is the recall.
+    assert gap.points == pytest.approx(-100 * (1 - np.mean(kept) / true), abs=3)
+    assert gap.in_words() == "real loss"
+    assert report.images == sum(len(fold.images) for fold in folds) == 30
+    text = report.markdown()
+    assert "real loss" in text
+    assert "+2.77" in text
+    json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "a", data, {"origin": 0.9}, device="cuda:0 (NVIDIA H200)")
+    write_rows(tmp_path / "b", data, {"conv_p1": 0.5}, device="cpu (2 threads)")
+    cells = read_cells([tmp_path / "a", tmp_path / "b"])
+    assert {device_of(cell) for cell in cells} == {"NVIDIA H200", "CPU a CPU"}
+    report = build_cross_report(cells, load_folds(data), ["origin"], 20)
+    assert report.rows[1].gaps == {}
+    assert set(report.devices) == {"NVIDIA H200", "CPU a CPU"}
+
+
+def test_a_run_without_all_folds_is_named_and_left_out(data: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path, data, {"origin": 0.9})
+    (tmp_path / "origin_fold2_seed1.npz").unlink()
+    report = build_cross_report(read_cells([tmp_path]), load_folds(data), ["origin"], 20)
+    assert report.incomplete == ("origin seed 1",)
+    assert [seed for _, seed in report.rows[0].runs] == [0]
+    with pytest.raises(UserError, match="no run of conv_p1 is complete"):
+        build_cross_report(read_cells([tmp_path]), load_folds(data), ["conv_p1"], 20)
+
+
+def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    records = synthetic_records(12, 1, (64, 96), 1)
+    build_dataset(other, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=3)
+    write_rows(tmp_path / "cells", other, {"origin": 0.9}, seeds=1)
+    with pytest.raises(UserError, match="was tested on other annotations"):
+        build_cross_report(read_cells([tmp_path / "cells"]), load_folds(data), ["origin"], 20)
+    with pytest.raises(UserError, match="has no folds"):
+        load_folds(tmp_path)
+
+
+def test_a_cell_in_a_folder_and_in_an_archive_counts_once(data: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "cells", data, {"origin": 0.9}, seeds=1)
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        for path in (tmp_path / "cells").glob("*.npz"):
+            archive.write(path, f"cells/{path.name}")
+    assert len(read_cells([tmp_path / "cells", tmp_path / "cells.zip"])) == 3
+    (tmp_path / "broken.zip").write_bytes(b"no archive")
+    with pytest.raises(UserError, match="neither a folder nor an archive"):
+        read_cells([tmp_path / "broken.zip"])
+    with pytest.raises(UserError, match="no cells of a table"):
+        read_cells([tmp_path])
+
+
+def test_a_gap_and_its_intervals() -> None:
+    rng = np.random.default_rng(1)
+    runs = [np.append(2.0, rng.normal(2.0, 0.1, 400)), np.append(4.0, rng.normal(4.0, 0.1, 400))]
+    gap = paired_gap(runs)
+    assert gap is not None
+    assert gap.points == 3.0
+    np.testing.assert_allclose(gap.over_clips, (3 - 0.14, 3 + 0.14), atol=0.03)
+    # Two seeds drawn anew are both the one or both the other in half of the draws.
+    np.testing.assert_allclose(gap.over_both, (2 - 0.1, 4 + 0.1), atol=0.15)
+    assert gap.in_words() == "real gain"
+    assert Gap(0.1, (-0.5, 0.9), (-0.6, 1.04), 3).in_words() == "no difference larger than 1.0"
+    assert paired_gap([np.array([np.nan, 1.0])]) is None
+
+
+def test_cells_and_their_report_from_the_command_line(data: Path, tmp_path: Path) -> None:
+    """Two tasks as a cluster's scheduler would start them, then the table."""
+    cells = ["cells", "--dataset", str(data), "--exps", "origin", "narrow=origin,width=0.0625", "--seeds", "0"]
+    recipe = ["--size", "nano", "--input", "64,96", "--epochs", "2", "-b", "4", "--device", "cpu", "--jobs", "2"]
+    fields = ["width", "0.125", "mosaic_prob", "0", "multiscale_range", "0", "data_num_workers", "0"]
+    for task in ("0/2", "1/2"):
+        command = [*cells, *recipe, "--task", task, "--output-dir", str(tmp_path), *fields]
+        done = subprocess.run([sys.executable, str(TOOLS / "tables.py"), *command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+    assert len(list(tmp_path.glob("*.npz"))) == 6
+    report = [
+        "report",
+        "--cells",
+        str(tmp_path),
+        "--dataset",
+        str(data),
+        "--draws",
+        "10",
+        "--output-dir",
+        str(tmp_path),
+    ]
+    done = subprocess.run([sys.executable, str(TOOLS / "tables.py"), *report], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "`narrow`" in (tmp_path / "cross_validation.md").read_text()

@@ -1,0 +1,3 @@
+from yolox_gssam.cli.main import main
+
+main()

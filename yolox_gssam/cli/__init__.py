@@ -1,0 +1,1 @@
+"""The command line: `yolox-gssam COMMAND`, and the tools of the checkout."""

@@ -1,0 +1,231 @@
+"""Measures time and memory of sides in turn: networks and backends, training, video, attention, the global contrast.
+
+A side is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt, backend,
+fp16 or tight (train: cache, fp16, bf16 or code), or any field of the experiment. The first side is what the others are
+compared with.
+
+examples:
+  python tools/benchmark.py latency --side stock --side exps/origin.py --side exps/gssam_sig_res_p1.py
+  python tools/benchmark.py latency --side exps/origin.py --side fast=exps/origin.py,backend=openvino
+  python tools/benchmark.py latency --side a=exps/origin.py,ckpt=a.pth --side int8=exps/origin.py,ckpt=a.xml
+  python tools/benchmark.py train --side exps/origin.py --side cached=exps/origin.py,cache=True width 0.25
+  python tools/benchmark.py train --side before=exps/origin.py,code=../checkout --side after=exps/origin.py
+  python tools/benchmark.py video --path clip.mp4 --side stock --side exps/gssam_sig_res_p1.py
+  python tools/benchmark.py attention --side exps/cbam_p1.py --side exps/gssam_sig_p1.py width 0.25 input_size 416,416
+  python tools/benchmark.py contrast
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from yolox_gssam.cli.parser import HelpFormatter, count, share
+from yolox_gssam.common.device import choose_device
+from yolox_gssam.common.log import setup_log
+from yolox_gssam.research.benchmark import attention, contrast, latency, training, video
+from yolox_gssam.research.benchmark.frames import load_frames
+from yolox_gssam.research.benchmark.report import Report
+from yolox_gssam.research.benchmark.sides import parse_sides
+
+FRAMES, FRAMES_QUICK = 50, 10
+"""Held in memory; the latency goes round them."""
+SIDES = {
+    "latency": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
+    "train": ["exps/origin.py", "exps/gssam_sig_res_p1.py"],
+    "video": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
+    "attention": [
+        "gssam=exps/gssam_sig_res_p1.py",
+        "conv=exps/conv_res_p1.py",
+        "cbam=exps/cbam_p1.py",
+        "bam=exps/bam_p1.py",
+        "gam=exps/gam_p1.py",
+        "ema_attention=exps/ema_p1.py",
+        "coordinate=exps/coordinate_p1.py",
+        "nonlocal=exps/nonlocal_p1.py",
+        "se=exps/cbam_p1.py,attention=se",
+    ],
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options of the five benchmarks."""
+    parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=HelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+    _add_latency(commands)
+    _add_train(commands)
+    _add_attention(commands)
+    _add_contrast(commands)
+    _add_video(commands)
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    """Measures, writes the files and prints the tables."""
+    setup_log(quiet=True)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    report: Report | attention.AttentionReport | contrast.ContrastReport = RUN[args.what](args)
+    # Written first: the numbers outlive a pipe that is closed while the tables are printed.
+    files = report.write(args.output_dir or Path("runs", "benchmark", args.what))
+    print(report.table(), end="\n\n")
+    for name, path in files.items():
+        print(f"{name}: {path}")
+
+
+def run_latency(args: argparse.Namespace) -> Report:
+    iterations = args.iterations or (50 if args.quick else 1000)
+    settings = latency.LatencySettings(
+        iterations=iterations,
+        warmup=min(iterations, 10 if args.quick else 50),
+        batch_size=args.batch_size,
+        score_threshold=args.conf,
+        nms_threshold=args.nms,
+        seed=args.seed,
+        quick=args.quick,
+    )
+    sides = parse_sides(args.side or SIDES["latency"], args.opts, latency.SETTINGS)
+    images, frames = load_frames(args.data, FRAMES_QUICK if args.quick else FRAMES)
+    return latency.measure_latency(sides, images, frames, settings, choose_device(args.device))
+
+
+def run_train(args: argparse.Namespace) -> Report:
+    settings = training.TrainingSettings(
+        iterations=args.iterations or (2 if args.quick else 5),
+        rounds=args.rounds or (2 if args.quick else 7),
+        batch_size=args.batch_size,
+        seed=args.seed,
+        quick=args.quick,
+    )
+    sides = parse_sides(args.side or SIDES["train"], args.opts, training.SETTINGS)
+    return training.measure_training(sides, args.data, settings, choose_device(args.device))
+
+
+def run_contrast(args: argparse.Namespace) -> contrast.ContrastReport:
+    settings = contrast.ContrastSettings(
+        values=args.values or (contrast.QUICK_VALUES if args.quick else contrast.VALUES),
+        samples=args.samples or (contrast.QUICK_SAMPLES if args.quick else contrast.SAMPLES),
+        rounds=args.rounds or (5 if args.quick else 21),
+        seed=args.seed,
+        quick=args.quick,
+    )
+    return contrast.measure_contrast(cpu_and_device(args.device), settings)
+
+
+def run_attention(args: argparse.Namespace) -> attention.AttentionReport:
+    settings = attention.AttentionSettings(
+        rounds=args.rounds or (3 if args.quick else 21),
+        seconds=1 if args.quick else 20,
+        seed=args.seed,
+        quick=args.quick,
+    )
+    sides = parse_sides(args.side or SIDES["attention"], args.opts, ())
+    return attention.measure_attention(sides, cpu_and_device(args.device), settings)
+
+
+def cpu_and_device(name: str | None) -> list[torch.device]:
+    """The device of this name; without a name the CPU and, where there is one, the GPU."""
+    device = choose_device(name)
+    return [device] if name is not None or device.type == "cpu" else [torch.device("cpu"), device]
+
+
+def run_video(args: argparse.Namespace) -> Report:
+    settings = video.VideoSettings(
+        rounds=args.rounds or (2 if args.quick else 5),
+        frames=args.frames or (20 if args.quick else None),
+        score_threshold=args.conf,
+        nms_threshold=args.nms,
+        seed=args.seed,
+        quick=args.quick,
+    )
+    sides = parse_sides(args.side or SIDES["video"], args.opts, latency.SETTINGS)
+    return video.measure_video(sides, args.path, settings, choose_device(args.device))
+
+
+RUN: dict[str, Callable[[argparse.Namespace], Any]] = {
+    "latency": run_latency,
+    "train": run_train,
+    "attention": run_attention,
+    "contrast": run_contrast,
+    "video": run_video,
+}
+
+
+def _add_latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "latency", "from an image in memory to its boxes, in all and by step")
+    parser.add_argument("--iterations", type=count, metavar="N", help="inferences of each side; 1000, or 50 if quick")
+    parser.add_argument("-b", "--batch-size", type=count, default=1, metavar="N", help="images an inference")
+    parser.add_argument(
+        "--data", type=Path, metavar="PATH", help="data set, folder of images or video; datasets/svanstrom by default"
+    )
+    _add_thresholds(parser)
+    _add_sides(parser, "latency")
+
+
+def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "train", "images a second of training, and where the time goes")
+    parser.add_argument("--iterations", type=count, metavar="N", help="steps a turn; 5, or 2 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side; 7, or 2 if quick")
+    parser.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images a step")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="data set; datasets/svanstrom by default")
+    _add_sides(parser, "train")
+
+
+def _add_attention(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(
+        commands, "attention", "size, time and memory of attention modules at the five stages of the backbone"
+    )
+    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 3 if quick")
+    _add_sides(parser, "attention")
+
+
+def _add_contrast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "contrast", "the global contrast against broadcasting and torch.cdist, as sizes grow")
+    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 5 if quick")
+    parser.add_argument("--values", type=count, nargs="+", metavar="M", help="numbers of values, 400 to 409,600")
+    parser.add_argument("--samples", type=count, nargs="+", metavar="N", help="numbers of samples, 1 to 1,600")
+
+
+def _add_video(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = _add(commands, "video", "from a video file to the annotated one")
+    parser.add_argument("--path", type=Path, metavar="FILE", help="video; by default one is drawn")
+    parser.add_argument("--frames", type=count, metavar="N", help="only the first N frames; all, or 20 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side; 5, or 2 if quick")
+    _add_thresholds(parser)
+    _add_sides(parser, "video")
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str
+) -> argparse.ArgumentParser:
+    """A benchmark with the options that all of them have."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=about, description=about, formatter_class=HelpFormatter
+    )
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads of torch; by default its own choice")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and of the order of the sides")
+    parser.add_argument("--quick", action="store_true", help="rough numbers in about a minute")
+    parser.add_argument(
+        "--output-dir", type=Path, metavar="DIR", help=f"where the files go; runs/benchmark/{name} by default"
+    )
+    return parser
+
+
+def _add_sides(parser: argparse.ArgumentParser, name: str) -> None:
+    parser.add_argument(
+        "--side",
+        action="append",
+        metavar="[NAME=]EXP[,SETTING=VALUE ...]",
+        help=f"a side, once for each; by default {', '.join(SIDES[name])}",
+    )
+    parser.add_argument(
+        "opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="fields of all sides, such as: width 0.25"
+    )
+
+
+def _add_thresholds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection")
+    parser.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections")

@@ -1,0 +1,121 @@
+"""What the command line tools here share: errors as one line, the exit status, and the form of help and values."""
+
+import argparse
+import difflib
+import math
+import re
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn
+
+from yolox_gssam.cli.host_flags import HostFlag
+from yolox_gssam.common.errors import UserError
+
+NUMBER = re.compile(r"-\.?\d")
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows defaults, and leaves the examples of a description as they are."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and which knows the flags of YOLOX's own tools.
+
+    argparse takes what follows an unknown flag for the fields of the experiment, and then misses what stands there.
+
+    Args:
+        host_flags: of YOLOX's own tool; what they ask for is said on standard error, or refused.
+    """
+
+    def __init__(self, *args: Any, host_flags: Iterable[HostFlag] = (), **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._host_flags = {name: flag for flag in host_flags for name in flag.names}
+
+    def error(self, message: str) -> NoReturn:
+        """Prints the line and exits with status 2."""
+        self.exit(2, f"{self.prog}: error: {message}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it, behind a look at each flag."""
+        return super().parse_known_args(self._own(sys.argv[1:] if args is None else args), namespace)
+
+    def _own(self, args: Sequence[str]) -> list[str]:
+        """The command line without YOLOX's flags."""
+        own: list[str] = []
+        waiting = deque(args)
+        while waiting:
+            token = waiting.popleft()
+            if token == "--":
+                return [*own, token, *waiting]
+            name, equals, value = token.partition("=")
+            flag = self._host_flags.get(name)
+            if flag is None:
+                self._require_known(token, name)
+                own.append(token)
+                continue
+            values = [value] if equals else [waiting.popleft() for _ in range(min(flag.values, len(waiting)))]
+            if not flag.takes(values):
+                self.error(f"{' '.join([name, *values])}: an option of YOLOX's; {flag.says}")
+            print(f"{self.prog}: {name} is not needed: {flag.says}", file=sys.stderr)
+        return own
+
+    def _require_known(self, token: str, name: str) -> None:
+        if not token.startswith("-") or token == "-" or NUMBER.match(token):
+            return
+        known = self._option_string_actions
+        if name in known or (name.startswith("--") and any(option.startswith(name) for option in known)):
+            return
+        if not name.startswith("--") and token[:2] in known:  # -b8
+            return
+        near = difflib.get_close_matches(name, [*known, *self._host_flags], n=1)
+        self.error(f"{name}: no such option{f'; did you mean {near[0]}?' if near else ''}")
+
+
+def count(text: str) -> int:
+    """A whole number from 1, as a `type` for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, as a `type` for argparse."""
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, as a `type` for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+    return value
+
+
+def positive_share(text: str) -> float:
+    """A number above 0 and at most 1, as a `type` for argparse."""
+    value = share(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+def run_tool(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], int | None]) -> None:
+    """Parses the command line, calls `main(args)` and exits with what it returns (None: 0).
+
+    A `UserError` becomes one line on standard error and status 1; Ctrl-C becomes status 130.
+    """
+    args = parser.parse_args()
+    try:
+        status = main(args) or 0
+    except UserError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        status = 130
+    sys.exit(status)

@@ -1,0 +1,113 @@
+"""Sides measured in turn, and what their times say about one another."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from yolox_gssam.research.benchmark.machine import synchronize
+
+T = TypeVar("T")
+
+RESAMPLES = 2000
+"""Of the bootstrap."""
+SHORTEST, LONGEST = 0.001, 0.5
+"""Seconds between which the turns of short calls last, unless a single call takes longer."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as fast as the first side: the median over the rounds, and its 95 % interval."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def orders(names: Sequence[str], seed: int) -> Iterator[list[str]]:
+    """For each round, without end, the names in an order drawn anew: no side always follows the same one."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield [names[index] for index in rng.permutation(len(names))]
+
+
+def measure_in_turn(
+    sides: Mapping[str, Callable[[int], T]], rounds: range, seed: int, done: Callable[[], object] = lambda: None
+) -> dict[str, list[T]]:
+    """Calls every side once a round; a round's sides see the same number of the round.
+
+    Args:
+        sides: name -> function of the round's number.
+        rounds: numbers of the rounds.
+        seed: of the order within each round.
+        done: called after each call.
+
+    Returns:
+        name -> what the function returned, in the order of the rounds.
+    """
+    results: dict[str, list[T]] = {name: [] for name in sides}
+    for number, order in zip(rounds, orders(list(sides), seed), strict=False):
+        for name in order:
+            results[name].append(sides[name](number))
+            done()
+    return results
+
+
+def time_calls_in_turn(
+    sides: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, seed: int
+) -> dict[str, list[float]]:
+    """Seconds a call of every side, one number a round, after a call that does not count.
+
+    A turn of each side is as many calls as the slowest needs for one, in `SHORTEST` to `LONGEST` seconds: a busy
+    machine interrupts every long call and hardly one of the short.
+
+    Args:
+        sides: name -> what is called.
+        device: that is waited for.
+        rounds: the most there are; at least three.
+        seconds: after so many no further round begins.
+        seed: of the order within each round.
+    """
+
+    def mean_seconds(side: str, calls: int) -> float:
+        synchronize(device)
+        start = time.perf_counter()
+        for _ in range(calls):
+            sides[side]()
+        synchronize(device)
+        return (time.perf_counter() - start) / calls
+
+    for side in sides:
+        mean_seconds(side, 1)  # what happens at the first call only
+    once = {side: mean_seconds(side, 1) for side in sides}
+    turn_seconds = min(max(SHORTEST, max(once.values())), LONGEST)
+    calls = {side: max(1, round(turn_seconds / once[side])) for side in sides}
+    round_seconds = sum(once[side] * calls[side] for side in sides)
+    turns = {side: lambda _, side=side: mean_seconds(side, calls[side]) for side in sides}
+    return measure_in_turn(turns, range(max(3, min(rounds, int(seconds / round_seconds)))), seed)
+
+
+def speed_ratio(first: Sequence[float], other: Sequence[float], seed: int = 0) -> Ratio:
+    """How many times as fast `other` is as `first`.
+
+    What disturbs a machine lasts longer than a turn, so the two times of one round are divided, not the two medians.
+
+    Args:
+        first, other: times of the same rounds, above 0, in any unit.
+        seed: of the bootstrap, which draws rounds with replacement.
+
+    Raises:
+        ValueError: no round, or another number of rounds.
+    """
+    ratios = np.divide(first, other)
+    if not ratios.size:
+        raise ValueError("a ratio needs a round")
+    drawn = np.random.default_rng(seed).choice(ratios, (RESAMPLES, ratios.size))
+    low, high = np.percentile(np.median(drawn, axis=1), (2.5, 97.5))
+    return Ratio(float(np.median(ratios)), float(low), float(high))

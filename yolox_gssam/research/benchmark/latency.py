@@ -1,0 +1,265 @@
+"""From an image in memory to its boxes: our predictor and stock YOLOX's own, frame by frame in turn."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from loguru import logger
+from numpy.typing import NDArray
+from yolox.models import YOLOX
+from yolox.tools.demo import Predictor as StockPredictor
+
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.evaluation.timing import STAGES, summarize, time_once
+from yolox_gssam.experiment import DroneExp
+from yolox_gssam.experiment.loading import load_detector
+from yolox_gssam.inference.backends import BACKENDS, FILE_SUFFIXES, build_backend
+from yolox_gssam.inference.backends.auto import fastest_backend
+from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
+from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
+from yolox_gssam.research.benchmark.memory import HOW, peak_memory
+from yolox_gssam.research.benchmark.network import network_size
+from yolox_gssam.research.benchmark.report import TOTAL, Report, SideResult
+from yolox_gssam.research.benchmark.sides import SideSpec, leave_out_stock, load_side
+
+SETTINGS = ("ckpt", "backend", "fp16", "tight")
+"""What a side may set besides fields of its experiment."""
+PER_TURN = 5
+"""Batches that a side gets before it is the next one's turn."""
+
+Images = Sequence[NDArray[np.uint8]]
+Seconds = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """How to measure.
+
+    Attributes:
+        iterations: inferences of each side that count.
+        warmup: inferences before them that do not.
+        batch_size: images an inference.
+        score_threshold, nms_threshold: of all sides.
+        seed: of the weights without a checkpoint, and of the order of the sides.
+        quick: said in the report.
+    """
+
+    iterations: int
+    warmup: int
+    batch_size: int
+    score_threshold: float
+    nms_threshold: float
+    seed: int
+    quick: bool = False
+
+
+class Side(Protocol):
+    """What is timed."""
+
+    exp: DroneExp
+    model: YOLOX | None
+
+    def time(self, images: Images) -> Seconds:
+        """Seconds of pre-processing, network and NMS for one batch."""
+
+    def count(self, images: Images) -> int:
+        """Boxes found in one batch."""
+
+
+class OwnSide:
+    """Our `Predictor` as our demo uses it; `model` is None for an exported file."""
+
+    def __init__(self, exp: DroneExp, model: YOLOX | None, predictor: Predictor) -> None:
+        self.exp = exp
+        self.model = model
+        self.predictor = predictor
+
+    def time(self, images: Images) -> Seconds:
+        return time_once(self.predictor, images)
+
+    def count(self, images: Images) -> int:
+        return sum(map(len, self.predictor.predict(images)))
+
+
+class StockSide:
+    """The predictor of YOLOX's demo, as it is; it takes one image at a time.
+
+    Its network is told apart by hooks; decoding is part of it. Its log line for each image is not written.
+    """
+
+    def __init__(self, exp: DroneExp, model: YOLOX, device: torch.device, half: bool) -> None:
+        logger.disable("yolox.tools.demo")
+        self.exp = exp
+        self.model = model.half() if half else model
+        self.device = device
+        name = "gpu" if device.type == "cuda" else "cpu"
+        self.predictor = StockPredictor(model, exp, exp.class_names, device=name, fp16=half)
+        self.borders: list[float] = []
+        model.register_forward_pre_hook(self._mark)
+        model.register_forward_hook(self._mark)
+
+    def time(self, images: Images) -> Seconds:
+        preprocess = network = nms = 0.0
+        for image in images:
+            self.borders.clear()
+            self._mark()
+            self.predictor.inference(image)
+            self._mark()
+            start, preprocessed, computed, end = self.borders
+            preprocess += preprocessed - start
+            network += computed - preprocessed
+            nms += end - computed
+        return preprocess, network, nms
+
+    def count(self, images: Images) -> int:
+        boxes = [self.predictor.inference(image)[0][0] for image in images]
+        return sum(len(rows) for rows in boxes if rows is not None)
+
+    def _mark(self, *_: Any) -> None:
+        synchronize(self.device)
+        self.borders.append(time.perf_counter())
+
+
+def build_side(spec: SideSpec, settings: LatencySettings, device: torch.device, streams: int = 1) -> Side:
+    """Builds a side.
+
+    Args:
+        streams: images at a time, where the backend can share its threads among them.
+
+    Raises:
+        UserError: no such exp file or checkpoint, or a setting that the side has not.
+    """
+    half = spec.is_on("fp16")
+    if not spec.is_stock:
+        return _build_own(spec, settings, device, half, streams)
+    exp, model = load_side(spec, device, settings.seed)
+    exp.test_conf, exp.nmsthre = settings.score_threshold, settings.nms_threshold
+    for setting in ("backend", "tight"):
+        if setting in spec.settings:
+            raise UserError(f"side {spec.name}: stock YOLOX has no {setting}")
+    if half and device.type != "cuda":
+        raise UserError(f"side {spec.name}: stock YOLOX has fp16 on CUDA only")
+    return StockSide(exp, model, device, half)
+
+
+def _build_own(spec: SideSpec, settings: LatencySettings, device: torch.device, half: bool, streams: int) -> OwnSide:
+    """A side of ours, from an exp file with or without a checkpoint, or from an exported file."""
+    name = spec.settings.get("backend", "torch")
+    if name not in ("auto", *BACKENDS):
+        raise UserError(f"side {spec.name}: backend {name!r} is not known; use auto, {', '.join(BACKENDS)}")
+    weights = Path(spec.settings.get("ckpt", ""))
+    if weights.suffix in FILE_SUFFIXES:
+        detector = load_detector(spec.exp_file, weights, spec.options, device, name, half, streams)
+        exp, model, backend, dynamic_size = detector.exp, None, detector.backend, detector.dynamic_size
+    else:
+        exp, model = load_side(spec, device, settings.seed)
+        if name == "auto":
+            name = fastest_backend(model, exp.test_size, device, half)
+        backend, dynamic_size = build_backend(name, model, exp.test_size, device, half, streams), True
+    tight = spec.is_on("tight") if "tight" in spec.settings else dynamic_size
+    predictor = Predictor(
+        backend,
+        exp.class_names,
+        exp.test_size,
+        settings.score_threshold,
+        settings.nms_threshold,
+        class_agnostic=True,
+        tight=tight,
+    )
+    return OwnSide(exp, model, predictor)
+
+
+def measure_latency(
+    specs: Sequence[SideSpec], images: Images, frames: str, settings: LatencySettings, device: torch.device
+) -> Report:
+    """Measures all sides in turn on the same frames.
+
+    Args:
+        specs: the sides; the first is the one compared with.
+        images: BGR (H, W, 3), decoded, taken in turn.
+        frames: what they are.
+
+    Raises:
+        UserError: a side cannot be built.
+    """
+    specs, left_out = leave_out_stock(specs, device, ("cpu", "cuda"))
+    sides = {spec.name: build_side(spec, settings, device) for spec in specs}
+    seconds = _time_in_turn(sides, images, settings)
+    results = {}
+    first = seconds[specs[0].name].sum(axis=(1, 2))
+    for spec in specs:
+        side, times = sides[spec.name], seconds[spec.name]
+        steps = 1000 / settings.batch_size * times.reshape(-1, len(STAGES))
+        some = images[: max(10, settings.batch_size)]
+        results[spec.name] = SideResult(
+            what=str(spec),
+            steps={TOTAL: summarize(steps.sum(axis=1)), **dict(zip(STAGES, map(summarize, steps.T), strict=True))},
+            ratio=speed_ratio(first, times.sum(axis=(1, 2)), settings.seed),
+            memory_bytes=peak_memory(prepare_side, (spec, settings, str(device), images[:3]), device),
+            network=None if side.model is None else network_size(side.model, side.exp.test_size),
+            more={"boxes/image": side.count(some) / len(some)},
+        )
+    return Report("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
+                  _how(settings, device), left_out)  # fmt: skip
+
+
+def _time_in_turn(sides: dict[str, Side], images: Images, settings: LatencySettings) -> dict[str, NDArray[np.float64]]:
+    """Side -> (rounds, inferences a turn, 3) seconds of a batch."""
+    rounds = -(-settings.iterations // PER_TURN)
+    warmup = -(-settings.warmup // PER_TURN)
+
+    def turn(side: Side, number: int) -> list[Seconds]:
+        return [side.time(_batch(images, number * PER_TURN + i, settings.batch_size)) for i in range(PER_TURN)]
+
+    turns = {name: lambda number, side=side: turn(side, number) for name, side in sides.items()}
+    with progress_bar(description="latency", unit="turns", total=(warmup + rounds) * len(sides)) as bar:
+        measure_in_turn(turns, range(warmup), settings.seed, bar.update)
+        measured = measure_in_turn(turns, range(rounds), settings.seed, bar.update)
+    return {name: np.array(values) for name, values in measured.items()}
+
+
+def _batch(images: Images, number: int, size: int) -> Images:
+    return [images[(number * size + i) % len(images)] for i in range(size)]
+
+
+def prepare_side(spec: SideSpec, settings: LatencySettings, device: str, images: Images) -> Callable[[], Side]:
+    """What the memory is measured of: building the side, and inferences one after the other."""
+
+    def work() -> Side:
+        side = build_side(spec, settings, torch.device(device))
+        for number in range(len(images)):
+            side.count(_batch(images, number, settings.batch_size))
+        return side
+
+    return work
+
+
+def _describe(settings: LatencySettings, frames: str) -> dict[str, Any]:
+    return {
+        "frames": frames,
+        "inferences": settings.iterations,
+        "warmup": settings.warmup,
+        "batch_size": settings.batch_size,
+        "score_threshold": settings.score_threshold,
+        "nms_threshold": settings.nms_threshold,
+        "seed": settings.seed,
+    }
+
+
+def _how(settings: LatencySettings, device: torch.device) -> list[str]:
+    lines = [
+        f"Time: from a decoded image to its boxes, the sides in turn, {PER_TURN} inferences a turn, in an order drawn "
+        "anew each round; the ratio is the median over the rounds with a bootstrap 95 % interval.",
+        f"MiB: {HOW[device.type]}: network, weights and three inferences.",
+        "Images are padded to multiples of 32 as in our demo; stock, and tight=False, pad them to the whole input.",
+        "boxes/image: where it is 0, as with fresh weights, NMS has nothing to do.",
+    ]
+    if settings.batch_size > 1:
+        lines.append("stock takes one image at a time: a batch is as many calls.")
+    return lines
