@@ -12,6 +12,7 @@ import cv2
 import pytest
 from conftest import ROOT, RunTool
 
+from yolox_gssam.cli import parser
 from yolox_gssam.data.synthetic import write_clip
 
 ORIGIN, GSSAM = ROOT / "exps" / "origin.py", ROOT / "exps" / "gssam_sig_res_p1.py"
@@ -156,7 +157,7 @@ def test_faults_end_in_one_line(
     given = [what, "--device", "cpu", *data, *rest]  # of two equal flags the later one holds
     monkeypatch.setattr(sys, "argv", ["benchmark.py", *given])
     with pytest.raises(SystemExit) as ended:
-        tool.run_tool(tool.make_parser(), tool.main)
+        parser.run_tool(tool.make_parser(), tool.main)
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("benchmark.py: error: ")

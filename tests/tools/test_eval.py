@@ -16,6 +16,7 @@ from conftest import ROOT, RunTool
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from yolox_gssam.cli import parser
 from yolox_gssam.common.checkpoint import save_checkpoint
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import CocoSplit
@@ -147,7 +148,7 @@ def test_faults_end_in_one_line(
     given = ["-f", str(EXP), "-c", str(checkpoint), "--device", "cpu", *options, "data_dir", str(tiny_dataset)]
     monkeypatch.setattr(sys, "argv", ["eval.py", *given])
     with pytest.raises(SystemExit) as ended:
-        tool.run_tool(tool.make_parser(), tool.main)
+        parser.run_tool(tool.make_parser(), tool.main)
     assert ended.value.code == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("eval.py: error: ")
