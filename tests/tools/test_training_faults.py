@@ -168,7 +168,6 @@ def test_a_run_that_dies_while_it_saves(tiny_dataset: Path, tmp_path: Path, run_
     """Killed in the middle of writing its second checkpoint, it goes on from the first."""
     fault = (
         "import os, signal, torch\n"
-        "from yolox_gssam.engine import checkpoint\n"
         "inner = torch.save\n"
         "def die(state, path):\n"
         "    inner(state, path)\n"
