@@ -42,7 +42,9 @@ class DeviceLoader:
     def _make(self, requests: list[SampleRequest]) -> Batch:
         recipes = [self.dataset.draw(request) for request in requests]
         images = render_batch(recipes, self.cache.__getitem__, self.device, are_grey=self.cache.are_grey)
-        return images, to_device(stack_targets([targets_of(recipe) for recipe in recipes]).numpy(), self.device)
+        return images, to_device(
+            stack_targets([targets_of(recipe.boxes_xyxy, recipe.labels) for recipe in recipes]).numpy(), self.device
+        )
 
     @cached_property
     def _stream(self) -> torch.cuda.Stream:

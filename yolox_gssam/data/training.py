@@ -20,6 +20,7 @@ from yolox_gssam.common.text import printable
 from yolox_gssam.data import augmentation as aug
 from yolox_gssam.data.cache import ImageCache
 from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.cutouts.paste import Paster
 from yolox_gssam.data.rendering import render, resize
 from yolox_gssam.data.snapshot import Snapshot
 
@@ -94,6 +95,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     Attributes:
         cache: the decoded images, None to read them each time; see `fill_cache`.
         snapshot: of the split; where it is set, an image that is no longer as it was then is an error.
+        paster: pastes objects into the rendered images; None for no pasting.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         self.crop_hw = crop_hw
         self.cache: ImageCache | None = None
         self.snapshot: Snapshot | None = None
+        self.paster: Paster | None = None
         self._with_objects = [index for index, image in enumerate(split.images) if len(image.labels)]
 
     def __len__(self) -> int:
@@ -119,7 +122,12 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def __getitem__(self, request: SampleRequest) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Returns the image (3, H, W) uint8, BGR, and its boxes (n, 5) as in `targets_of`."""
         recipe = self.draw(request)
-        return render(recipe, self._image).transpose(2, 0, 1), targets_of(recipe)
+        image, boxes, labels = render(recipe, self._image), recipe.boxes_xyxy, recipe.labels
+        if self.paster is not None:
+            # A generator of its own, so that the rest is drawn as without pasting.
+            rng = np.random.default_rng((self.seed, 2, request.number))
+            image, boxes, labels = self.paster.paste(image, boxes, labels, rng)
+        return image.transpose(2, 0, 1), targets_of(boxes, labels)
 
     @property
     def out_hw(self) -> tuple[int, int]:
@@ -204,12 +212,11 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         return resize(image, self._scale(index))
 
 
-def targets_of(recipe: aug.Recipe) -> NDArray[np.float32]:
+def targets_of(boxes_xyxy: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float32]:
     """The boxes (n, 5): class, centre x, centre y, width, height in pixels of the training image, as YOLOX's head takes
     them."""
-    boxes = recipe.boxes_xyxy
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return np.column_stack([recipe.labels, boxes[:, :2] + sides / 2, sides]).astype(np.float32)
+    sides = boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]
+    return np.column_stack([labels, boxes_xyxy[:, :2] + sides / 2, sides]).astype(np.float32)
 
 
 def stack_targets(targets: Sequence[NDArray[np.float32]]) -> Tensor:

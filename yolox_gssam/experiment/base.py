@@ -23,6 +23,8 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.cache import CacheKind, choose_cache
 from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.cutouts.bank import CutoutBank
+from yolox_gssam.data.cutouts.paste import Paster, PasteRule
 from yolox_gssam.data.device_loader import DeviceLoader
 from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
 from yolox_gssam.engine.evaluator import DroneEvaluator
@@ -90,6 +92,11 @@ class DroneExp(Exp):
         self.degrees = 5.0
         # Largest shift of hue, saturation and value. 0,0,30 for grey images, which the first two would tint.
         self.hsv_gains = (5, 30, 30)
+
+        # A bank that tools/prepare_dataset.py cutouts made, to paste into training images ("": none), and the share of
+        # images that get some.
+        self.paste_bank = ""
+        self.paste_prob = 0.5
 
         # ---------------- training ---------------- #
         self.warmup_lr = 0.0
@@ -257,6 +264,11 @@ class DroneExp(Exp):
             )
         sampler = TrainingSampler(len(split.images), batch_size, self.run_seed, get_rank(), get_world_size())
         dataset = TrainingSet(split, self.input_size, self.augmentation(), self.run_seed, self.crop_size)
+        if self.paste_bank:
+            if cache == "gpu":
+                raise UserError("paste_bank works on the processor: leave --cache gpu out, or paste_bank")
+            rule = PasteRule(prob=self.paste_prob)
+            dataset.paster = Paster(CutoutBank.load(Path(self.paste_bank)), split.classes, rule)
         cpu = torch.device("cpu")
         device = cpu if device is None else device
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", get_world_size()))

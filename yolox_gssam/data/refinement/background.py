@@ -44,8 +44,8 @@ def contrasts(grey: NDArray[np.float32], box_xyxy: NDArray[np.float64]) -> Itera
         grey: (h, w) the window.
         box_xyxy: the loose box in it.
     """
-    yield _surface(grey, _ring(grey.shape, box_xyxy, 0.1, None))
-    yield _surface(grey, _ring(grey.shape, box_xyxy, 0.22, 0.02))
+    yield fit_surface(grey, _ring(grey.shape, box_xyxy, 0.1, None))
+    yield fit_surface(grey, _ring(grey.shape, box_xyxy, 0.22, 0.02))
     side = max(3, round(0.5 * float(min(box_xyxy[2:] - box_xyxy[:2])))) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (side, side))
     for operation in (cv2.MORPH_OPEN, cv2.MORPH_CLOSE):
@@ -85,7 +85,7 @@ def _block(box_xyxy: NDArray[np.float64], inset: float) -> tuple[slice, slice]:
     )
 
 
-def _surface(grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> Contrast:
+def fit_surface(grey: NDArray[np.float32], mask: NDArray[np.bool_]) -> Contrast:
     """Contrast against a polynomial of second order, fitted with Cauchy weights: a tree in a corner bends it little."""
     terms = _terms(*grey.shape)
     at = np.flatnonzero(mask)

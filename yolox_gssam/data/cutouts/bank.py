@@ -1,0 +1,111 @@
+"""A bank of cut-out objects in one compressed file."""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.text import printable
+
+MOST_SIDE = 64
+"""Longest side of a cut-out in pixels; larger ones are shrunk when they are added."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """One object.
+
+    Attributes:
+        pixels: (h, w, 4) uint8 BGRA, alpha not multiplied in.
+        kind: what it shows: a class name such as "drone", or another word such as "kite".
+        source: where it comes from, a key of the bank's `sources`.
+    """
+
+    pixels: NDArray[np.uint8]
+    kind: str
+    source: str
+
+
+class CutoutBank:
+    """Cut-outs by kind.
+
+    Args:
+        cutouts: at least one.
+        sources: of each source: its licence and address, as one line.
+
+    Raises:
+        UserError: no cut-outs, or one of an unknown source.
+    """
+
+    def __init__(self, cutouts: Iterable[Cutout], sources: Mapping[str, str]) -> None:
+        self.cutouts = list(cutouts)
+        self.sources = dict(sources)
+        if not self.cutouts:
+            raise UserError("a bank of cut-outs needs at least one")
+        unknown = sorted({cutout.source for cutout in self.cutouts} - self.sources.keys())
+        if unknown:
+            raise UserError(f"cut-outs of {', '.join(unknown)}, whose licence the bank does not state")
+        self._by_kind: dict[str, list[Cutout]] = {}
+        for cutout in self.cutouts:
+            self._by_kind.setdefault(cutout.kind, []).append(cutout)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many cut-outs there are of each kind, by name."""
+        return {kind: len(self._by_kind[kind]) for kind in sorted(self._by_kind)}
+
+    def draw(self, kind: str, rng: Generator) -> Cutout:
+        """A cut-out of a kind, each source as likely as the other and each of its cut-outs, too."""
+        of_kind = self._by_kind[kind]
+        sources = sorted({cutout.source for cutout in of_kind})
+        source = sources[rng.integers(len(sources))]
+        of_source = [cutout for cutout in of_kind if cutout.source == source]
+        return of_source[rng.integers(len(of_source))]
+
+    def save(self, path: Path) -> None:
+        """Writes the bank; the file is whole or not there."""
+        sizes = np.array([cutout.pixels.shape[:2] for cutout in self.cutouts], np.uint8)
+        # Planes one after the other: alpha and colours compress better apart.
+        planes = np.concatenate([cutout.pixels.transpose(2, 0, 1).ravel() for cutout in self.cutouts])
+        labels = json.dumps([[cutout.kind, cutout.source] for cutout in self.cutouts])
+        with atomic_path(path) as part, part.open("wb") as stream:
+            np.savez_compressed(
+                stream,
+                sizes_hw=sizes,
+                planes=planes,
+                labels=np.array(labels),
+                sources=np.array(json.dumps(self.sources)),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "CutoutBank":
+        """Reads a bank that `save` wrote.
+
+        Raises:
+            UserError: there is none, or it is damaged.
+        """
+        if not path.is_file():
+            raise UserError(
+                f"{printable(path)}: no such bank of cut-outs; make one with tools/prepare_dataset.py cutouts"
+            )
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                sizes, planes = archive["sizes_hw"].astype(int), archive["planes"]
+                labels, sources = json.loads(str(archive["labels"])), json.loads(str(archive["sources"]))
+            ends = np.cumsum(4 * sizes.prod(axis=1)).tolist()
+            parts = np.split(planes, ends[:-1])
+            cutouts = [
+                Cutout(part.reshape(4, *size).transpose(1, 2, 0), kind, source)
+                for part, size, (kind, source) in zip(parts, sizes.tolist(), labels, strict=True)
+            ]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+            raise UserError(f"{printable(path)}: not a bank of cut-outs, or damaged; make it anew") from error
+        return cls(cutouts, sources)
