@@ -1,6 +1,7 @@
 """The subcommand `cutouts` of the data command: a bank of objects to paste into training images."""
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from yolox_gssam.cli.parser import count
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.data.coco import load_split
-from yolox_gssam.data.cutouts.bank import CutoutBank
+from yolox_gssam.data.cutouts.bank import Cutout, CutoutBank
 from yolox_gssam.data.cutouts.extract import sheet
 from yolox_gssam.data.cutouts.make import cutouts_of_pictures, cutouts_of_split, draw_sheet, merge
+from yolox_gssam.data.cutouts.render import rendered_airframes, rendered_mesh
 
 SHEET_EACH = 60
 """Cut-outs of each kind on the contact sheet."""
@@ -20,7 +22,14 @@ SHEET_EACH = 60
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of the subcommand."""
-    parser.add_argument("root", type=Path, metavar="DIR", help="a data set, or a folder of PNG pictures with alpha")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "root", type=Path, nargs="?", metavar="DIR", help="a data set, or a folder of PNG pictures with alpha"
+    )
+    what.add_argument(
+        "--airframes", type=count, metavar="N", help="render so many pictures of each kind of drone, balloon, kite, ..."
+    )
+    what.add_argument("--mesh", type=Path, metavar="FILE", help="render a mesh (.obj, .stl), --most pictures of it")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bank; a picture goes beside it")
     parser.add_argument("--source", required=True, metavar="NAME", help="short name of where the objects come from")
     parser.add_argument("--licence", required=True, metavar="TEXT", help="its licence and address, kept in the bank")
@@ -33,19 +42,27 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Makes the bank, draws its contact sheet and says what is in it."""
-    banks = [CutoutBank.load(path) for path in args.add]
-    annotations = args.root / "annotations"
-    if annotations.is_dir():
+def _cutouts(args: argparse.Namespace) -> Iterator[Cutout]:
+    """What the options ask for."""
+    if args.airframes is not None:
+        yield from rendered_airframes(args.source, args.airframes, args.seed)
+    elif args.mesh is not None:
+        yield from rendered_mesh(args.mesh, args.kind or "drone", args.source, args.most, args.seed)
+    elif (annotations := args.root / "annotations").is_dir():
         folder = annotations if args.fold is None else annotations / f"fold{args.fold}"
         split = load_split(folder / f"{args.split}.json", args.root / "images")
         kinds = {} if args.kind is None else dict.fromkeys(split.classes, args.kind)
-        cutouts = list(cutouts_of_split(split, args.source, args.most, args.seed, kinds))
+        yield from cutouts_of_split(split, args.source, args.most, args.seed, kinds)
     elif args.kind is None:
         raise UserError(f"{args.root}: no data set, so pictures with alpha: say by --kind what they show")
     else:
-        cutouts = list(cutouts_of_pictures(args.root, args.kind, args.source))
+        yield from cutouts_of_pictures(args.root, args.kind, args.source)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Makes the bank, draws its contact sheet and says what is in it."""
+    banks = [CutoutBank.load(path) for path in args.add]
+    cutouts = list(_cutouts(args))
     if not cutouts:
         raise UserError(f"{args.root}: no object stands clearly before a calm background; nothing was made")
     bank = merge(banks, cutouts, {args.source: args.licence})
