@@ -1,7 +1,6 @@
 """GSSAM, against its equations written out in loops."""
 
 import math
-import statistics
 
 import pytest
 import torch
@@ -10,31 +9,21 @@ from torch import Tensor, nn
 from yolox_gssam.attention import GSSAM
 from yolox_gssam.common.errors import UserError
 
-SCALES = ["none", "affine", "z_score", "batch_norm"]
 SIZES_HW = [(1, 1), (7, 5), (33, 17), (2, 40)]
+REDUCTIONS = ["mean", "sum"]
 
 
-CONTRASTS = ["mean", "sum", "signed", "softmin"]
-
-
-def contrast_in_loops(c: list[list[float]], pool_size: int, contrast: str, base_points: str) -> list[float]:
-    """Eq. 3 for one map given as rows, by the options: a number for each pixel, row by row."""
+def contrast_in_loops(c: list[list[float]], pool_size: int, reduction: str) -> list[float]:
+    """Eq. 3 for one map given as rows: a number for each pixel, row by row."""
     height, width = len(c), len(c[0])
     blocks = [
         [c[i][j] for i in range(y, min(y + pool_size, height)) for j in range(x, min(x + pool_size, width))]
         for y in range(0, height, pool_size)
         for x in range(0, width, pool_size)
     ]
-    points = [max(block) if base_points == "max" else statistics.median_low(block) for block in blocks]
-    values = [value for row in c for value in row]
-    if contrast == "signed":
-        return [value - statistics.mean(points) for value in values]
-    if contrast == "softmin":
-        unit = math.sqrt(statistics.pvariance(values) + 1e-6) * len(points) ** -0.2
-        kernels = [[math.exp(-abs(value - point) / unit) for point in points] for value in values]
-        return [-math.log(statistics.fmean(kernel)) for kernel in kernels]
-    sums = [sum(abs(value - point) for point in points) for value in values]
-    return sums if contrast == "sum" else [total / len(points) for total in sums]
+    points = [max(block) for block in blocks]
+    sums = [sum(abs(value - point) for point in points) for row in c for value in row]
+    return sums if reduction == "sum" else [total / len(points) for total in sums]
 
 
 def random_images(*shape: int) -> Tensor:
@@ -42,18 +31,15 @@ def random_images(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("size_hw", SIZES_HW)
-@pytest.mark.parametrize("base_points", ["max", "median"])
-@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
 @pytest.mark.parametrize("pool_size", [1, 3, 4])
-def test_map_follows_the_equations(
-    size_hw: tuple[int, int], base_points: str, contrast: str, norm: str, pool_size: int
-) -> None:
-    module = GSSAM(3, pool_size, 2, norm=norm, contrast=contrast, base_points=base_points).double().eval()
+def test_map_follows_the_equations(size_hw: tuple[int, int], reduction: str, norm: str, pool_size: int) -> None:
+    module = GSSAM(3, pool_size, 2, norm=norm, reduction=reduction).double().eval()
     images = random_images(2, 3, *size_hw).double()
     maps = module.attention_map(images)
     for image, attention in zip(images, maps, strict=True):
-        raw = contrast_in_loops(module.embedding(image[None])[0, 0].tolist(), pool_size, contrast, base_points)
+        raw = contrast_in_loops(module.embedding(image[None])[0, 0].tolist(), pool_size, reduction)
         if norm == "sigmoid":
             expected = [1 / (1 + math.exp(-value)) for value in raw]
         else:
@@ -63,41 +49,10 @@ def test_map_follows_the_equations(
         assert attention.flatten().tolist() == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("scale", ["affine", "z_score", "batch_norm"])
-@pytest.mark.parametrize("size_hw", SIZES_HW)
-def test_scale_of_the_contrast(size_hw: tuple[int, int], scale: str) -> None:
-    plain = GSSAM(3, 4, 2).double().eval()
-    module = GSSAM(3, 4, 2, scale=scale).double().eval()
-    module.load_state_dict(plain.state_dict(), strict=False)
-    gain, offset = 1.5, -0.25
-    for name, value in (("weight", gain), ("gain", gain), ("bias", offset), ("offset", offset)):
-        if hasattr(module.scale, name):
-            nn.init.constant_(getattr(module.scale, name), value)
-    images = random_images(2, 3, *size_hw).double()
-    raw = plain.attention_map(images).logit()
-    if scale == "z_score":
-        raw = torch.stack([(image - image.mean()) / (image.var(correction=0) + 1e-6).sqrt() for image in raw])
-    if scale == "batch_norm":
-        module.scale.running_mean.fill_(0.5)
-        module.scale.running_var.fill_(0.04)
-        raw = (raw - 0.5) / 0.2
-    torch.testing.assert_close(module.attention_map(images).logit(), gain * raw + offset, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("scale", ["affine", "z_score", "batch_norm"])
-def test_fresh_scales(scale: str) -> None:
-    """A learned gain alone begins as the plain contrast; the others spread a flat map."""
-    module, images = GSSAM(8, 4, 2, scale=scale).train(), 0.05 * random_images(4, 8, 32, 32)
-    nn.init.normal_(module.embedding[-1].weight, std=1e-3)
-    raw = GSSAM.attention_map(module, images).logit()
-    assert raw.std() < 1e-2 if scale == "affine" else raw.std() > 0.5
-
-
-@pytest.mark.parametrize("base_points", ["max", "median"])
-@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_shows_and_stops_nothing(contrast: str, base_points: str, value: float) -> None:
-    module = GSSAM(3, 4, 2, contrast=contrast, base_points=base_points).eval()
+def test_what_is_not_finite_shows_and_stops_nothing(reduction: str, value: float) -> None:
+    module = GSSAM(3, 4, 2, reduction=reduction).eval()
     images = random_images(2, 3, 9, 7)
     images[1] = value
     maps = module.attention_map(images)
@@ -118,11 +73,8 @@ def test_residual_adds_the_input(norm: str) -> None:
 @pytest.mark.parametrize("embedding", ["pointwise", "dual"])
 @pytest.mark.parametrize("size_hw", SIZES_HW)
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("scale", SCALES)
-def test_trains_at_any_size(
-    size_hw: tuple[int, int], embedding: str, memory_format: torch.memory_format, scale: str
-) -> None:
-    module = GSSAM(4, 4, 2, residual=True, embedding=embedding, scale=scale)
+def test_trains_at_any_size(size_hw: tuple[int, int], embedding: str, memory_format: torch.memory_format) -> None:
+    module = GSSAM(4, 4, 2, residual=True, embedding=embedding)
     module.to(memory_format=memory_format).train()
     images = random_images(1, 4, *size_hw).to(memory_format=memory_format).requires_grad_()
     attended = module(images)
@@ -142,21 +94,18 @@ def test_every_convolution_learns(norm: str) -> None:
     assert all(gradient.abs().max() > 1e-3 for gradient in gradients)
 
 
-@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
-@pytest.mark.parametrize("contrast", CONTRASTS)
-@pytest.mark.parametrize("base_points", ["max", "median"])
-def test_gradients_in_double(norm: str, scale: str, contrast: str, base_points: str) -> None:
-    options = {"norm": norm, "scale": scale, "contrast": contrast, "base_points": base_points}
-    module = GSSAM(2, 2, 1, residual=True, **options).double().train()
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_gradients_in_double(norm: str, reduction: str) -> None:
+    module = GSSAM(2, 2, 1, residual=True, norm=norm, reduction=reduction).double().train()
     assert torch.autograd.gradcheck(module, random_images(2, 2, 5, 3).double().requires_grad_())
 
 
-@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(("norm", "expected"), [("sigmoid", 0.5), ("standardize", 1.0)])
 @pytest.mark.parametrize("value", [0.0, 1e3])
-def test_constant_map(norm: str, expected: float, contrast: str, value: float) -> None:
-    module = GSSAM(4, 1, 0, norm=norm, contrast=contrast)
+def test_constant_map(norm: str, expected: float, reduction: str, value: float) -> None:
+    module = GSSAM(4, 1, 0, norm=norm, reduction=reduction)
     images = torch.full((2, 4, 6, 6), value, requires_grad=True)
     attended = module(images)
     assert torch.equal(attended, images * expected)
@@ -165,7 +114,7 @@ def test_constant_map(norm: str, expected: float, contrast: str, value: float) -
     assert all(parameter.grad.isfinite().all() for parameter in module.parameters())
 
 
-def test_standardize_is_per_image_over_the_whole_map() -> None:
+def test_min_max_is_per_image_over_the_whole_map() -> None:
     module = GSSAM(4, 4, 2, norm="standardize").eval()
     images = random_images(3, 4, 9, 7) * torch.tensor([1.0, 10.0, 1e-3]).view(3, 1, 1, 1)
     maps = module.attention_map(images)
@@ -174,15 +123,12 @@ def test_standardize_is_per_image_over_the_whole_map() -> None:
     torch.testing.assert_close(maps, torch.cat([module.attention_map(image[None]) for image in images]))
 
 
-@pytest.mark.parametrize("scale", SCALES)
-@pytest.mark.parametrize("contrast", CONTRASTS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("norm", ["sigmoid", "standardize"])
 @pytest.mark.parametrize("autocast", [False, True], ids=["half", "autocast"])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_does_not_overflow(
-    dtype: torch.dtype, autocast: bool, norm: str, contrast: str, scale: str
-) -> None:
-    module = GSSAM(16, 3, 1, norm=norm, contrast=contrast, scale=scale)
+def test_half_precision_does_not_overflow(dtype: torch.dtype, autocast: bool, norm: str, reduction: str) -> None:
+    module = GSSAM(16, 3, 1, norm=norm, reduction=reduction)
     images = (1e4 * random_images(1, 16, 33, 33)).requires_grad_()
     if not autocast:
         module, images = module.to(dtype), images.detach().to(dtype).requires_grad_()
@@ -226,11 +172,7 @@ def test_dual_reads_single_pixels_where_the_pool_is_one() -> None:
     ("options", "message"),
     [
         pytest.param({"norm": "softmax"}, "norm must be one of sigmoid, standardize, not 'softmax'", id="norm"),
-        pytest.param(
-            {"contrast": "max"}, "contrast must be one of mean, sum, signed, softmin, not 'max'", id="contrast"
-        ),
-        pytest.param({"base_points": "mean"}, "base_points must be one of max, median, not 'mean'", id="base_points"),
-        pytest.param({"scale": "log"}, "scale must be one of none, affine, z_score, batch_norm, not 'log'", id="scale"),
+        pytest.param({"reduction": "max"}, "reduction must be one of mean, sum, not 'max'", id="reduction"),
         pytest.param({"pool_size": 0}, "pool_size must be at least 1 pixel, not 0", id="pool_size"),
     ],
 )

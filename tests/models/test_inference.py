@@ -45,7 +45,7 @@ NETWORKS = {
         **GSSAM_STAGES,
         "norm": "standardize",
         "embedding": "dual",
-        "contrast": "sum",
+        "reduction": "sum",
     },
     "conv": {"name": "conv", "position": 1, "num_convs": 2},
 }

@@ -1,8 +1,11 @@
-"""How far each value lies from all samples together, without a large table of differences.
+"""Eq. 3 of the GSSAM paper (see gssam.py): how far each value lies from all samples together.
 
-Eq. 3 of the GSSAM paper (see gssam.py). The paper broadcasts to M x N and says itself that this is its cost; here the
-samples are sorted once and each value looks up its place among them, unless there are so few pairs that to broadcast
-them takes less time than the many operations of that.
+As printed it is `broadcast_contrast`, three lines, and a table of M x N differences: its cost, as the paper says.
+`global_contrast` gives the same numbers in O(M + N) memory. It chooses its way by itself:
+
+- few pairs: broadcast, which takes less time than the many operations of the others;
+- many: the samples are sorted once and each value looks up its place among them (`_SortedContrast`);
+- while a graph is traced for export: a search unrolled into plain operations (exported_contrast.py).
 """
 
 from typing import Any
@@ -11,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from yolox_gssam.attention.exported_contrast import exported_contrast
 
 FEW_PAIRS = 2**18
 """So many pairs of a value and a sample are broadcast where gradients are wanted, and four times as many without.
@@ -24,8 +29,14 @@ FEW_KEYS = 8192
 """Fewer keys than these are looked up one by one."""
 
 
-def global_contrast(values: Tensor, samples: Tensor) -> Tensor:
-    """Sums |values_i - samples_j| over j, in O((M + N) log N) time and O(M + N) memory, plus at most 4 MiB.
+def broadcast_contrast(values: Tensor, samples: Tensor) -> Tensor:
+    """Eq. 3 as printed: (B, M) and (B, N) -> (B, M), the sum of |values_i - samples_j| over j."""
+    differences = values.unsqueeze(2) - samples.unsqueeze(1)  # (B, M, N)
+    return differences.abs_().sum(dim=2)
+
+
+def global_contrast(values: Tensor, samples: Tensor, largest: tuple[int, int] | None = None) -> Tensor:
+    """The same sum, in O((M + N) log N) time and O(M + N) memory, plus at most 4 MiB.
 
     In float32 the peak beyond `FEW_PAIRS`, results and gradients included, is 24 bytes a value where M is far above N,
     about 40 an element at M = N, 68 a sample where N is far above M. Few pairs are broadcast; the shapes, and whether
@@ -42,6 +53,8 @@ def global_contrast(values: Tensor, samples: Tensor) -> Tensor:
     Args:
         values: (B, M) of any floating dtype; B and M may be 0.
         samples: (B, N), N >= 1.
+        largest: the largest M and N that a graph of variable size will be given; None: those that it is traced with.
+            Without effect where nothing is traced.
 
     Returns:
         (B, M) in float64 if an argument is, otherwise in float32: a sum of half precision differences may leave the
@@ -51,6 +64,12 @@ def global_contrast(values: Tensor, samples: Tensor) -> Tensor:
     Raises:
         ValueError: other shapes, or dtypes that are not floating.
     """
+    if torch.jit.is_tracing():
+        most_values, most_samples = largest or (int(values.shape[1]), int(samples.shape[1]))
+        values, samples = values.float(), samples.float()
+        if are_few_pairs(most_values, most_samples):
+            return broadcast_contrast(values, samples)
+        return exported_contrast(values, samples, most_samples)
     if values.ndim != 2 or samples.ndim != 2 or values.shape[0] != samples.shape[0] or samples.shape[1] == 0:
         raise ValueError(
             "values and samples must be (B, M) and (B, N) with N >= 1, not"
@@ -63,7 +82,7 @@ def global_contrast(values: Tensor, samples: Tensor) -> Tensor:
     with_gradients = torch.is_grad_enabled() and (values.requires_grad or samples.requires_grad)
     on_cuda = values.device.type == "cuda"
     is_few = are_few_pairs(values.numel(), samples.shape[1], with_gradients, on_cuda)
-    contrast: Tensor = (_BroadcastContrast if is_few else _GlobalContrast).apply(values, samples)
+    contrast: Tensor = (_BroadcastContrast if is_few else _SortedContrast).apply(values, samples)
     return contrast
 
 
@@ -80,7 +99,7 @@ class _BroadcastContrast(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, samples: Tensor) -> Tensor:
         ctx.save_for_backward(values, samples)
-        return (values.unsqueeze(2) - samples.unsqueeze(1)).abs_().sum(dim=2)  # (B, M, N) -> (B, M)
+        return broadcast_contrast(values, samples)
 
     @staticmethod
     @once_differentiable
@@ -92,7 +111,7 @@ class _BroadcastContrast(torch.autograd.Function):
         return grad_values, signs.mul_(grad.unsqueeze(2)).sum(dim=1).neg_() if ctx.needs_input_grad[1] else None
 
 
-class _GlobalContrast(torch.autograd.Function):
+class _SortedContrast(torch.autograd.Function):
     """Works with rank(x) = #(samples < x) + #(samples <= x), from 0 to 2N: the slope at x is rank(x) - N, at ties too,
     and sign(v - s) = sign(rank(v) - rank(s)) for every sample s."""
 

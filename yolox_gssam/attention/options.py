@@ -1,4 +1,7 @@
-"""Checks of options that several modules have."""
+"""Options of attention modules: checks that several modules share, and values that differ from place to place."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from yolox_gssam.common.errors import UserError
 
@@ -25,3 +28,25 @@ def check_groups(groups: int, **channels: int) -> None:
     for name, count in channels.items():
         if groups < 1 or count % groups:
             raise UserError(f"groups must divide the {count} {name} channels, not {groups}")
+
+
+def options_of_place(options: Mapping[str, Any], index: int, places: Sequence[str]) -> dict[str, Any]:
+    """The options with each tuple or list replaced by its value for place number `index`.
+
+    Args:
+        places: names of the places, of which each has a value in a tuple.
+
+    Raises:
+        UserError: a tuple that holds more or fewer values than there are places.
+    """
+    chosen = {}
+    for key, value in options.items():
+        if isinstance(value, tuple | list):
+            if len(value) != len(places):
+                raise UserError(
+                    f"attention option {key}: {value!r} has {len(value)} values; give one value, or {len(places)}: one "
+                    f"each for {', '.join(places)}"
+                )
+            value = value[index]
+        chosen[key] = value
+    return chosen

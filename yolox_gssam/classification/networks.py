@@ -18,7 +18,7 @@ import torchvision
 from torch import Tensor, nn
 
 from yolox_gssam.attention import build_attention
-from yolox_gssam.attention.places import options_of_place
+from yolox_gssam.attention.options import options_of_place
 from yolox_gssam.classification.darknet53 import darknet53_parts
 from yolox_gssam.classification.resnet34 import paper_resnet34
 from yolox_gssam.common.checkpoint import load_checkpoint

@@ -89,5 +89,4 @@ def _set_largest_maps(network: InferenceYOLOX, largest_hw: tuple[int, int]) -> N
         if isinstance(module, GSSAM):
             # A stage's map has half the sides of the one before.
             height, width = (side >> STAGES.index(stage) + 1 for side in largest_hw)
-            module.max_pixels = height * width
-            module.max_base_points = -(-height // module.pool_size) * -(-width // module.pool_size)
+            module.largest_hw = height, width

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from yolox.models import YOLOPAFPN, YOLOX
 
 from yolox_gssam.attention import build_attention
-from yolox_gssam.attention.places import options_of_place
+from yolox_gssam.attention.options import options_of_place
 from yolox_gssam.models.backbone import STAGES, AttentionCSPDarknet, stage_channels
 from yolox_gssam.models.head import DroneHead
 from yolox_gssam.models.neck import FINE_STRIDES, STRIDES, FinePAFPN

@@ -111,9 +111,9 @@ def points_on_image(
 
 
 def _steps_of(module: GSSAM, x: Tensor) -> Steps:
-    embedding = module.embedding(x)  # (1, 1, h, w)
+    embedding = module.embed(x)  # (1, 1, h, w)
     base_points, places = module.sample(embedding, return_indices=True)
-    contrast = module.raw_contrast(embedding, base_points)
+    contrast = module.contrast(embedding, base_points)
     rows, columns = np.divmod(places.flatten().cpu().numpy(), embedding.shape[3])
     return Steps(
         _plain(embedding), np.stack((columns, rows), axis=1), _plain(contrast), _plain(module.attention_map(x))
