@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam demo` from a checkout; see yolox_gssam/cli/demo.py."""
+"""`yolox-gssam predict` with the options of YOLOX's demo; see yolox_gssam/cli/predict.py."""
 
-from yolox_gssam.cli.demo import main, make_parser
 from yolox_gssam.cli.parser import run_tool
+from yolox_gssam.cli.predict import demo_main, make_demo_parser
 
 if __name__ == "__main__":
-    run_tool(make_parser(), main)
+    run_tool(make_demo_parser(), demo_main)

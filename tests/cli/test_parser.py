@@ -58,7 +58,7 @@ runpy.run_path({tool!r}, run_name="tool")
 """
 
 
-@pytest.mark.parametrize("tool", ["benchmark", "classify", "demo", "eval", "export", "tables", "train", "visualize"])
+@pytest.mark.parametrize("tool", ["benchmark", "classify", "eval", "export", "tables", "train", "visualize"])
 @pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
 def test_threads_wait_without_spinning_unless_told_otherwise(tool: str, own: str | None, expected: str) -> None:
     """Known before torch is loaded, when OpenMP reads it."""
@@ -77,8 +77,8 @@ def test_our_own_faults_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def parser_of(tool: str) -> argparse.ArgumentParser:
-    module = importlib.import_module(f"yolox_gssam.cli.{tool}")
-    parser: argparse.ArgumentParser = module.make_parser()
+    module = importlib.import_module(f"yolox_gssam.cli.{'predict' if tool == 'demo' else tool}")
+    parser: argparse.ArgumentParser = module.make_demo_parser() if tool == "demo" else module.make_parser()
     return parser
 
 
@@ -109,7 +109,7 @@ def test_yolox_s_own_command_lines_are_taken(
         pytest.param("train", "-n yolox-s -c x", "-n yolox-s: .* give an exp file instead: -f", id="-n"),
         pytest.param("train", "-f a.py --num_machines 2", "--num_machines 2: .* torchrun", id="machines"),
         pytest.param("eval", "--legacy -c x", "--legacy: an option of YOLOX's; weights of YOLOX before", id="legacy"),
-        pytest.param("demo", "image --trt -c x", "--trt: .*use --backend tensorrt", id="trt"),
+        pytest.param("demo", "image --trt -c x", "--trt: .*--backend compile", id="trt"),
         pytest.param("train", "--epochs 3 -f a.py", "--epochs: no such option", id="unknown"),
         pytest.param("eval", "--batchsize 3 -c x", "--batchsize: no such option; did you mean --batch-size", id="near"),
         pytest.param("train", "max_epoch 3", "the following arguments are required: -f", id="really missing"),

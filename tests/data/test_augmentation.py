@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from yolox_gssam.common.letterbox import PAD_VALUE
 from yolox_gssam.data.augmentation import (
-    PAD_VALUE,
     Augmentation,
     Frame,
     Recipe,

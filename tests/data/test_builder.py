@@ -10,10 +10,10 @@ import pytest
 from pycocotools.coco import COCO
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import check_dataset
 from yolox_gssam.data.coco import load_split
-from yolox_gssam.data.images import encode_jpeg
 from yolox_gssam.experiment import DroneExp
 
 CLASSES = ("bird", "drone")

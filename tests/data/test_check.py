@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import check_dataset, read_splits, shrinkage
 from yolox_gssam.data.faults import raise_fatal
-from yolox_gssam.data.images import encode_jpeg
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import TMonitor
 from videos import add_sound_track, make_video
 from yolox.models import YOLOX
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.images import read_image
+from yolox_gssam.common.images import read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference import annotate
 from yolox_gssam.inference.annotate import AHEAD, Outputs, annotate_images, annotate_video
-from yolox_gssam.inference.backends import TorchBackend
+from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.video import VideoReader, VideoWriter
@@ -58,9 +57,10 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def two_maps(batch: Tensor) -> dict[str, Tensor]:
-    assert batch.shape == (1, 3, 96, 96)
-    return {"stem": torch.rand(1, 1, 48, 48), "dark2": torch.rand(1, 1, 24, 24)}
+def two_maps(batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    assert batch.shape == (1, 96, 96, 3)
+    rng = np.random.default_rng(0)
+    return {"stem": rng.random((48, 48), np.float32), "dark2": rng.random((24, 24), np.float32)}
 
 
 def video_facts(path: Path) -> tuple[int, float, tuple[int, ...]]:
@@ -381,7 +381,7 @@ def test_a_camera_is_not_kept_waiting(nano: YOLOX, clip: Path, tmp_path: Path, m
 
 
 def test_an_error_of_the_detector_comes_as_it_is(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
-    def fail(batch: Tensor) -> dict[str, Tensor]:
+    def fail(batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
         raise ZeroDivisionError("in the detector")
 
     with pytest.raises(ZeroDivisionError, match="in the detector"):

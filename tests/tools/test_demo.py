@@ -62,8 +62,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def demo() -> ModuleType:
-    """tools/demo.py as a module."""
-    return importlib.import_module("yolox_gssam.cli.demo")
+    """What tools/demo.py runs."""
+    return importlib.import_module("yolox_gssam.cli.predict")
 
 
 def cloudy(seed: int) -> NDArray[np.uint8]:
@@ -89,11 +89,11 @@ def count_frames(path: Path) -> int:
 
 def run(demo: ModuleType, *arguments: object) -> int:
     """Runs the tool's parser and main inside this process; the exit status."""
-    parser: argparse.ArgumentParser = demo.make_parser()
+    parser: argparse.ArgumentParser = demo.make_demo_parser()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["demo.py", *(str(argument) for argument in arguments)])
         with pytest.raises(SystemExit) as ended:
-            run_tool(parser, demo.main)
+            run_tool(parser, demo.demo_main)
     return int(ended.value.code or 0)
 
 

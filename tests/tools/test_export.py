@@ -65,7 +65,6 @@ def test_weights_in_half_precision(run_tool: RunTool, checkpoint: Path, tiny_dat
     [
         pytest.param(["--format", "onnx", "--output", "x.xml"], "ends in .onnx", id="suffix"),
         pytest.param(["--format", "torchscript", "--int8"], "--int8 is there for --format openvino only", id="int8"),
-        pytest.param(["--format", "tensorrt"], "tensorrt", id="tensorrt"),
     ],
 )
 def test_what_cannot_be_done_ends_in_a_line(
@@ -82,7 +81,7 @@ def test_settings_that_an_exported_file_cannot_take(run_tool: RunTool, checkpoin
     run_tool("export", "-c", str(checkpoint), "--format", "onnx", "--output", str(path))
     for options, message in (
         (["--tsize", "128"], "was exported for 2 classes and inputs of 64 x 96 pixels"),
-        (["--fp16"], "leave out --backend and --fp16"),
+        (["--fp16"], "has its own precision; leave out --fp16"),
         (["--tight"], "takes inputs of one size only"),
     ):
         done = run_tool("eval", "-c", str(path), *options)

@@ -13,8 +13,8 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import IMAGE_SUFFIXES, read_image
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image
 from yolox_gssam.data.split import PARTS
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

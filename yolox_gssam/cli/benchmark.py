@@ -52,7 +52,7 @@ SIDES = {
 
 def make_parser() -> argparse.ArgumentParser:
     """The options of the five benchmarks."""
-    parser = argparse.ArgumentParser(prog="benchmark.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_latency(commands)
     _add_train(commands)

@@ -14,6 +14,7 @@ from yolox_gssam.classification.recipe import SCHEDULES, Recipe
 from yolox_gssam.classification.runs import run_name, train_all
 from yolox_gssam.classification.table import PAPER_ATTENTIONS, read_paper, write_table
 from yolox_gssam.classification.training import Training
+from yolox_gssam.cli.parser import PlainFormatter
 from yolox_gssam.common.device import choose_device, half_dtype
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
@@ -21,7 +22,7 @@ from yolox_gssam.data.split import PARTS
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="classify.py", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=PlainFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_train(commands)
     _add_eval(commands)

@@ -29,6 +29,7 @@ from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint, recall_at_false_alarms
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
+from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.evaluation.provenance import Provenance, find_provenance
 from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.results_file import read_results
@@ -37,7 +38,7 @@ from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.checks import EVAL_LOADERS, overridden
 from yolox_gssam.experiment.loading import load_detector, load_exp
 from yolox_gssam.inference.backends import BACKENDS
-from yolox_gssam.inference.predictor import Predictor, predict_split
+from yolox_gssam.inference.predictor import Predictor
 
 TIMED_IMAGES = 50
 """Images in memory that the timing goes round, spread over the part."""
@@ -68,7 +69,7 @@ class Measured:
 
 def make_parser() -> argparse.ArgumentParser:
     """The options; those that YOLOX's eval has too mean the same here."""
-    parser = Parser(host_flags=EVAL_FLAGS, prog="eval.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=EVAL_FLAGS, description=__doc__, formatter_class=HelpFormatter)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default the checkpoint's, or a plain one")
     source = model.add_mutually_exclusive_group(required=True)
@@ -83,9 +84,8 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--fp16", action="store_true", help="16 bit: float16 on CUDA and MPS, bfloat16 on the CPU")
     model.add_argument(
         "--backend",
-        choices=("auto", *BACKENDS),
-        default="torch",
-        help="what runs the network; auto: the fastest here, measured once and remembered",
+        choices=BACKENDS,
+        help="what runs the network; by default torch, or what the suffix of an exported file says",
     )
     model.add_argument(
         "--tight", action="store_true", help="pad images to multiples of 32 only, as the demo does: faster"
@@ -175,11 +175,10 @@ def run_network(args: argparse.Namespace) -> Measured:
     """
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
     device = choose_device(args.device)
-    detector = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
-    exp = detector.exp
+    exp, network = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
     for name in overridden(exp, DroneExp, EVAL_LOADERS):
         logger.warning(f"{args.exp_file}: {name} is not called here; measured are the images of {exp.data_dir}")
-    if args.tight and not detector.dynamic_size:
+    if args.tight and not network.dynamic_size:
         raise UserError(f"{args.ckpt}: takes inputs of one size only; leave out --tight or export with --dynamic-size")
     split = exp.load_split(args.split)
     if args.common_classes:
@@ -188,7 +187,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         check_classes(split, exp.class_names, args.ckpt)
     choose_alarm_classes(split, args.class_name)  # a wrong class ends the run before the network has worked
     conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
-    predictor = Predictor(detector.backend, exp.class_names, exp.test_size, conf, nms, tight=args.tight)
+    predictor = network.predictor(conf, nms, tight=args.tight)
     detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
     if args.common_classes:
         detections = keep_detections(detections, exp.class_names, split.classes)
@@ -198,8 +197,8 @@ def run_network(args: argparse.Namespace) -> Measured:
         "input_width": exp.test_size[1],
         "score_threshold": conf,
         "nms_threshold": nms,
-        "precision": detector.precision,
-        "backend": detector.backend.description,
+        "precision": network.precision,
+        "backend": network.backend.description,
         "padding": "tight" if args.tight else "square",
         "classes": ", ".join(split.classes),
     }

@@ -20,16 +20,17 @@ from yolox_gssam.cli.host_flags import EXPORT_FLAGS
 from yolox_gssam.cli.parser import HelpFormatter, Parser, count
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
+from yolox_gssam.common.letterbox import letterbox
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.loading import load_detector, load_trained
-from yolox_gssam.inference.backends import Backend, TorchBackend
-from yolox_gssam.inference.exporting import SUFFIXES, check_format, export
-from yolox_gssam.inference.letterbox import letterbox
+from yolox_gssam.inference.backends.pytorch import TorchBackend
+from yolox_gssam.inference.conversion.writing import SUFFIXES, check_format, export
 from yolox_gssam.inference.model_info import CANDIDATES, LAYOUTS, UNDECODED, ModelInfo
-from yolox_gssam.inference.predictor import Predictor, predict_split
+from yolox_gssam.inference.network import Network
 
 TOLERATED_LOSS = 0.5
 """Points of mAP that INT8 may lose before the tool warns."""
@@ -37,7 +38,7 @@ TOLERATED_LOSS = 0.5
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = Parser(host_flags=EXPORT_FLAGS, prog="export.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(host_flags=EXPORT_FLAGS, description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     parser.add_argument("-c", "--ckpt", required=True, metavar="FILE", help="checkpoint, as tools/train.py writes it")
     parser.add_argument("--format", required=True, choices=tuple(SUFFIXES), help="what to write")
@@ -102,11 +103,12 @@ def main(args: argparse.Namespace) -> None:
             f"from 0 to 255; output ({args.batch_size}, anchors, {5 + exp.num_classes}), boxes not decoded"
         )
         return
-    device = torch.device("cuda" if args.format == "tensorrt" else "cpu")
-    backend = load_detector(args.exp_file, path, (), device).backend
-    print(f"{args.format}: {path}, {precision}, read back by {backend.description}")
+    cpu = torch.device("cpu")
+    _, network = load_detector(args.exp_file, path, (), cpu)
+    print(f"{args.format}: {path}, {precision}, read back by {network.backend.description}")
     if validation is not None:
-        report_loss(exp, validation, TorchBackend(model, device), backend)
+        full = Network(TorchBackend(model, cpu), exp.class_names, exp.test_size)
+        report_loss(exp, validation, full, network)
 
 
 def calibration_images(split: CocoSplit, input_size: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
@@ -116,11 +118,11 @@ def calibration_images(split: CocoSplit, input_size: tuple[int, int], count: int
         yield letterbox([read_image(split.image_path(image))], input_size)
 
 
-def report_loss(exp: DroneExp, split: CocoSplit, full: Backend, quantized: Backend) -> None:
+def report_loss(exp: DroneExp, split: CocoSplit, full: Network, quantized: Network) -> None:
     """Prints the mAP of both on the validation part, and warns where too much is lost."""
     points = []
-    for backend in (full, quantized):
-        predictor = Predictor(backend, exp.class_names, exp.test_size, exp.test_conf, exp.nmsthre)
+    for network in (full, quantized):
+        predictor = network.predictor(exp.test_conf, exp.nmsthre)
         points.append(100 * (evaluate_coco(split, predict_split(predictor, split, 1, 1)).overall.ap or 0.0))
     loss = points[0] - points[1]
     print(f"mAP50:95 on {len(split.images)} validation images: float32 {points[0]:.2f} %, int8 {points[1]:.2f} %")

@@ -31,7 +31,7 @@ LAST_SECONDS = 8.0
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="gpu.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("--minutes", type=positive, default=9.0, metavar="N", help="time from the start to the end")
     parser.add_argument("--device", default="cuda", metavar="NAME", help="cuda, cuda:N, or cpu for a rehearsal")
     parser.add_argument(

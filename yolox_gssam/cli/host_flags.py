@@ -45,7 +45,7 @@ _DISTRIBUTED = (
 )
 _NETWORK = HostFlag(("-n", "--name"), "the network is the one that the checkpoint was trained with", values=1)
 _FUSE = HostFlag(("--fuse",), "convolutions and BatchNorm are fused anyway")
-_TRT = HostFlag(("--trt",), "use --backend tensorrt, or give an .engine of tools/export.py with -c", refused=True)
+_TRT = HostFlag(("--trt",), "TensorRT is not run here; the fastest on an NVIDIA GPU is --backend compile", refused=True)
 _LEGACY = HostFlag(
     ("--legacy",),
     "weights of YOLOX before 0.1.1 take pixels in another way; use the weights of a later release, or train anew",
@@ -78,6 +78,7 @@ EVAL_FLAGS = (
 DEMO_FLAGS = (
     _NETWORK,
     _FUSE,
+    HostFlag(("--save_result",), "results are always saved"),
     _TRT,
     _LEGACY,
     HostFlag(("-expn", "--experiment-name"), "--output says where the files go", values=1),

@@ -2,34 +2,51 @@
 
 import sys
 from importlib import import_module
+from typing import NamedTuple
 
 from yolox_gssam.cli.parser import run_tool
+from yolox_gssam.common.errors import INSTALL_TRAIN
+
+PROGRAM = "yolox-gssam"
+
+
+class _Command(NamedTuple):
+    """The module here that a subcommand runs, and what it does."""
+
+    module: str
+    what: str
+
 
 COMMANDS = {
-    "demo": "detect objects on images, videos, a camera or a stream",
-    "train": "train an experiment",
-    "eval": "measure a trained detector, or anyone's detections",
-    "export": "write a network for ONNX Runtime, OpenVINO or TensorRT",
-    "prepare_dataset": "import, check and show data sets",
-    "tables": "recreate the paper's Tables 2 and 3, and cross-validate",
-    "visualize": "show where a network looks, and its errors",
-    "benchmark": "time networks, training and the contrast in turn",
-    "classify": "train and measure classifiers, for the paper's Table 1",
-    "gpu": "make the most of some minutes on a GPU",
-    "refine_svanstrom": "measure the tight boxes of all Svanström clips anew",
+    "predict": _Command("predict", "detect objects on images, videos, a camera or a stream"),
+    "train": _Command("train", "train an experiment"),
+    "eval": _Command("eval", "measure a trained detector, or anyone's detections"),
+    "export": _Command("export", "write a network for ONNX Runtime, OpenVINO and others"),
+    "data": _Command("prepare_dataset", "import, check and show data sets"),
+    "tables": _Command("tables", "recreate the paper's Tables 2 and 3, and cross-validate"),
+    "visualize": _Command("visualize", "show where a network looks, and its errors"),
+    "benchmark": _Command("benchmark", "time networks, training and the contrast in turn"),
+    "classify": _Command("classify", "train and measure classifiers, for the paper's Table 1"),
+    "gpu": _Command("gpu", "make the most of some minutes on a GPU"),
+    "refine_svanstrom": _Command("refine_svanstrom", "measure the tight boxes of all Svanström clips anew"),
 }
-"""Each subcommand, which is the name of its module here, and what it does."""
 
 
 def main() -> None:
     """Runs the subcommand that `sys.argv` names, with what follows as its options."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if name in ("-h", "--help"):
-        print("usage: yolox-gssam COMMAND ...\n\ncommands, each with a --help of its own:")
-        print("\n".join(f"  {command:18}{what}" for command, what in COMMANDS.items()))
+        print(f"usage: {PROGRAM} COMMAND ...\n\ncommands, each with a --help of its own:")
+        print("\n".join(f"  {command:18}{entry.what}" for command, entry in COMMANDS.items()))
         return
     if name not in COMMANDS:
-        sys.exit(f"yolox-gssam: error: {name}: no such command; choose from {', '.join(COMMANDS)}")
-    module = import_module(f"yolox_gssam.cli.{name}")
-    sys.argv[:2] = [f"yolox-gssam {name}"]
+        sys.exit(f"{PROGRAM}: error: {name}: no such command; choose from {', '.join(COMMANDS)}")
+    try:
+        module = import_module(f"yolox_gssam.cli.{COMMANDS[name].module}")
+    except ImportError as error:
+        if (error.name or "yolox").partition(".")[0] == "yolox_gssam":  # a fault of ours
+            raise
+        missing = error.name or "yolox"
+        sys.exit(f"{PROGRAM} {name}: error: needs {missing}, which is not installed; type: {INSTALL_TRAIN}")
+    sys.argv[:2] = [f"{PROGRAM} {name}"]
     run_tool(module.make_parser(), module.main)

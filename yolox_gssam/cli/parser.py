@@ -13,9 +13,20 @@ from yolox_gssam.cli.host_flags import HostFlag
 from yolox_gssam.common.errors import UserError
 
 NUMBER = re.compile(r"-\.?\d")
+_TOOL = re.compile(r"(?:python )?\btools/(\w+)\.py\b(?: (?:image|video) --path| webcam --camid)?")
+_SUBCOMMANDS = {"demo": "predict", "prepare_dataset": "data"}
+"""Subcommands of `yolox-gssam` that have another name than their file in tools/."""
 
 
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+class PlainFormatter(argparse.HelpFormatter):
+    """Names other programs as the user names this one."""
+
+    def format_help(self) -> str:
+        """See `as_typed`."""
+        return as_typed(super().format_help(), self._prog)
+
+
+class HelpFormatter(PlainFormatter, argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
     """Shows defaults, and leaves the examples of a description as they are."""
 
 
@@ -72,6 +83,13 @@ class Parser(argparse.ArgumentParser):
         self.error(f"{name}: no such option{f'; did you mean {near[0]}?' if near else ''}")
 
 
+def as_typed(text: str, program: str) -> str:
+    """`text` with "tools/NAME.py" as "yolox-gssam NAME" where `program`, what the user typed, is no file of tools/."""
+    if not program.startswith("yolox-gssam"):
+        return text
+    return _TOOL.sub(lambda tool: f"yolox-gssam {_SUBCOMMANDS.get(tool[1], tool[1])}", text)
+
+
 def count(text: str) -> int:
     """A whole number from 1, as a `type` for argparse."""
     value = int(text)
@@ -113,7 +131,7 @@ def run_tool(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace
     try:
         status = main(args) or 0
     except UserError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        print(f"{parser.prog}: error: {as_typed(str(error), parser.prog)}", file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from yolox_gssam.cli import cutouts
-from yolox_gssam.cli.parser import count
+from yolox_gssam.cli.parser import PlainFormatter, count
+from yolox_gssam.common.bit_depth import RULE, add_range_option
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.bit_depth import RULE, add_range_option
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
@@ -56,7 +56,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 def make_parser() -> argparse.ArgumentParser:
     """The command line: one subcommand a source, then what looks at a data set."""
-    parser = argparse.ArgumentParser(prog="prepare_dataset.py", description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=PlainFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_svanstrom(commands)
     _add_synthetic(commands)

@@ -41,7 +41,7 @@ TIMED_FRAMES = 50
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tables.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|cells|report|maps|archive")
     run = commands.add_parser("run", help="train, test and time", formatter_class=HelpFormatter)
     cells = commands.add_parser("cells", help="cross-validate on folds", formatter_class=HelpFormatter)

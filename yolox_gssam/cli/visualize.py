@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 def make_parser() -> argparse.ArgumentParser:
     """The commands; flags that tools/demo.py has too mean the same here."""
-    parser = argparse.ArgumentParser(prog="visualize.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     new = partial(commands.add_parser, formatter_class=HelpFormatter)
     for name, text in (

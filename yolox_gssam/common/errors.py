@@ -10,6 +10,10 @@ class UserError(ValueError):
     """
 
 
+INSTALL_TRAIN = 'pip install "yolox-gssam[train]" && pip install --no-deps --no-build-isolation yolox==0.3.0'
+"""What to type for all that is not detection by exported networks; yolox last, since its build imports torch."""
+
+
 def innermost_message(text: str) -> str | None:
     """The message of the `UserError` that a traceback of another process ends with; None if it ends otherwise.
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable
 
@@ -54,6 +52,8 @@ def sole_writer(folder: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         UserError: another process, or another block of this one, has the folder; or it cannot be written.
     """
+    from filelock import FileLock, Timeout  # here, since detection needs no lock and goes without the package
+
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         lock = FileLock(Path(folder, ".lock"))

@@ -24,9 +24,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-# YOLOX's grey for what lies outside the image, also what its letterbox pads with.
-PAD_VALUE = 114
-
 
 @dataclass(frozen=True)
 class Augmentation:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import umask, write_json
+from yolox_gssam.common.images import image_size
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
-from yolox_gssam.data.images import image_size
 from yolox_gssam.data.paths import name_fault
 from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import decode_image, has_more_than_eight_bits, read_image_bytes
+from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import content_hash
 from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.images import decode_image, has_more_than_eight_bits, read_image_bytes
 from yolox_gssam.data.split import PARTS
 
 MIN_SIDE = 2.0
@@ -159,7 +160,7 @@ def _check_folds(root: Path, known: set[str], classes: set[tuple[str, ...]], rep
 
 def _sides(image: CocoImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Shorter side of each object in pixels of the input."""
-    ratio = min(size_hw[0] / image.height, size_hw[1] / image.width)
+    ratio = letterbox_ratio((image.height, image.width), size_hw)
     return ratio * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
 
 
@@ -181,8 +182,7 @@ def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | 
 
 def _check_shape(split: CocoSplit, image: CocoImage, input_hw: tuple[int, int], report: Report) -> None:
     """Reports an image of which hardly anything is left in the input."""
-    ratio = min(input_hw[0] / image.height, input_hw[1] / image.width)
-    left = min(image.height, image.width) * ratio
+    left = min(image.height, image.width) * letterbox_ratio((image.height, image.width), input_hw)
     if left < MIN_SIDE:
         message = (
             f"{shorten(image.file_name)} is too narrow: of its {image.width} x {image.height} pixels {left:.2g} are "

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import read_image
 from yolox_gssam.common.text import is_text, one_line, printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, raise_fatal
-from yolox_gssam.data.images import read_image
 from yolox_gssam.data.paths import name_fault, require_inside
 
 __all__ = ["CocoImage", "CocoSplit", "load_split", "parse_coco", "read_image", "read_json"]

@@ -18,11 +18,11 @@ from PIL import Image
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
+from yolox_gssam.common.images import read_image
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
 from yolox_gssam.data.coco import CocoImage, CocoSplit
-from yolox_gssam.data.images import read_image
 from yolox_gssam.data.split import PARTS
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from yolox_gssam.data.augmentation import PAD_VALUE, Layer, Recipe, Tile
+from yolox_gssam.common.letterbox import PAD_VALUE
+from yolox_gssam.data.augmentation import Layer, Recipe, Tile
 
 ImageOf = Callable[[int], Tensor]
 """Gives an image of the set, (H, W, 3) uint8, BGR, at the size used, on the device."""

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.augmentation import PAD_VALUE, Layer, Recipe, scaled_size
+from yolox_gssam.common.letterbox import PAD_VALUE
+from yolox_gssam.data.augmentation import Layer, Recipe, scaled_size
 
 ImageOf = Callable[[int], NDArray[np.uint8]]
 """Gives an image of the set, (H, W, 3) uint8, BGR, at the size used."""

@@ -10,10 +10,10 @@ import numpy as np
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
+from yolox_gssam.common.images import IMAGE_SUFFIXES, read_image_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
-from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image_bytes
 from yolox_gssam.data.split import PARTS
 
 VAL_SHARE = 0.1

@@ -9,8 +9,9 @@ from yolox.models import YOLOX
 
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.evaluation.coco import evaluate_coco
-from yolox_gssam.inference.backends import TorchBackend
-from yolox_gssam.inference.predictor import Predictor, predict_split
+from yolox_gssam.evaluation.prediction import predict_split
+from yolox_gssam.inference.backends.pytorch import TorchBackend
+from yolox_gssam.inference.predictor import Predictor
 
 
 class DroneEvaluator:

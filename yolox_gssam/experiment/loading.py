@@ -4,7 +4,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from yolox.models import YOLOX
 
 from yolox_gssam.common.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.shipped import find_exp
 from yolox_gssam.experiment.base import DroneExp
 from yolox_gssam.experiment.checks import check_fields
 from yolox_gssam.experiment.stock import adopt, count_classes, network_fields
-from yolox_gssam.inference.backends import FILE_SUFFIXES, Backend, build_backend, open_exported
-from yolox_gssam.inference.backends.auto import fastest_backend
+from yolox_gssam.inference.backends import FILE_SUFFIXES
+from yolox_gssam.inference.conversion import build_backend
+from yolox_gssam.inference.network import Network, open_network
 
 # What a checkpoint's weights were made for and from; these fields come from it, not from the exp file.
 MODEL_FIELDS = (
@@ -46,7 +48,7 @@ def load_exp(path: str | Path, options: Sequence[str] = ()) -> DroneExp:
     Raises:
         UserError: no such file, an error in it (named with its line), no class `Exp` in it, a wrong option.
     """
-    path = Path(path)
+    path = find_exp(path)
     if not path.is_file():
         raise UserError(f"{path}: no such exp file")
     name = f"exp_file_{path.stem}"
@@ -105,40 +107,21 @@ def load_trained(
     return exp, model.to(device).eval()
 
 
-@dataclass(frozen=True)
-class Detector:
-    """A trained network and what runs it.
-
-    Attributes:
-        exp: classes, input size and data set of the network.
-        backend: runs it.
-        model: the network in torch; None for an exported file.
-        dynamic_size: whether it takes inputs smaller than `exp.test_size`.
-        precision: "float32", "16 bit" or "int8".
-    """
-
-    exp: DroneExp
-    backend: Backend
-    model: YOLOX | None
-    dynamic_size: bool
-    precision: str
-
-
 def load_detector(
     exp_file: str | Path | None,
     weights: str | Path,
     options: Sequence[str],
     device: torch.device,
-    backend: str = "torch",
+    backend: str | None = None,
     half: bool = False,
     streams: int = 1,
-) -> Detector:
-    """A detector from a checkpoint, or from a file that tools/export.py wrote, which is known by its suffix.
+) -> tuple[DroneExp, Network]:
+    """An experiment and its trained network, from a checkpoint or from a file of tools/export.py, known by its suffix.
 
     Args:
-        backend: one of `yolox_gssam.inference.backends.BACKENDS` or "auto", the fastest here. An exported file has its
-            own.
-        streams: images at a time, see `yolox_gssam.inference.backends.build_backend`.
+        backend: one of `yolox_gssam.inference.backends.BACKENDS`; None: torch for a checkpoint, and for an exported
+            file what its suffix says.
+        streams: images at a time, see `yolox_gssam.inference.conversion.build_backend`.
 
     Raises:
         UserError: as `load_trained`; a backend that is not installed; other settings than the file was exported with.
@@ -148,38 +131,38 @@ def load_detector(
         raise UserError(
             f"{path}: the weights of an OpenVINO network; give the file beside it: {path.with_suffix('.xml')}"
         )
-    if path.suffix not in FILE_SUFFIXES:
-        exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
-        if backend == "auto":
-            backend = fastest_backend(model, exp.test_size, device, half)
-        built = build_backend(backend, model, exp.test_size, device, half, streams)
-        return Detector(exp, built, model.to(device), True, "16 bit" if half else "float32")
-    opened, info = open_exported(path, device, streams)
-    if backend not in ("torch", "auto", opened.name) or half:
-        raise UserError(f"{path}: is run by {opened.name}, in {info.precision}; leave out --backend and --fp16")
+    if path.suffix in FILE_SUFFIXES:
+        if half:
+            raise UserError(f"{path}: an exported network has its own precision; leave out --fp16")
+        return _load_exported(exp_file, path, options, open_network(path, str(device), backend, streams=streams))
+    exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
+    built = build_backend(backend or "torch", model, exp.test_size, device, half, streams)
+    precision = "16 bit" if half else "float32"
+    network = Network(built, exp.class_names, exp.test_size, True, precision, _with_name(exp), model.to(device))
+    return exp, network
+
+
+def _load_exported(
+    exp_file: str | Path | None, path: Path, options: Sequence[str], network: Network
+) -> tuple[DroneExp, Network]:
+    """An experiment with the classes and the input size of an exported network, and that network at the size set."""
     exp = DroneExp() if exp_file is None else load_exp(exp_file)
     fields = exp.fields()
-    for field, value in info.exp.items():
+    for field, value in network.exp.items():
         # JSON knows no tuples.
         if field in fields and field in (*INPUT_FIELDS, *DATA_FIELDS):
             setattr(exp, field, tuple(value) if isinstance(value, list) else value)
-    exp.exp_name = exp.exp_name if exp_file else str(info.exp.get("exp_name", path.stem))
-    exp.test_size, exp.num_classes, exp.class_names = info.input_size, len(info.class_names), info.class_names
+    exp.exp_name = exp.exp_name if exp_file else str(network.exp["exp_name"])
+    exp.test_size, exp.class_names = network.input_size, network.class_names
+    exp.num_classes = len(exp.class_names)
     exp.merge(options)
-    if exp.num_classes != len(info.class_names) or not _fits(exp.test_size, info.input_size, info.dynamic_size):
-        size = f"{info.input_size[0]} x {info.input_size[1]}"
-        raise UserError(
-            f"{path}: was exported for {len(info.class_names)} classes and inputs of {'up to ' * info.dynamic_size}"
-            f"{size} pixels (height x width); export it anew with tools/export.py"
-        )
-    return Detector(exp, opened, None, info.dynamic_size, info.precision)
+    if exp.num_classes != len(network.class_names):
+        raise UserError(f"{path}: was exported for {len(network.class_names)} classes; export it anew for others")
+    return exp, replace(network.at_size(exp.test_size, path), exp=_with_name(exp))
 
 
-def _fits(size_hw: tuple[int, int], largest_hw: tuple[int, int], smaller_too: bool) -> bool:
-    """Whether a network exported for `largest_hw` takes this input size."""
-    if not smaller_too:
-        return size_hw == largest_hw
-    return size_hw[0] <= largest_hw[0] and size_hw[1] <= largest_hw[1]
+def _with_name(exp: DroneExp) -> dict[str, Any]:
+    return {**exp.fields(), "exp_name": exp.exp_name}
 
 
 def _check_attention(exp: DroneExp, trained: dict[str, Any], exp_file: Any, checkpoint: str | Path) -> None:

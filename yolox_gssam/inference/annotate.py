@@ -11,15 +11,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.bit_depth import RULE, ValueRange
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.images import IMAGE_SUFFIXES
+from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import StopRequest
-from yolox_gssam.data.bit_depth import RULE, ValueRange
-from yolox_gssam.data.images import IMAGE_SUFFIXES
-from yolox_gssam.inference.export import open_export
+from yolox_gssam.inference.detections_file import open_detections_file
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
-from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
@@ -219,7 +219,7 @@ def _export(
         return
     path = outputs.folder / f"{stem}_detections.{outputs.export}"
     summary.files["detections"] = path
-    with open_export(path, predictor.class_names) as write:
+    with open_detections_file(path, predictor.class_names) as write:
         yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.bit_depth import ValueRange
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.bit_depth import ValueRange
-from yolox_gssam.data.images import (
+from yolox_gssam.common.images import (
     IMAGE_SUFFIXES,
     UNREAD_SUFFIXES,
     decode_image,
@@ -36,7 +36,9 @@ class Frame:
     time_s: float | None = None
 
 
-def find_images(path: Path, leave_out: Path, on_failure: Callable[[str], None] = lambda line: None) -> list[Path]:
+def find_images(
+    path: Path, leave_out: Path | None = None, on_failure: Callable[[str], None] = lambda line: None
+) -> list[Path]:
     """The image file `path`, or all images in the folder `path` and the folders in it, sorted.
 
     Images in `leave_out`, a folder inside `path` where results go, are not taken for input.
@@ -53,8 +55,8 @@ def find_images(path: Path, leave_out: Path, on_failure: Callable[[str], None] =
         return [path]
     suffixes = IMAGE_SUFFIXES | UNREAD_SUFFIXES
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
-    results = leave_out.resolve()
-    if path.resolve() in results.parents:
+    results = None if leave_out is None else leave_out.resolve()
+    if results is not None and path.resolve() in results.parents:
         found = [file for file in found if results not in file.resolve().parents]
     images = [file for file in found if file.suffix.lower() in IMAGE_SUFFIXES]
     unread = [file.relative_to(path) for file in found if file.suffix.lower() in UNREAD_SUFFIXES]

@@ -7,8 +7,7 @@ from typing import Any
 
 from yolox_gssam import __version__
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.augmentation import PAD_VALUE
-from yolox_gssam.inference.letterbox import STRIDE
+from yolox_gssam.common.letterbox import PAD_VALUE, STRIDE
 
 KEY = "yolox_gssam"
 """Under this name the text stands in a file's own metadata."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.inference.letterbox import letterbox_ratio
+from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.inference.text import put_text, text_size
 
 _PANEL_WIDTH = 640  # pixels at most: six panels of it still fit a screen

@@ -1,20 +1,14 @@
 """From images to boxes: letterbox, network, NMS, back to the original image's pixels."""
 
 from collections.abc import Sequence
-from itertools import islice
 
 import numpy as np
-from loguru import logger
 from numpy.typing import NDArray
-from torch import Tensor
 
-from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.common.letterbox import letterbox, letterbox_ratio
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends.base import Backend
-from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio, narrow_fault
 from yolox_gssam.inference.nms import choose_detections
-from yolox_gssam.inference.pipeline import map_in_threads
 
 
 class Predictor:
@@ -74,11 +68,11 @@ class Predictor:
         """The letterboxed batch (B, h, w, 3), BGR; see `letterbox`."""
         return letterbox(images, self.test_size, self.tight)
 
-    def network(self, batch: NDArray[np.uint8]) -> Tensor:
-        """The candidates (n, 6 + classes) of a batch (B, h, w, 3); see `yolox_gssam.models.inference`."""
+    def network(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The candidates (n, 6 + classes) of a batch (B, h, w, 3); see `Backend`."""
         return self.backend.candidates(batch, self.score_threshold)
 
-    def postprocess(self, candidates: Tensor, sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
+    def postprocess(self, candidates: NDArray[np.float32], sizes_hw: Sequence[tuple[int, int]]) -> list[Detections]:
         """Thresholds, NMS, and boxes back in the original images' pixels.
 
         Args:
@@ -86,38 +80,6 @@ class Predictor:
             sizes_hw: height and width of the B original images.
         """
         ratios = [letterbox_ratio(size_hw, self.test_size) for size_hw in sizes_hw]
-        return choose_detections(candidates, ratios, self.score_threshold, self.nms_threshold, self.class_agnostic)
-
-    def synchronize(self) -> None:
-        """Waits until the device has done all it was given, so that a time taken now is right."""
-        self.backend.synchronize()
-
-
-def predict_split(predictor: Predictor, split: CocoSplit, batch_size: int, workers: int) -> dict[int, Detections]:
-    """The objects on every image of a split, with a progress bar; `workers` threads read the images ahead.
-
-    Nothing is found on an image so narrow that nothing of it is left at the input size; a warning names such images.
-
-    Returns:
-        image id -> `Detections` in the original image's pixels; images without objects are there too.
-
-    Raises:
-        UserError: an image cannot be read.
-    """
-
-    def read(image: CocoImage) -> tuple[int, NDArray[np.uint8]]:
-        return image.image_id, read_image(split.image_path(image))
-
-    faults = {image.image_id: narrow_fault((image.height, image.width), predictor.test_size) for image in split.images}
-    wide = [image for image in split.images if faults[image.image_id] is None]
-    for image in split.images:
-        if faults[image.image_id]:
-            logger.warning(f"{split.image_path(image)}: nothing is found on it: {faults[image.image_id]}")
-    detections = {image.image_id: Detections.empty() for image in split.images if faults[image.image_id]}
-    with progress_bar(description="detect", unit="images", total=len(wide)) as bar:
-        loaded = map_in_threads(read, wide, workers, 2 * batch_size)
-        while batch := list(islice(loaded, batch_size)):
-            image_ids, images = zip(*batch, strict=True)
-            detections.update(zip(image_ids, predictor.predict(images), strict=True))
-            bar.update(len(batch))
-    return {image.image_id: detections[image.image_id] for image in split.images}
+        return choose_detections(
+            candidates, ratios, self.score_threshold, self.nms_threshold, self.class_agnostic, self.class_names
+        )

@@ -5,22 +5,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.drawing import draw_detections
 from yolox_gssam.inference.frames import Frame
-from yolox_gssam.inference.letterbox import narrow_fault
 from yolox_gssam.inference.overlay import attention_panels
 from yolox_gssam.inference.pipeline import map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 
-AttentionMaps = Callable[[Tensor], dict[str, Tensor]]
-"""Takes a letterboxed batch (1, 3, h, w) in float32, returns stage name -> (1, 1, h', w') in [0, 1]."""
+AttentionMaps = Callable[[NDArray[np.uint8]], dict[str, NDArray[np.float32]]]
+"""Takes a letterboxed image (1, h, w, 3), returns stage name -> (h', w') in [0, 1]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,6 @@ def detect_frames(
             raise UserError(f"{frame.source}: {problem}")
         start = time.perf_counter()
         (detections,) = predictor.predict([frame.image])
-        predictor.synchronize()
         return frame, detections, time.perf_counter() - start
 
     streams = predictor.backend.streams
@@ -88,8 +85,7 @@ def detect_frames(
         if attention is not None:
             batch = predictor.preprocess([frame.image])
             input_hw = (batch.shape[1], batch.shape[2])
-            stages = attention(torch.from_numpy(batch).permute(0, 3, 1, 2).float())
-            maps = {stage: values[0, 0].float().cpu().numpy() for stage, values in stages.items()}
+            maps = attention(batch)
             if not maps:
                 raise UserError("this network has no attention maps to save; leave out --save-attention")
         yield DetectedFrame(frame, detections, maps, input_hw, seconds)

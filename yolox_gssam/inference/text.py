@@ -1,9 +1,12 @@
-"""Text on images, in any alphabet that the DejaVu font of matplotlib has (OpenCV's own letters are ASCII only)."""
+"""Text on images, in any alphabet that the font has (OpenCV's own letters are ASCII only).
+
+The font is matplotlib's DejaVu where that is installed, as for training, else Pillow's own, which is Latin only.
+"""
 
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -44,4 +47,11 @@ def _text_mask(text: str, font_size: int) -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=16)
 def _font(font_size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), font_size)
+    matplotlib = find_spec("matplotlib")  # found, not imported, which would take half a second
+    if matplotlib is not None and matplotlib.origin is not None:
+        path = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if path.is_file():
+            return ImageFont.truetype(str(path), font_size)
+    font = ImageFont.load_default(font_size)
+    assert isinstance(font, ImageFont.FreeTypeFont)  # Pillow's wheels are built with FreeType
+    return font

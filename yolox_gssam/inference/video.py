@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from functools import lru_cache
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.images import MAX_PIXELS
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.images import MAX_PIXELS
 from yolox_gssam.inference.container import Container, read_container
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.sound import add_sound
@@ -87,7 +87,7 @@ class VideoReader:
     def __exit__(self, *exception: object) -> None:
         self._capture.release()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """The frames in order, up to the end of the file, or until the camera or the stream gives no more.
 
         Where a stretch in the middle of a file is damaged, the frames behind it still come.
@@ -283,7 +283,7 @@ def _require_video_file(path: Path) -> None:
 
 def _why_not_opened(source: str | int, is_url: bool) -> str:
     if not isinstance(source, str):
-        return "cannot be opened; is it plugged in, free and permitted? --camid chooses another"
+        return "cannot be opened; is it plugged in, free and permitted? another number is another camera"
     if is_url:
         return "the stream cannot be opened; check the address and the network"
     return "not a video that can be opened; if it is an .mp4 that was cut off, its index at the end is missing"

@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from yolox_gssam.common.bit_depth import to_eight_bits
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.bit_depth import to_eight_bits
+from yolox_gssam.common.images import encode_jpeg, read_image
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.samples import (
     LabelledSet,
@@ -15,7 +16,6 @@ from yolox_gssam.data.formats.samples import (
     part_named,
     read_text,
 )
-from yolox_gssam.data.images import encode_jpeg, read_image
 
 
 def sample(path: Path, **changes: object) -> Sample:

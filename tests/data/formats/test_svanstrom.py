@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import read_image
 from yolox_gssam.data.formats import svanstrom
 from yolox_gssam.data.formats.svanstrom import (
     SVANSTROM_CLASSES,
@@ -25,7 +26,6 @@ from yolox_gssam.data.formats.svanstrom import (
     read_labels,
     svanstrom_records,
 )
-from yolox_gssam.data.images import read_image
 
 matio = pytest.importorskip("matio", reason="mat-io reads the labels; it needs Python 3.11")
 

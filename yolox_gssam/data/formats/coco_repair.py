@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import image_size, read_image_bytes
 from yolox_gssam.common.text import is_text, printable, shorten
 from yolox_gssam.data.coco import MAX_NUMBER
 from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.images import image_size, read_image_bytes
 from yolox_gssam.data.paths import find_end, name_fault, require_inside
 
 _NUMBER_TEXT = re.compile(r"[0-9]{1,15}")  # any such number is below 2**53

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolox_gssam.common.bit_depth import ValueRange
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.text import printable, shorten
-from yolox_gssam.data.bit_depth import ValueRange
-from yolox_gssam.data.builder import Record
-from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.images import (
+from yolox_gssam.common.images import (
     IMAGE_SUFFIXES,
     UNREAD_SUFFIXES,
     decode_image,
@@ -24,6 +21,9 @@ from yolox_gssam.data.images import (
     read_image_bytes,
     unread_images,
 )
+from yolox_gssam.common.text import printable, shorten
+from yolox_gssam.data.builder import Record
+from yolox_gssam.data.faults import Fault, Report
 
 MAX_LABEL_BYTES = 2**22
 """Largest label file of one image: room for `MAX_OBJECTS` objects of 400 letters each."""

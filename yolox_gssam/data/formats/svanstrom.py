@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import Record
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS
 from yolox_gssam.data.guarded import GuardError, call_guarded
-from yolox_gssam.data.images import encode_jpeg
 from yolox_gssam.data.refinement.clip import WAYS
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import read_image
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.images import read_image
 
 Coordinates = Literal["pixels", "edges", "edges-1"]
 """pixels: of VOC, from 1, the last one in the box; edges: from 0; edges-1: from 1."""

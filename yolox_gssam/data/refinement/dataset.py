@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import read_image_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import Record, build_dataset
 from yolox_gssam.data.check import read_splits
 from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
 from yolox_gssam.data.faults import raise_fatal
-from yolox_gssam.data.images import read_image_bytes
 from yolox_gssam.data.refinement.clip import MIN_KNOWN, PADDING, WAYS, Refined, combine, padded_xywh
 from yolox_gssam.data.refinement.measure import SURE_SIGMAS, Candidate, measure_box
 from yolox_gssam.data.refinement.singles import combine_singles

@@ -1,22 +1,22 @@
 """PyTorch: eager, compiled, or from a TorchScript file."""
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from yolox.models import YOLOX
 
 from yolox_gssam.common.device import describe_device, half_dtype
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.memory import keep_freed_memory
 from yolox_gssam.common.text import one_line
 from yolox_gssam.inference.model_info import KEY, ModelInfo
 from yolox_gssam.models.inference import InferenceYOLOX, choose_candidates
+from yolox_gssam.models.yolox import attention_maps
 
 
 class TorchBackend:
@@ -42,16 +42,10 @@ class TorchBackend:
         self.description = f"torch {torch.__version__}, {describe_device(device)}, {'16 bit' if half else 'float32'}"
 
     @torch.inference_mode()
-    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> Tensor:
-        """See `Backend`; the result is on the device."""
-        return self.network(torch.from_numpy(batch).to(self.device), torch.tensor(score_threshold, device=self.device))
-
-    def synchronize(self) -> None:
-        """Waits until the device has done all it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
+    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
+        """See `Backend`."""
+        threshold = torch.tensor(score_threshold, device=self.device)
+        return _array(self.network(torch.from_numpy(batch).to(self.device), threshold))
 
 
 class CompiledBackend(TorchBackend):
@@ -66,17 +60,17 @@ class CompiledBackend(TorchBackend):
         self._dense = torch.compile(self.network.dense, mode=mode, dynamic=False)
 
     @torch.inference_mode()
-    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> Tensor:
-        """See `Backend`; the result is on the device."""
+    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
+        """See `Backend`."""
         images = torch.from_numpy(batch).to(self.device)
-        return choose_candidates(self._dense(images), score_threshold)
+        return _array(choose_candidates(self._dense(images), score_threshold))
 
 
 class TorchScriptBackend(TorchBackend):
     """Runs a network from a TorchScript file.
 
     Args:
-        network: as `read_torchscript` reads it.
+        network: of a file that tools/export.py wrote.
     """
 
     name = "torchscript"
@@ -87,15 +81,23 @@ class TorchScriptBackend(TorchBackend):
         self.description = f"TorchScript by torch {torch.__version__}, {describe_device(device)}, {precision}"
 
 
-def write_torchscript(network: Any, info: ModelInfo, path: Path) -> None:
-    """Writes a traced network, whole or not at all."""
-    with atomic_path(path) as part, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls the format deprecated; C++ programs still load it
-        torch.jit.save(network, str(part), _extra_files={KEY: info.to_text()})
+def _array(candidates: Any) -> NDArray[np.float32]:
+    """On the CPU, which waits for the device."""
+    return np.asarray(candidates.float().cpu().numpy())
 
 
-def read_torchscript(path: Path) -> tuple[Any, ModelInfo]:
-    """A .torchscript file as tools/export.py writes it. It holds a graph of operations and no Python code.
+def attention_of(model: YOLOX) -> Callable[[NDArray[np.uint8]], dict[str, NDArray[np.float32]]]:
+    """A function from a letterboxed image (1, h, w, 3) to its attention maps: stage name -> (h', w') in [0, 1]."""
+
+    def maps(batch: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+        stages = attention_maps(model, torch.from_numpy(batch).permute(0, 3, 1, 2).float())
+        return {stage: values[0, 0].float().cpu().numpy() for stage, values in stages.items()}
+
+    return maps
+
+
+def open_torchscript(path: Path, device: str) -> tuple[TorchScriptBackend, ModelInfo]:
+    """The backend for a .torchscript file as tools/export.py writes it: a graph of operations and no Python code.
 
     Raises:
         UserError: not such a file.
@@ -108,4 +110,5 @@ def read_torchscript(path: Path) -> tuple[Any, ModelInfo]:
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{path}: not a TorchScript file: {one_line(error)}") from error
     text: str | bytes = texts[KEY]
-    return network, ModelInfo.from_text(text.decode() if isinstance(text, bytes) else text, path)
+    info = ModelInfo.from_text(text.decode() if isinstance(text, bytes) else text, path)
+    return TorchScriptBackend(network, torch.device(device), info.precision), info

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.images import IMAGE_SUFFIXES, read_image
 from yolox_gssam.data.coco import load_split
-from yolox_gssam.data.images import IMAGE_SUFFIXES, read_image
 from yolox_gssam.data.synthetic import render_scene
 from yolox_gssam.inference.frames import find_images
 from yolox_gssam.inference.video import VideoReader

@@ -18,8 +18,9 @@ from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.evaluation.timing import STAGES, summarize, time_once
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.experiment.loading import load_detector
-from yolox_gssam.inference.backends import BACKENDS, FILE_SUFFIXES, build_backend
-from yolox_gssam.inference.backends.auto import fastest_backend
+from yolox_gssam.inference.backends import BACKENDS, FILE_SUFFIXES
+from yolox_gssam.inference.conversion import build_backend
+from yolox_gssam.inference.network import Network
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
@@ -150,29 +151,19 @@ def build_side(spec: SideSpec, settings: LatencySettings, device: torch.device, 
 
 def _build_own(spec: SideSpec, settings: LatencySettings, device: torch.device, half: bool, streams: int) -> OwnSide:
     """A side of ours, from an exp file with or without a checkpoint, or from an exported file."""
-    name = spec.settings.get("backend", "torch")
-    if name not in ("auto", *BACKENDS):
-        raise UserError(f"side {spec.name}: backend {name!r} is not known; use auto, {', '.join(BACKENDS)}")
+    name = spec.settings.get("backend")
+    if name not in (None, *BACKENDS):
+        raise UserError(f"side {spec.name}: backend {name!r} is not known; use {', '.join(BACKENDS)}")
     weights = Path(spec.settings.get("ckpt", ""))
     if weights.suffix in FILE_SUFFIXES:
-        detector = load_detector(spec.exp_file, weights, spec.options, device, name, half, streams)
-        exp, model, backend, dynamic_size = detector.exp, None, detector.backend, detector.dynamic_size
+        exp, network = load_detector(spec.exp_file, weights, spec.options, device, name, half, streams)
     else:
         exp, model = load_side(spec, device, settings.seed)
-        if name == "auto":
-            name = fastest_backend(model, exp.test_size, device, half)
-        backend, dynamic_size = build_backend(name, model, exp.test_size, device, half, streams), True
-    tight = spec.is_on("tight") if "tight" in spec.settings else dynamic_size
-    predictor = Predictor(
-        backend,
-        exp.class_names,
-        exp.test_size,
-        settings.score_threshold,
-        settings.nms_threshold,
-        class_agnostic=True,
-        tight=tight,
-    )
-    return OwnSide(exp, model, predictor)
+        backend = build_backend(name or "torch", model, exp.test_size, device, half, streams)
+        network = Network(backend, exp.class_names, exp.test_size, model=model)
+    tight = spec.is_on("tight") if "tight" in spec.settings else network.dynamic_size
+    thresholds = settings.score_threshold, settings.nms_threshold
+    return OwnSide(exp, network.model, network.predictor(*thresholds, class_agnostic=True, tight=tight))
 
 
 def measure_latency(

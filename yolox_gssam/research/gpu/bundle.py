@@ -82,7 +82,7 @@ def pack_dataset(dataset: Path, path: Path, quality: int) -> None:
     """
     import cv2  # not where a bundle is only unpacked
 
-    from yolox_gssam.data.images import read_image
+    from yolox_gssam.common.images import read_image
 
     with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
         for file in [*sorted((dataset / "annotations").rglob("*.json")), dataset / "dataset.json"]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from yolox.models import YOLOX
 
+from yolox_gssam.common.letterbox import letterbox, letterbox_ratio
 from yolox_gssam.detections import Detections
-from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
 from yolox_gssam.inference.nms import choose_detections
 from yolox_gssam.inference.overlay import map_on_image
 from yolox_gssam.models.inference import choose_candidates
@@ -62,7 +62,7 @@ class Look:
     @cached_property
     def detections(self) -> Detections:
         """Best score first, in pixels of the image."""
-        candidates = choose_candidates(self.outputs, self.score_threshold)
+        candidates = choose_candidates(self.outputs, self.score_threshold).cpu().numpy()
         (found,) = choose_detections(candidates, [self.ratio], self.score_threshold, self.nms_threshold, True)
         return found
 

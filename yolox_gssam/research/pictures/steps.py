@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolox_gssam.attention import GSSAM
-from yolox_gssam.inference.letterbox import letterbox_ratio
+from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.inference.overlay import coloured, map_on_image, overlay, titled
 from yolox_gssam.research.pictures.layout import fit_panel, grid, zoom, zoom_window
 

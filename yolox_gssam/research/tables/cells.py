@@ -27,10 +27,11 @@ from yolox_gssam.common.files import atomic_path, from_here
 from yolox_gssam.data.coco import CocoSplit, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.engine.trainer import Trainer
+from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.evaluation.provenance import core_count, cpu_name, package_version
 from yolox_gssam.experiment import DroneExp, load_exp
-from yolox_gssam.inference.backends import TorchBackend
-from yolox_gssam.inference.predictor import Predictor, predict_split
+from yolox_gssam.inference.backends.pytorch import TorchBackend
+from yolox_gssam.inference.predictor import Predictor
 
 PARTS = ("val", "test")
 """The parts whose detections are kept: thresholds are chosen on the one and reported on the other."""

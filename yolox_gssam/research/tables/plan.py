@@ -10,11 +10,12 @@ from typing import Any
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
+from yolox_gssam.common.shipped import shipped_folder
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.sides import SideSpec, parse_sides
 
 TOOLS = Path(__file__).parents[3] / "tools"
-EXPS = Path(__file__).parents[3] / "exps"
+EXPS = shipped_folder("exps")
 
 # The depth and width multiples of the YOLOX paper (arXiv 2107.08430, Table 3).
 SIZES: dict[str, tuple[str, ...]] = {

@@ -11,13 +11,11 @@ from yolox_gssam.attention import GSSAM
 from yolox_gssam.models.backbone import STAGES
 from yolox_gssam.models.inference import InferenceYOLOX
 
-INPUTS = ("images", "score_threshold")
-OUTPUT = "candidates"
 # Odd multiples of 32 have no other common divisor, so that the graph relies on nothing that another size lacks.
 _TRACED_HW = (96, 160)
 
 
-def trace(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense: bool = False) -> Any:
+def trace(model: YOLOX, largest_hw: tuple[int, int], half: bool = False) -> Any:
     """A TorchScript module, on the CPU, that computes what `InferenceYOLOX` does.
 
     It takes images (B, H, W, 3) uint8 with any B, and H and W multiples of 32 up to `largest_hw`, and a score threshold
@@ -27,14 +25,10 @@ def trace(model: YOLOX, largest_hw: tuple[int, int], half: bool = False, dense: 
         model: left as it is.
         largest_hw: how many base points the contrast can compare with follows from it.
         half: float16 weights and activations; boxes and scores in float32.
-        dense: all anchors (B, A, 5 + classes), without a threshold, see `InferenceYOLOX.dense`.
     """
-    network = _prepare(model, largest_hw, half)
     images = torch.randint(0, 255, (1, *_TRACED_HW, 3), dtype=torch.uint8)
-    if dense:
-        return _trace(_Dense(network), (images,))
     # Every anchor reaches 0: a trace through empty tensors would leave things out.
-    return _trace(network, (images, torch.zeros(())))
+    return _trace(_prepare(model, largest_hw, half), (images, torch.zeros(())))
 
 
 def trace_undecoded(model: YOLOX, size_hw: tuple[int, int], batch: int = 1, half: bool = False) -> Any:
@@ -63,15 +57,6 @@ def _trace(network: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", FutureWarning)
         return torch.jit.trace(network, inputs, check_trace=False)
-
-
-class _Dense(nn.Module):
-    def __init__(self, network: InferenceYOLOX) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network.dense(images)
 
 
 class _Undecoded(nn.Module):

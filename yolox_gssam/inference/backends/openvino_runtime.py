@@ -1,22 +1,18 @@
 """OpenVINO: the fastest on a CPU. The package `openvino` must be installed."""
 
-import tempfile
 from pathlib import Path
 from queue import Queue
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from yolox.models import YOLOX
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.text import one_line
+from yolox_gssam.inference.backends.base import thread_count
+from yolox_gssam.inference.backends.onnx_runtime import open_onnx
 from yolox_gssam.inference.model_info import KEY, ModelInfo
-from yolox_gssam.inference.tracing import trace
 
 MAX_COMPILED = 8
 
@@ -25,7 +21,7 @@ class OpenVinoBackend:
     """Runs a network on the CPU; compiled anew, in about a second, for each shape of input that comes.
 
     Args:
-        network: an openvino.Model as `convert` makes it or `read_openvino` reads it.
+        network: an openvino.Model.
         precision: for the description.
         streams: so many calls at once, each by its share of the threads: more images a second, each later. Two
             threads on one small network wait for each other a third of the time.
@@ -39,29 +35,26 @@ class OpenVinoBackend:
         self.streams = streams
         self._network = network
         self._core = openvino.Core()
-        # As many threads as torch was given. In float32, since a processor with AVX512-BF16 would otherwise compute in
+        # In float32, since a processor with AVX512-BF16 would otherwise compute in
         # bfloat16, unasked, and find other boxes.
         self._settings: dict[str, Any] = {
             "NUM_STREAMS": streams,
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": thread_count(),
             "INFERENCE_PRECISION_HINT": "f32",
         }
         self._idle: dict[tuple[int, ...], Queue[Any]] = {}
         self._compiling = Lock()
         version = openvino.__version__.partition("-")[0]
-        self.description = f"openvino {version}, cpu ({torch.get_num_threads()} threads), {precision}"
+        self.description = f"openvino {version}, cpu ({thread_count()} threads), {precision}"
 
-    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> Tensor:
+    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
         """See `Backend`."""
         idle = self._requests(batch.shape)
         request = idle.get()
         try:
-            return torch.from_numpy(_infer(request, batch, score_threshold))
+            return _infer(request, batch, score_threshold)
         finally:
             idle.put(request)
-
-    def synchronize(self) -> None:
-        """Nothing to wait for: results are there when a call returns."""
 
     def _requests(self, shape: tuple[int, ...]) -> "Queue[Any]":
         """The idle ones of the network compiled for inputs of this shape; of the shapes seen, the latest are kept."""
@@ -87,44 +80,23 @@ def _infer(request: Any, batch: NDArray[np.uint8], score_threshold: float) -> ND
     return np.array(request.get_output_tensor(0).data)
 
 
-def convert(model: YOLOX, largest_hw: tuple[int, int]) -> Any:
-    """The network as an openvino.Model of float32 for inputs of any batch and size, up to `largest_hw`."""
-    import openvino
-
-    example = (torch.zeros((1, *largest_hw, 3), dtype=torch.uint8), torch.zeros(()))
-    network = openvino.convert_model(trace(model, largest_hw), example_input=example)
-    network.reshape({0: [-1, -1, -1, 3], 1: []})
-    return network
-
-
-def write_openvino(network: Any, info: ModelInfo, path: Path) -> None:
-    """Writes an .xml file and, beside it, the .bin file of the weights; each whole or not at all."""
-    import openvino
-
-    if not info.dynamic_size:
-        network.reshape({0: [-1, *info.input_size, 3], 1: []})
-    network.set_rt_info(info.to_text(), [KEY])
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        # Halves the file; the CPU computes in float32 all the same.
-        openvino.save_model(network, Path(folder, "network.xml"), compress_to_fp16=info.precision == "float16")
-        for suffix in (".bin", ".xml"):
-            with atomic_path(path.with_suffix(suffix)) as part:
-                Path(folder, "network").with_suffix(suffix).replace(part)
-
-
-def read_openvino(path: Path) -> tuple[Any, ModelInfo]:
-    """An .xml file, with its .bin file beside it, as tools/export.py writes them.
+def open_openvino(path: Path, streams: int = 1) -> tuple[OpenVinoBackend, ModelInfo]:
+    """The backend for an .xml file, with its .bin file beside it, or an .onnx file, as tools/export.py writes them.
 
     Raises:
         UserError: not such a file.
     """
     import openvino
 
-    if not path.with_suffix(".bin").is_file():
+    if path.suffix == ".onnx":
+        _, info = open_onnx(path, "cpu")  # OpenVINO does not read what an ONNX file says of itself
+    elif not path.with_suffix(".bin").is_file():
         raise UserError(f"{path}: its weights are missing, {path.with_suffix('.bin').name} in the same folder")
     try:
         network = openvino.Core().read_model(path)
     except RuntimeError as error:
         raise UserError(f"{path}: not a network of OpenVINO: {one_line(error)}") from error
-    text = network.get_rt_info([KEY]).astype(str) if network.has_rt_info([KEY]) else None
-    return network, ModelInfo.from_text(text, path)
+    if path.suffix != ".onnx":
+        text = network.get_rt_info([KEY]).astype(str) if network.has_rt_info([KEY]) else None
+        info = ModelInfo.from_text(text, path)
+    return OpenVinoBackend(network, info.precision, streams), info

@@ -8,8 +8,9 @@ import torch
 from yolox.models import YOLOX
 
 from yolox_gssam.experiment import GSSAM_STAGES
-from yolox_gssam.inference.backends import build_backend, open_exported, why_unavailable
-from yolox_gssam.inference.exporting import SUFFIXES, export
+from yolox_gssam.inference.backends import open_exported, why_unavailable
+from yolox_gssam.inference.conversion import build_backend
+from yolox_gssam.inference.conversion.writing import SUFFIXES, export
 from yolox_gssam.inference.model_info import ModelInfo
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.models import FINE_STRIDES, add_attention, build_yolox
@@ -54,12 +55,12 @@ def ordered(rows: torch.Tensor) -> torch.Tensor:
 def test_exported_file_finds_what_yolox_finds(
     name: str, backend: str, model: YOLOX, images: np.ndarray, tmp_path: Path
 ) -> None:
-    reason = why_unavailable(backend, CPU)
+    reason = why_unavailable(backend, "cpu")
     if reason is not None:
         pytest.skip(reason)
     path = tmp_path / f"fine{SUFFIXES[name]}"
     export(model, ModelInfo(CLASSES, SIZE_HW), name, path)
-    rows = open_exported(path, CPU)[0].candidates(images, 0.0)
+    rows = torch.from_numpy(open_exported(path, "cpu")[0].candidates(images, 0.0))
     with torch.no_grad():
         expected = model(torch.from_numpy(images).permute(0, 3, 1, 2).float())[0]
     assert len(expected) == 12 * 20 + 6 * 10 + 3 * 5 + 24 * 40

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from yolox_gssam.data.images import decode_image, image_size, read_image
+from yolox_gssam.common.images import decode_image, image_size, read_image
 
 
 def encoded(kind: str, height: int = 24, width: int = 36, **options: object) -> bytes:

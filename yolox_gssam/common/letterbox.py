@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.augmentation import PAD_VALUE
 
+PAD_VALUE = 114
+"""The grey beside an image, as in YOLOX."""
 STRIDE = 32
 """The network's largest: sides of its input are multiples of it."""
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.detections import Detections
@@ -17,7 +17,7 @@ WriteDetections = Callable[[Frame, Detections], None]
 
 
 @contextmanager
-def open_export(path: Path, class_names: Sequence[str]) -> Iterator[WriteDetections]:
+def open_detections_file(path: Path, class_names: Sequence[str]) -> Iterator[WriteDetections]:
     """Gives a function that adds a frame's detections to `path`, a .json or .csv file that appears, whole, at the end.
 
     JSON holds "class_names" and "frames", a record each, also for frames without objects; CSV holds a row an object.
@@ -32,22 +32,20 @@ def open_export(path: Path, class_names: Sequence[str]) -> Iterator[WriteDetecti
         raise ValueError(f"detections are written as .json or .csv, not as {path.name}")
     with atomic_path(path) as part, part.open("w", encoding="utf-8", newline="") as stream:
         if path.suffix == ".csv":
-            yield _csv_writer(stream, class_names)
+            yield _csv_writer(stream)
         else:
             stream.write(f'{{"class_names": {json.dumps(list(class_names), ensure_ascii=False)},\n"frames": [')
             yield _json_writer(stream, class_names)
             stream.write("\n]}\n")
 
 
-def _csv_writer(stream: TextIO, class_names: Sequence[str]) -> WriteDetections:
+def _csv_writer(stream: TextIO) -> WriteDetections:
     rows = csv.writer(stream, lineterminator="\n")
     rows.writerow(CSV_COLUMNS)
 
     def write(frame: Frame, detections: Detections) -> None:
         time_s = "" if frame.time_s is None else round(frame.time_s, 3)
-        rows.writerows(
-            (frame.source, frame.index, time_s, *record.values()) for record in _records(detections, class_names)
-        )
+        rows.writerows((frame.source, frame.index, time_s, *record.values()) for record in detections.to_dicts())
 
     return write
 
@@ -63,26 +61,9 @@ def _json_writer(stream: TextIO, class_names: Sequence[str]) -> WriteDetections:
             "time_s": None if frame.time_s is None else round(frame.time_s, 3),
             "width": frame.image.shape[1],
             "height": frame.image.shape[0],
-            "detections": _records(detections, class_names),
+            "detections": detections.to_dicts(),
         }
         stream.write(separator + json.dumps(record, ensure_ascii=False, allow_nan=False))
         separator = ",\n"
 
     return write
-
-
-def _records(detections: Detections, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """One dict an object, its keys in the order of the CSV's last columns."""
-    return [
-        {
-            "class": class_names[label],
-            "score": round(float(score), 5),
-            "x": round(float(left), 3),
-            "y": round(float(top), 3),
-            "width": round(float(right) - float(left), 3),
-            "height": round(float(bottom) - float(top), 3),
-        }
-        for (left, top, right, bottom), score, label in zip(
-            detections.boxes_xyxy, detections.scores, detections.labels, strict=True
-        )
-    ]

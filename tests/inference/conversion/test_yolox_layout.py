@@ -12,8 +12,9 @@ from yolox.utils import demo_postprocess, multiclass_nms
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.synthetic import render_clip
-from yolox_gssam.inference.backends import TorchBackend, open_exported
-from yolox_gssam.inference.exporting import check_format, export
+from yolox_gssam.inference.backends import open_exported
+from yolox_gssam.inference.backends.pytorch import TorchBackend
+from yolox_gssam.inference.conversion.writing import check_format, export
 from yolox_gssam.inference.model_info import UNDECODED, ModelInfo
 from yolox_gssam.inference.predictor import Predictor
 
@@ -75,7 +76,7 @@ def test_shapes_are_fixed_and_said(nano: YOLOX, tmp_path: Path) -> None:
 def test_the_tools_here_refuse_it(nano: YOLOX, tmp_path: Path) -> None:
     path = write(nano, tmp_path / "a.onnx", precision="float16")
     with pytest.raises(UserError, match=r"a\.onnx: is in YOLOX's layout, for other programs.*leave out --layout"):
-        open_exported(path, CPU)
+        open_exported(path, "cpu")
 
 
 def test_other_formats_have_no_such_layout() -> None:

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from yolox_gssam.data.bit_depth import to_eight_bits
-from yolox_gssam.data.images import has_more_than_eight_bits, read_image
+from yolox_gssam.common.bit_depth import to_eight_bits
+from yolox_gssam.common.images import has_more_than_eight_bits, read_image
 
 
 def thermal(height: int = 60, width: int = 80) -> NDArray[np.uint16]:

@@ -10,7 +10,8 @@ from yolox.models import YOLOX
 
 from yolox_gssam.attention import NonLocal, attention_names
 from yolox_gssam.experiment import CONV_STAGES, GSSAM_STAGES
-from yolox_gssam.inference.backends import onnx, why_unavailable
+from yolox_gssam.inference.backends.onnx_runtime import OnnxRuntimeBackend
+from yolox_gssam.inference.conversion import to_onnx
 from yolox_gssam.models import add_attention, build_yolox
 
 CLASSES = 3
@@ -57,17 +58,15 @@ def test_all_modules_are_here() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_onnx_file_of_all_sizes(name: str) -> None:
-    reason = why_unavailable("onnxruntime", torch.device("cpu"))
-    if reason is not None:
-        pytest.skip(reason)
+    pytest.importorskip("onnx")
     model = make_network(name)
-    backend = onnx.OnnxRuntimeBackend(onnx.convert(model, LARGEST_HW), torch.device("cpu"))
+    backend = OnnxRuntimeBackend(to_onnx.convert(model, LARGEST_HW))
     rng = np.random.default_rng(0)
     for batch, height, width in ((2, 64, 96), (1, *LARGEST_HW)):
         images = rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
         with torch.no_grad():
             expected = model(torch.from_numpy(images).permute(0, 3, 1, 2).float())
         # With a threshold of 0 every anchor is a candidate: level by level, and of each level image by image.
-        rows = backend.candidates(images, 0.0)
+        rows = torch.from_numpy(backend.candidates(images, 0.0))
         found = torch.cat([rows[rows[:, 0] == number, 1:] for number in range(batch)])
         torch.testing.assert_close(found, expected.flatten(0, 1), rtol=1e-3, atol=1e-3)

@@ -1,7 +1,10 @@
-"""Networks as files for other programs: ONNX, OpenVINO, TorchScript, TensorRT."""
+"""Networks as files for other programs: ONNX, OpenVINO, TorchScript, or a checkpoint that is small."""
 
+import warnings
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,13 +12,12 @@ from numpy.typing import NDArray
 from yolox.models import YOLOX
 
 from yolox_gssam.common.checkpoint import save_checkpoint
-from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.inference.backends import onnx, openvino, tensorrt, why_unavailable
-from yolox_gssam.inference.backends.pytorch import write_torchscript
-from yolox_gssam.inference.model_info import CANDIDATES, UNDECODED, ModelInfo
-from yolox_gssam.inference.quantization import quantize_openvino
-from yolox_gssam.inference.tracing import trace
+from yolox_gssam.common.files import atomic_path
+from yolox_gssam.inference.conversion import to_onnx, to_openvino
+from yolox_gssam.inference.conversion.int8 import quantize_openvino
+from yolox_gssam.inference.conversion.tracing import trace
+from yolox_gssam.inference.model_info import CANDIDATES, KEY, UNDECODED, ModelInfo
 
 # The only ones that programs for YOLOX decode.
 YOLOX_STRIDES = (8, 16, 32)
@@ -23,22 +25,20 @@ SUFFIXES = {
     "onnx": ".onnx",
     "openvino": ".xml",
     "torchscript": ".torchscript",
-    "tensorrt": ".engine",
     "checkpoint": ".weights.pth",
 }
 """The formats and how their files' names end."""
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
+"""To write a format and to read it back."""
 
 
 def check_format(name: str, precision: str, layout: str = CANDIDATES) -> None:
     """Raises UserError where a format cannot be written here, or not in this precision or layout."""
     if layout != CANDIDATES and name != "onnx":
         raise UserError(f"--format {name}: --layout {layout} is there for --format onnx only")
-    backend = {"onnx": "onnxruntime", "torchscript": "torch", "checkpoint": "torch"}.get(name, name)
-    device = torch.device("cuda" if name == "tensorrt" else "cpu")
-    reason = why_unavailable(backend, device)
-    if reason is not None:
-        raise UserError(f"--format {name}: {reason}")
-    choose_device(device.type)  # raises where this machine has none
+    missing = [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]
+    if missing:
+        raise UserError(f"--format {name}: needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     if precision == "int8" and name != "openvino":
         raise UserError(f"--format {name}: --int8 is there for --format openvino only")
 
@@ -69,21 +69,18 @@ def export(
             raise UserError(
                 f"--layout yolox: is for strides {YOLOX_STRIDES}, and this network has {model.head.strides}"
             )
-        onnx.write_onnx(onnx.convert_undecoded(model, size, batch_size, half), info, path)
+        to_onnx.write_onnx(to_onnx.convert_undecoded(model, size, batch_size, half), info, path)
     elif name == "onnx":
-        onnx.write_onnx(onnx.convert(model, size, half), info, path)
+        to_onnx.write_onnx(to_onnx.convert(model, size, half), info, path)
     elif name == "checkpoint":
         _write_checkpoint(model, info, path)
     elif name == "torchscript":
-        write_torchscript(trace(model, size, half), info, path)
-    elif name == "openvino":
-        network = openvino.convert(model, size)
+        _write_torchscript(trace(model, size, half), info, path)
+    else:
+        network = to_openvino.convert(model, size)
         if info.precision == "int8":
             network = quantize_openvino(network, calibration, score_threshold)
-        openvino.write_openvino(network, info, path)
-    else:
-        engine = tensorrt.build_engine(onnx.convert(model, size, half, dense=True), info)
-        tensorrt.write_engine(engine, info, path)
+        to_openvino.write_openvino(network, info, path)
 
 
 def _write_checkpoint(model: YOLOX, info: ModelInfo, path: Path) -> None:
@@ -96,3 +93,10 @@ def _write_checkpoint(model: YOLOX, info: ModelInfo, path: Path) -> None:
         if beyond:
             raise UserError(f"{beyond[0]}: holds values beyond the range of float16; export without --half")
     save_checkpoint(path, {"model": weights, "class_names": list(info.class_names), "exp": info.exp})
+
+
+def _write_torchscript(network: Any, info: ModelInfo, path: Path) -> None:
+    """Writes a traced network, whole or not at all."""
+    with atomic_path(path) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls the format deprecated; C++ programs still load it
+        torch.jit.save(network, str(part), _extra_files={KEY: info.to_text()})

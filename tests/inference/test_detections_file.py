@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from yolox_gssam.detections import Detections
-from yolox_gssam.inference.export import open_export
+from yolox_gssam.inference.detections_file import open_detections_file
 from yolox_gssam.inference.frames import Frame
 
 NAMES = ("bird", "дрон, klein")
@@ -14,11 +14,12 @@ TWO = Detections(
     np.array([[10.25, 20.5, 22.75, 30.125], [-3.0, 5.0, 4.5, 9.0]], np.float32),
     np.array([0.875, 0.3], np.float32),
     np.array([1, 0]),
+    NAMES,
 )
 
 
 def export(path: Path) -> str:
-    with open_export(path, NAMES) as write:
+    with open_detections_file(path, NAMES) as write:
         write(Frame(IMAGE, "clip.mp4", 0, 0.0), TWO)
         write(Frame(IMAGE, "clip.mp4", 1, 1 / 30), Detections.empty())
         write(Frame(IMAGE, "a,b.jpg"), TWO.above(0.5))
@@ -50,18 +51,18 @@ def test_json_holds_every_frame(tmp_path: Path) -> None:
 
 
 def test_json_without_any_frame_is_valid(tmp_path: Path) -> None:
-    with open_export(tmp_path / "found.json", NAMES):
+    with open_detections_file(tmp_path / "found.json", NAMES):
         pass
     assert json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))["frames"] == []
 
 
 def test_an_error_leaves_no_half_file(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), open_export(tmp_path / "found.csv", NAMES) as write:
+    with pytest.raises(RuntimeError), open_detections_file(tmp_path / "found.csv", NAMES) as write:
         write(Frame(IMAGE, "clip.mp4"), TWO)
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"found\.xml"), open_export(tmp_path / "found.xml", NAMES):
+    with pytest.raises(ValueError, match=r"found\.xml"), open_detections_file(tmp_path / "found.xml", NAMES):
         pass

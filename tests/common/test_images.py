@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.images import MAX_PIXELS, decode_image, encode_jpeg, image_size, read_image
+from yolox_gssam.common.images import MAX_PIXELS, decode_image, encode_jpeg, image_size, read_image
 
 
 def noise(height: int = 40, width: int = 60) -> np.ndarray:

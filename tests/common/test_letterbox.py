@@ -3,7 +3,7 @@ import pytest
 from yolox.data.data_augment import preproc
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.inference.letterbox import letterbox, letterbox_ratio
+from yolox_gssam.common.letterbox import letterbox, letterbox_ratio
 
 
 def make_image(width: int, height: int, seed: int = 0) -> np.ndarray:

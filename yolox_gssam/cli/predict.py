@@ -1,13 +1,5 @@
 """Detects objects on images, videos, a camera or a stream, and writes annotated pictures or videos.
 
-examples:
-  python tools/demo.py video --path clip.mp4                       # with the weights in weights/
-  python tools/demo.py image --path photos/ -c best_ckpt.pth
-  python tools/demo.py video --path clip.mp4 -c best_ckpt.pth --save-attention --save-detections csv
-  python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
-  python tools/demo.py video --path clip.mp4 -c detector.xml       # exported by tools/export.py: faster on a CPU
-  python tools/demo.py webcam --camid 0 -c best_ckpt.pth --show
-
 exit status:
   0  all was done: the file was read to its end, or Esc or q closed the window
   1  wrong input; or an image among others could not be read
@@ -18,48 +10,82 @@ exit status:
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 
 import cv2
-import torch
 
 from yolox_gssam.cli.host_flags import DEMO_FLAGS
 from yolox_gssam.cli.parser import HelpFormatter, Parser, count, share
-from yolox_gssam.common.device import choose_device
+from yolox_gssam.common.bit_depth import add_range_option
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.bit_depth import add_range_option
-from yolox_gssam.experiment.loading import load_detector
+from yolox_gssam.detector import DEFAULT, SHIPPED, Detector, load_network
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
-from yolox_gssam.inference.predictor import Predictor
-from yolox_gssam.inference.sources import check_source
+from yolox_gssam.inference.backends.base import thread_count
+from yolox_gssam.inference.sources import Kind, check_source, recognize
+from yolox_gssam.inference.stages import AttentionMaps
 from yolox_gssam.inference.window import check_display
-from yolox_gssam.models.yolox import attention_maps
 
-SHIPPED_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "yolox_tiny_gssam.weights.pth"
 STREAM_ENDED = 3
 """The exit status that tells a script to start again."""
+_EXAMPLES = """
+  %(prog)s clip.mp4                                 # with the network that comes along
+  %(prog)s photos/ -c infrared
+  %(prog)s rtsp://camera.local/stream --save-detections csv
+  %(prog)s 0 --show                                 # camera number 0
+  %(prog)s clip.mp4 -c best_ckpt.pth --save-attention
+  %(prog)s clip.mp4 -c detector.onnx --backend openvino
+"""
+_DEMO_EXAMPLES = """
+  python tools/demo.py video --path clip.mp4                       # with the network that comes along
+  python tools/demo.py image --path photos/ -c best_ckpt.pth
+  python tools/demo.py video --path clip.mp4 -c best_ckpt.pth --save-attention --save-detections csv
+  python tools/demo.py video --path rtsp://camera.local/stream -c best_ckpt.pth
+  python tools/demo.py video --path clip.mp4 -c detector.xml       # exported by tools/export.py: faster on a CPU
+  python tools/demo.py webcam --camid 0 -c best_ckpt.pth --show
+"""
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options; those that YOLOX's demo has too mean the same here."""
-    parser = Parser(host_flags=DEMO_FLAGS, prog="demo.py", description=__doc__, formatter_class=HelpFormatter)
-    parser.add_argument("demo", choices=("image", "video", "webcam"), help="what to look at")
+    """The options of `yolox-gssam predict`."""
+    parser = _parser(_EXAMPLES)
+    parser.add_argument(
+        "source", metavar="SOURCE", help="image, folder of images, video, URL of a stream, or number of a camera"
+    )
+    _add_options(parser)
+    return parser
+
+
+def make_demo_parser() -> argparse.ArgumentParser:
+    """The options of tools/demo.py; those that YOLOX's demo has too mean the same here."""
+    parser = _parser(_DEMO_EXAMPLES)
+    parser.add_argument("demo", choices=tuple(kind.value for kind in Kind), help="what to look at")
     source = parser.add_argument_group("source")
     source.add_argument(
         "--path", metavar="PATH", help="image or folder (image); video file or stream URL (video); none for webcam"
     )
     source.add_argument("--camid", type=int, default=0, metavar="N", help="number of the camera (webcam)")
-    add_range_option(source)
+    _add_options(parser)
+    return parser
+
+
+def _parser(examples: str) -> Parser:
+    what, exit_status = str(__doc__).split("\n\n", 1)
+    description = f"{what}\n\nexamples:{examples}\n{exit_status}"
+    return Parser(host_flags=DEMO_FLAGS, description=description, formatter_class=HelpFormatter)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    add_range_option(parser)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="experiment; by default what the checkpoint says")
     model.add_argument(
         "-c",
         "--ckpt",
-        default=str(SHIPPED_WEIGHTS),
+        default=DEFAULT,
         metavar="FILE",
-        help="checkpoint of tools/train.py or file of tools/export.py; by default those of weights/README.md",
+        help="checkpoint of tools/train.py, file of tools/export.py, or a network that comes along: "
+        f"{' or '.join(SHIPPED)}",
     )
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
@@ -69,9 +95,8 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--fp16", action="store_true", help="16 bit (float16; bfloat16 on the CPU)")
     model.add_argument(
         "--backend",
-        choices=("auto", *BACKENDS),
-        default="torch",
-        help="what runs the network; auto: the fastest here, measured once and remembered",
+        choices=BACKENDS,
+        help="what runs the network; by default onnxruntime for an .onnx, openvino for an .xml, torch for a checkpoint",
     )
     model.add_argument(
         "--square", action="store_true", help="pad images to the whole input, as eval does, not to multiples of 32"
@@ -80,48 +105,54 @@ def make_parser() -> argparse.ArgumentParser:
     output.add_argument("--output", type=Path, metavar="DIR", help="by default vis_res in the experiment's folder")
     output.add_argument("--save-attention", action="store_true", help="also the attention maps as overlays")
     output.add_argument("--save-detections", choices=("json", "csv"), help="also the detections as a file")
-    output.add_argument("--save_result", action="store_true", help="accepted as in YOLOX; results are always saved")
     output.add_argument("--show", action="store_true", help="also in a window; Esc or q ends")
-    return parser
 
 
 def main(args: argparse.Namespace) -> int:
-    """Runs the demo and returns the exit status, see above."""
+    """`yolox-gssam predict`; returns the exit status, see above."""
+    kind, place = recognize(args.source)
+    return _run(args, kind, place)
+
+
+def demo_main(args: argparse.Namespace) -> int:
+    """tools/demo.py; returns the exit status, see above."""
     check_source(args.demo, args.path)
+    kind = Kind(args.demo)
+    return _run(args, kind, str(args.camid) if kind is Kind.CAMERA else args.path)
+
+
+def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
     if args.show:
         check_display()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
-    device = choose_device(args.device)
     # Of a file, frames a second count; of what is seen now, how soon it is detected.
-    streams = torch.get_num_threads() if args.demo != "webcam" and "://" not in args.path else 1
-    detector = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16, streams)
-    exp = detector.exp
-    if detector.backend.streams > 1:
-        # Each of them has a core to itself; threads beside them would only push them off it.
-        torch.set_num_threads(1)
-        cv2.setNumThreads(1)
-    if args.save_attention and detector.model is None:
-        raise UserError(f"--save-attention needs a checkpoint: {args.ckpt} holds no attention maps")
-    predictor = Predictor(
-        detector.backend,
-        exp.class_names,
-        exp.test_size,
-        args.conf,
-        args.nms,
-        class_agnostic=True,
-        tight=detector.dynamic_size and not args.square,
-    )
+    streams = thread_count() if kind is not Kind.CAMERA and "://" not in place else 1
+    network = load_network(args.ckpt, args.device, args.backend, args.fp16, streams, args.exp_file, options)
+    if network.backend.streams > 1:
+        cv2.setNumThreads(1)  # each of them has a core to itself; threads beside them would only push them off it
     outputs = Outputs(
-        folder=args.output or Path(exp.output_dir) / exp.exp_name / "vis_res",
-        attention=partial(attention_maps, detector.model) if args.save_attention else None,
+        folder=args.output or Path(network.exp["output_dir"], network.exp["exp_name"], "vis_res"),
+        attention=_attention(network.model, args.ckpt) if args.save_attention else None,
         export=args.save_detections,
         show=args.show,
     )
-    if args.demo == "image":
-        summary = annotate_images(predictor, Path(args.path), outputs, args.range)
-    else:
-        summary = annotate_video(predictor, args.path if args.demo == "video" else args.camid, outputs)
-    return report(summary)
+    predictor = Detector(network, args.conf, args.nms, args.square).predictor
+    if kind is Kind.IMAGES:
+        return report(annotate_images(predictor, Path(place), outputs, args.range))
+    return report(annotate_video(predictor, int(place) if kind is Kind.CAMERA else place, outputs))
+
+
+def _attention(model: object, weights: str) -> AttentionMaps:
+    """Makes the attention maps of a network in torch.
+
+    Raises:
+        UserError: it is none.
+    """
+    if model is None:
+        raise UserError(f"--save-attention needs a checkpoint: {weights} holds no attention maps")
+    from yolox_gssam.inference.backends.pytorch import attention_of
+
+    return attention_of(model)
 
 
 def report(summary: Summary) -> int:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, features
 from PIL.TiffImagePlugin import TiffImageFile
 
+from yolox_gssam.common.bit_depth import ValueRange, to_eight_bits
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import one_line, printable
-from yolox_gssam.data.bit_depth import ValueRange, to_eight_bits
 
 MAX_PIXELS = 2**27
 """Largest image that is decoded, 134 million pixels: 400 MB once decoded."""
