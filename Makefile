@@ -15,7 +15,7 @@ install: $(INSTALLED)
 
 # torch and torchvision come first, together: yolox's build imports torch, and yolox needs torchvision's NMS to match it.
 # yolox 0.3.0 goes without its requirements: they pin onnx versions that today's Python no longer has.
-$(INSTALLED): setup.py
+$(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --upgrade pip setuptools wheel ninja
 	$(RUN) -m pip install torch torchvision

@@ -1,58 +1,17 @@
-"""Installs the package. yolox itself is not among the requirements: its registry release pins onnx and onnxruntime
-versions that no longer exist. `make install` or README.md tell how to get it."""
+"""The packages; all else stands in pyproject.toml."""
 
 from setuptools import find_packages, setup
 
-FAST = ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0", "hotcoco>=1.3"]
-# From 1.5.6 on it brings opencv-python-headless, which overwrites OpenCV's windows (tools/demo.py --show).
-PICTURES = ["grad-cam>=1.5.4,<1.5.6"]
+# Exp files and networks lie beside the package in a checkout and in it in a wheel, see yolox_gssam/common/shipped.py.
+SHIPPED = {"yolox_gssam.exps": "exps", "yolox_gssam.weights": "weights"}
 
 setup(
-    name="yolox-gssam",
-    version="0.1.0",
-    description="YOLOX with global-sampling spatial attention, for small drones in images and video",
-    license="Apache-2.0",
-    python_requires=">=3.10",
-    packages=find_packages(include=["yolox_gssam", "yolox_gssam.*"]),
-    package_data={"yolox_gssam.data": ["*.npz.xz"]},
-    install_requires=[
-        "torch>=2.6",
-        "torchvision>=0.21",
-        "numpy>=2.0",
-        "scipy>=1.11",
-        "opencv-python>=4.10",
-        "pycocotools>=2.0.8",
-        "loguru>=0.7",
-        "thop>=0.1.1",
-        "tqdm>=4.66",
-        "tabulate>=0.9",
-        "tensorboard>=2.17",
-        "matplotlib>=3.9",
-        "Pillow>=10.1",
-        "PyYAML>=6.0",
-        "defusedxml>=0.7",
-        "filelock>=3.13",
-        # Reads the labels of the Svanström clips; older releases, the only ones for Python 3.10, cannot.
-        "mat-io>=1.0; python_version >= '3.11'",
-    ],
-    extras_require={
-        # What runs exported networks, the fastest on a CPU; and what evaluates in a thirtieth of pycocotools' time.
-        "fast": FAST,
-        "int8": [*FAST, "nncf>=2.15"],
-        # Grad-CAM, for tools/visualize.py.
-        "pictures": PICTURES,
-        "dev": [
-            *FAST,
-            *PICTURES,
-            "nncf>=2.15",
-            "hypothesis>=6.100",
-            "mypy>=1.10",
-            "pytest>=8.0",
-            "pytest-xdist>=3.7",
-            "ruff>=0.6",
-            "types-tabulate",
-            "types-PyYAML",
-            "types-defusedxml",
-        ],
+    packages=[*find_packages(include=["yolox_gssam", "yolox_gssam.*"]), *SHIPPED],
+    package_dir=SHIPPED,
+    package_data={
+        "yolox_gssam": ["py.typed"],
+        "yolox_gssam.data": ["*.npz.xz"],
+        "yolox_gssam.weights": ["*.onnx", "README.md"],
     },
+    include_package_data=False,
 )

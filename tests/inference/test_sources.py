@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.inference.sources import check_source
+from yolox_gssam.inference.sources import Kind, check_source, recognize
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +45,35 @@ def test_what_to_type(kind: str, path: str | None, line: str) -> None:
 )
 def test_what_may_be_right_is_left_alone(kind: str, path: str | None) -> None:
     check_source(kind, path)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("photos", Kind.IMAGES),
+        ("7", Kind.IMAGES),
+        ("a.png", Kind.IMAGES),
+        ("clip.mp4", Kind.VIDEO),
+        ("rtsp://a/b", Kind.VIDEO),
+        ("recording", Kind.VIDEO),
+        ("0", Kind.CAMERA),
+    ],
+)
+def test_a_source_is_recognized(source: str, kind: Kind) -> None:
+    Path("recording").touch()
+    assert recognize(source) == (kind, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        ("clips", r"a folder of 2 videos, which are annotated one by one; give clips/a\.mp4"),
+        ("photos/%04d.jpg", "a series of images; give photos"),
+        ("missing.jpg", r"missing\.jpg: no such image, video or folder"),
+        ("nowhere", "nowhere: no such"),
+        ("", "SOURCE: no such"),
+    ],
+)
+def test_what_to_give_instead(source: str, line: str) -> None:
+    with pytest.raises(UserError, match=line):
+        recognize(source)

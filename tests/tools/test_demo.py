@@ -89,9 +89,9 @@ def count_frames(path: Path) -> int:
 
 def run(demo: ModuleType, *arguments: object) -> int:
     """Runs the tool's parser and main inside this process; the exit status."""
-    parser: argparse.ArgumentParser = demo.make_demo_parser()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["demo.py", *(str(argument) for argument in arguments)])
+        parser: argparse.ArgumentParser = demo.make_demo_parser()
         with pytest.raises(SystemExit) as ended:
             run_tool(parser, demo.demo_main)
     return int(ended.value.code or 0)
