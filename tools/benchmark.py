@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam benchmark` from a checkout; see yolox_gssam/cli/benchmark.py."""
+"""`yolox-gssam benchmark` from a checkout; see yolox_gssam/cli/benchmark.py."""
 
 from yolox_gssam.cli.benchmark import main, make_parser
 from yolox_gssam.cli.parser import run_tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam classify` from a checkout; see yolox_gssam/cli/classify.py."""
+"""`yolox-gssam classify` from a checkout; see yolox_gssam/cli/classify.py."""
 
 from yolox_gssam.cli.classify import main, make_parser
 from yolox_gssam.cli.parser import run_tool

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam eval` from a checkout; see yolox_gssam/cli/eval.py."""
+"""`yolox-gssam eval` from a checkout; see yolox_gssam/cli/eval.py."""
 
 from yolox_gssam.cli.eval import main, make_parser
 from yolox_gssam.cli.parser import run_tool

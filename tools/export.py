@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam export` from a checkout; see yolox_gssam/cli/export.py."""
+"""`yolox-gssam export` from a checkout; see yolox_gssam/cli/export.py."""
 
 from yolox_gssam.cli.export import main, make_parser
 from yolox_gssam.cli.parser import run_tool

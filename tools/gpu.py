@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam gpu` from a checkout, also where the package is not installed; see yolox_gssam/cli/gpu.py."""
+"""`yolox-gssam gpu` from a checkout, also where the package is not installed; see yolox_gssam/cli/gpu.py."""
 
 import sys
 from pathlib import Path

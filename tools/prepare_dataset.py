@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam prepare_dataset` from a checkout; see yolox_gssam/cli/prepare_dataset.py."""
+"""`yolox-gssam data` from a checkout; see yolox_gssam/cli/prepare_dataset.py."""
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.cli.prepare_dataset import main, make_parser

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam refine_svanstrom` from a checkout; see yolox_gssam/cli/refine_svanstrom.py."""
+"""`yolox-gssam refine_svanstrom` from a checkout; see yolox_gssam/cli/refine_svanstrom.py."""
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.cli.refine_svanstrom import main, make_parser

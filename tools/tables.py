@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam tables` from a checkout; see yolox_gssam/cli/tables.py."""
+"""`yolox-gssam tables` from a checkout; see yolox_gssam/cli/tables.py."""
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.cli.tables import main, make_parser

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam train` from a checkout; see yolox_gssam/cli/train.py."""
+"""`yolox-gssam train` from a checkout; see yolox_gssam/cli/train.py."""
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.cli.train import main, make_parser

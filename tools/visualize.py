@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam visualize` from a checkout; see yolox_gssam/cli/visualize.py."""
+"""`yolox-gssam visualize` from a checkout; see yolox_gssam/cli/visualize.py."""
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.cli.visualize import main, make_parser

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from yolox_gssam.detections import Detections
 
-_BLOCK = 256
-"""Boxes compared at a time: few enough that their matrix stays in the processor's cache."""
+_PAIRS = 2**18
+"""Pairs of boxes compared at a time, which bounds the memory."""
 
 
 def choose_detections(
@@ -62,33 +62,54 @@ def suppress(boxes_xyxy: NDArray[np.float32], labels: NDArray[np.int64] | None, 
         labels: (n,) class of each box, compared with its own class only; None: every box with every other.
         threshold: of two boxes with a greater IoU, the later one goes.
     """
-    waiting = np.arange(len(boxes_xyxy))
-    kept: list[NDArray[np.int64]] = []
-    while len(waiting):
-        block, waiting = waiting[:_BLOCK], waiting[_BLOCK:]
-        overlaps = _overlaps(boxes_xyxy, labels, block, block, threshold)
-        stays = np.ones(len(block), bool)
-        for index in range(len(block)):
-            if stays[index]:
-                stays[index + 1 :] &= ~overlaps[index, index + 1 :]
-        kept.append(block[stays])
-        if len(waiting):
-            waiting = waiting[~_overlaps(boxes_xyxy, labels, kept[-1], waiting, threshold).any(axis=0)]
-    return np.concatenate(kept) if kept else waiting
+    stays = np.ones(len(boxes_xyxy), bool)
+    groups = [np.arange(len(stays))] if labels is None else [np.flatnonzero(labels == one) for one in np.unique(labels)]
+    for group in groups:
+        better, worse = _overlapping_pairs(boxes_xyxy[group], threshold)
+        starts = np.searchsorted(better, np.arange(len(group) + 1)).tolist()
+        own = np.ones(len(group), bool)
+        for index in np.unique(better).tolist():
+            if own[index]:
+                own[worse[starts[index] : starts[index + 1]]] = False
+        stays[group] = own
+    return np.flatnonzero(stays)
 
 
-def _overlaps(
-    boxes_xyxy: NDArray[np.float32],
-    labels: NDArray[np.int64] | None,
-    some: NDArray[np.int64],
-    others: NDArray[np.int64],
-    threshold: float,
-) -> NDArray[np.bool_]:
-    """(len(some), len(others)): whether two boxes have an IoU above the threshold and, with `labels`, one class."""
-    one, other = boxes_xyxy[some][:, None], boxes_xyxy[others][None]
-    areas, other_areas = (np.prod(boxes[..., 2:] - boxes[..., :2], axis=2) for boxes in (one, other))
-    sides = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
-    shared = np.prod(np.maximum(sides, 0), axis=2)
-    with np.errstate(divide="ignore", invalid="ignore"):  # boxes without an area overlap nothing
-        above = np.asarray(shared / (areas + other_areas - shared) > np.float64(threshold))
-    return above if labels is None else above & (labels[some][:, None] == labels[others][None])
+def _overlapping_pairs(
+    boxes_xyxy: NDArray[np.float32], threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The indices of all pairs of boxes with an IoU above the threshold: the lower ones, ascending, and the higher.
+
+    From the left, each box is compared with those alone that begin before it ends.
+    """
+    count = len(boxes_xyxy)
+    order = np.argsort(boxes_xyxy[:, 0], kind="stable")
+    boxes = boxes_xyxy[order]
+    places = np.arange(count)
+    partners = np.searchsorted(boxes[:, 0], boxes[:, 2], side="right") - places - 1
+    before = np.cumsum(partners) - partners
+    lower, higher = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    start = 0
+    while start < count:
+        stop = max(start + 1, int(np.searchsorted(before, before[start] + _PAIRS)))
+        some = np.repeat(places[start:stop], partners[start:stop])
+        others = some + 1 + np.arange(len(some)) - (before[some] - before[start])
+        above = _iou(boxes[some], boxes[others]) > np.float64(threshold)
+        first, second = order[some[above]], order[others[above]]
+        lower.append(np.minimum(first, second))
+        higher.append(np.maximum(first, second))
+        start = stop
+    better, worse = np.concatenate(lower), np.concatenate(higher)
+    ascending = np.argsort(better, kind="stable")
+    return better[ascending], worse[ascending]
+
+
+def _iou(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) IoU of each box of `some` with the one at its place in `others`; nan for two without an area."""
+    (left, top, right, bottom), (left2, top2, right2, bottom2) = some.T, others.T
+    width = np.minimum(right, right2) - np.maximum(left, left2)
+    height = np.minimum(bottom, bottom2) - np.maximum(top, top2)
+    shared = np.maximum(width, 0) * np.maximum(height, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        areas = (right - left) * (bottom - top) + (right2 - left2) * (bottom2 - top2)
+        return np.asarray(shared / (areas - shared), np.float32)
