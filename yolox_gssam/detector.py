@@ -7,6 +7,7 @@ detections = detector(image_bgr)        # boxes_xyxy, scores, labels, names
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -148,6 +149,8 @@ def load_network(
         if half:
             raise UserError(f"{path}: an exported network has its own precision; leave out --fp16")
         network = open_network(path, device, backend, streams)
+        if str(weights) in SHIPPED:
+            network = replace(network, exp={**network.exp, "exp_name": str(weights)})
         return network.at_size(_size(fields["test_size"]), path) if fields else network
     missing = [package for package in ("torch", "yolox") if find_spec(package) is None]
     if missing:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from yolox_gssam.data.coco import CocoSplit, load_split
 from yolox_gssam.engine.evaluator import DroneEvaluator
@@ -22,7 +21,7 @@ class Oracle:
         self.score = score
         self.given = 0
 
-    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> Tensor:
+    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
         rows = []
         for number in range(len(batch)):
             truth = self.split.images[self.given]
@@ -31,7 +30,7 @@ class Oracle:
             for (left, top, right, bottom), label in zip(boxes, truth.labels, strict=True):
                 box = ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)
                 rows.append([number, *box, self.score, *np.eye(len(self.split.classes))[label]])
-        return torch.tensor(rows, dtype=torch.float32).reshape(-1, 6 + len(self.split.classes))
+        return np.array(rows, np.float32).reshape(-1, 6 + len(self.split.classes))
 
 
 @pytest.fixture

@@ -1,7 +1,30 @@
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
+from yolox_gssam.inference import text as letters
 from yolox_gssam.inference.text import put_text, text_size
+
+
+@pytest.fixture
+def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(letters, "find_spec", lambda name: None)
+    for kept in (letters._font, letters._text_mask):
+        kept.cache_clear()
+    yield
+    for kept in (letters._font, letters._text_mask):
+        kept.cache_clear()
+
+
+@pytest.mark.usefixtures("without_matplotlib")
+def test_pillow_s_own_font_where_matplotlib_is_not_installed() -> None:
+    assert "Aileron" in letters._font(14).getname()[0]
+    heights = {text_size(text, 14)[1] for text in ("drone", "gjpq", "")}
+    assert len(heights) == 1
+    image = np.zeros((40, 120, 3), np.uint8)
+    put_text(image, "drone 71%", 2, 2, 14, (255, 255, 255))
+    assert (image > 128).any(axis=2).sum() > 50
 
 
 def test_every_text_of_a_size_has_the_same_height() -> None:

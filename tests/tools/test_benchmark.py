@@ -131,7 +131,7 @@ def test_attention(run_tool: RunTool, tmp_path: Path) -> None:
         pytest.param(["latency", "--data", "no"], "no: no such data set", id="data"),
         pytest.param(["latency", "--side", "stock,backend=x"], "stock YOLOX has no backend", id="stock-backend"),
         pytest.param(["latency", "--side", "stock,fp16=True"], "stock YOLOX has fp16 on CUDA only", id="stock-fp16"),
-        pytest.param(["latency", "--side", "exps/origin.py,backend=x"], "'x' is not known; use auto", id="backend"),
+        pytest.param(["latency", "--side", "exps/origin.py,backend=x"], "'x' is not known; use torch", id="backend"),
         pytest.param(["latency", "widht", "0.25"], "did you mean 'width'", id="field"),
         pytest.param(["latency", "width"], "'width' has no value", id="field-without-value"),
         pytest.param(["train", "--side", "stock"], "no side is left", id="stock-on-a-cpu"),

@@ -14,7 +14,7 @@ import yolox_gssam
 from yolox_gssam.common.device import describe_device
 from yolox_gssam.evaluation.provenance import command_line, core_count, cpu_name, package_version
 
-PACKAGES = ("torch", "torchvision", "yolox", "numpy", "opencv-python", "onnxruntime", "openvino", "tensorrt")
+PACKAGES = ("torch", "torchvision", "yolox", "numpy", "opencv-python", "onnxruntime", "openvino")
 MATRIX_SIDE = 1024
 
 
