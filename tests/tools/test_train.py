@@ -11,7 +11,7 @@ import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
 from yolox_gssam.common.files import sole_writer
-from yolox_gssam.engine.resume import seed_everything
+from yolox_gssam.engine.run import seed_everything
 from yolox_gssam.experiment import load_exp
 
 

@@ -7,7 +7,7 @@ from yolox_gssam.cli.host_flags import TRAIN_FLAGS
 from yolox_gssam.cli.parser import Parser, count, positive
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.engine.launch import check_batch_size, launch
-from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
+from yolox_gssam.engine.run import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
 
 

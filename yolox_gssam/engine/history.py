@@ -1,18 +1,46 @@
-"""The record of a run: one row an epoch, as CSV and as curves."""
+"""The record of a run: one row per epoch, as CSV, as curves and for TensorBoard."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from torch.utils.tensorboard import SummaryWriter
 
 from yolox_gssam.common.files import atomic_path, write_text
 
 Row = dict[str, float]
+
+
+class TensorBoard:
+    """What TensorBoard shows of a run.
+
+    Args:
+        folder: of its files; None: none are written.
+        done: steps; what an earlier run wrote of later ones is not shown.
+    """
+
+    def __init__(self, folder: Path | None, done: int) -> None:
+        self._writer = None if folder is None else SummaryWriter(str(folder), purge_step=done + 1)
+
+    def add(self, group: str, values: Mapping[str, float], number: int) -> None:
+        """Adds a point, at a step or an epoch, to the curve of each name."""
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(f"{group}/{name}", value, number)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def without_nan(rows: Sequence[Row]) -> list[dict[str, float | None]]:
+    """The rows for JSON, which knows no NaN: None stands for what was not measured."""
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

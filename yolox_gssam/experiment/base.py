@@ -160,6 +160,10 @@ class DroneExp(Exp):
         }
         return {**own, "num_classes": self._num_classes, "test_size": self._test_size}
 
+    def stored_fields(self) -> dict[str, Any]:
+        """The fields as a checkpoint keeps them, with the number of classes and the size that it was made with."""
+        return {**self.fields(), "num_classes": self.num_classes, "test_size": self.test_size}
+
     def merge(self, cfg_list: Sequence[Any]) -> None:
         """Sets fields from (name, value, name, value, ...).
 
