@@ -12,20 +12,41 @@ import matplotlib.pyplot as plt
 from torch.utils.tensorboard import SummaryWriter
 
 from yolox_gssam.common.files import atomic_path, write_text
+from yolox_gssam.common.progress import progress_bar
 
 Row = dict[str, float]
 
 
-class TensorBoard:
-    """What TensorBoard shows of a run.
+class Display:
+    """What is shown of a run while it goes on: a progress bar and, in `folder`, files for TensorBoard.
 
     Args:
-        folder: of its files; None: none are written.
+        folder: None: neither.
+        epochs, steps_per_epoch: of the whole run.
+        batch_size: images per step over all processes.
         done: steps; what an earlier run wrote of later ones is not shown.
     """
 
-    def __init__(self, folder: Path | None, done: int) -> None:
+    def __init__(self, folder: Path | None, epochs: int, steps_per_epoch: int, batch_size: int, done: int) -> None:
+        self._epochs, self._steps_per_epoch, self._batch_size = epochs, steps_per_epoch, batch_size
         self._writer = None if folder is None else SummaryWriter(str(folder), purge_step=done + 1)
+        self._bar = progress_bar(
+            description="training",
+            unit="img",
+            total=epochs * steps_per_epoch * batch_size,
+            initial=done * batch_size,
+            disable=folder is None,
+        )
+
+    def advance(self) -> None:
+        """After a step."""
+        self._bar.update(self._batch_size)
+
+    def show_step(self, number: int, values: Mapping[str, float], best_ap: float) -> None:
+        """Shows what holds after so many steps of the run."""
+        self._bar.set_description(f"epoch {-(-number // self._steps_per_epoch)}/{self._epochs}", refresh=False)
+        self._bar.set_postfix(loss=f"{values['total_loss']:.2f}", best_AP=f"{100 * best_ap:.1f}", refresh=False)
+        self.add("train", values, number)
 
     def add(self, group: str, values: Mapping[str, float], number: int) -> None:
         """Adds a point, at a step or an epoch, to the curve of each name."""
@@ -34,6 +55,7 @@ class TensorBoard:
                 self._writer.add_scalar(f"{group}/{name}", value, number)
 
     def close(self) -> None:
+        self._bar.close()
         if self._writer is not None:
             self._writer.close()
 

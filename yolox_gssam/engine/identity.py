@@ -6,8 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
+from yolox_gssam.engine.experiment import Experiment
 
 # Fields that a resumed run may change: where things lie and how often it speaks. `max_epoch` is judged by its schedule.
 FREE_FIELDS = frozenset(
@@ -53,6 +56,22 @@ class RunIdentity:
             if before.get(name) != self.fields.get(name):
                 words.append(f"{name} {before.get(name)!r}, now {self.fields.get(name)!r}")
         return words
+
+
+def identify(
+    exp: Experiment, dataset_hash: str, batch_size: int, clip_grad_norm: float | None, dtype: torch.dtype | None
+) -> RunIdentity:
+    """The identity of an experiment's run; `dtype` is that of mixed precision."""
+    return RunIdentity(
+        experiment=exp.exp_name,
+        source_sha256=source_hash(exp),
+        fields=exp.fields(),
+        dataset_hash=dataset_hash,
+        class_names=list(exp.class_names),
+        batch_size=batch_size,
+        clip_grad_norm=clip_grad_norm,
+        precision=str(dtype or torch.float32).removeprefix("torch."),
+    )
 
 
 def source_hash(experiment: object) -> str:

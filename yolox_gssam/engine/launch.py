@@ -86,6 +86,13 @@ def from_first(value: Any, device: torch.device) -> Any:
     return shared[0]
 
 
+def share_buffers(model: nn.Module) -> None:
+    """Gives every process the first one's BatchNorm statistics: each has counted those of its own images."""
+    if get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
 def wrapped(model: nn.Module, device: torch.device) -> nn.Module:
     """The network so that gradients are those of all processes; itself where there is one."""
     if get_world_size() < 2:

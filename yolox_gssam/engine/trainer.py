@@ -8,22 +8,20 @@ from typing import Any, NoReturn
 import torch
 from loguru import logger
 from torch import Tensor, nn
-from torch import distributed as dist
 from yolox.models import YOLOX
 from yolox.utils import get_model_info, get_rank, get_world_size, synchronize
 
 from yolox_gssam.common.checkpoint import load_weights
 from yolox_gssam.common.device import autocast, describe_device, half_dtype
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import Stopped
 from yolox_gssam.common.text import printable
 from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.experiment import Experiment
 from yolox_gssam.engine.fine_tuning import frozen_state, hold_frozen, load_start
-from yolox_gssam.engine.history import Row, TensorBoard, plot_curves, write_csv
-from yolox_gssam.engine.identity import RunIdentity, source_hash
-from yolox_gssam.engine.launch import choose_own_device, from_first, unwrapped, wrapped
+from yolox_gssam.engine.history import Display, Row, plot_curves, write_csv
+from yolox_gssam.engine.identity import identify
+from yolox_gssam.engine.launch import choose_own_device, from_first, share_buffers, unwrapped, wrapped
 from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_everything
 from yolox_gssam.engine.schedule import Schedule
 from yolox_gssam.engine.step import make_step
@@ -130,7 +128,9 @@ class Trainer:
         self.data = TrainingData(self.exp, self.args.batch_size, self.args.cache, self.device)
         self.train_loader = self.data.loader
         self.max_iter = self.run.iterations_per_epoch = len(self.train_loader)
-        self.run.identity = self._identify()
+        self.run.identity = identify(
+            self.exp, self.data.hash(), self.args.batch_size, self.clip_grad_norm, self.amp_dtype
+        )
         self.schedule = Schedule(self.exp, self.args.batch_size, self.max_iter)
         if self.args.ckpt is not None and not self.args.resume:
             load_start(model, self.args.ckpt, self.force)
@@ -157,19 +157,13 @@ class Trainer:
         )
         progress = self.run.progress
         done = len(progress.history) * self.max_iter + progress.iterations_done
-        self.board = TensorBoard(self.output_dir / "tensorboard" if self.rank == 0 else None, done)
         # In a log the bar says nothing before a tenth of the run is done.
         logger.info(
             f"training from epoch {len(progress.history) + 1}, step {progress.iterations_done + 1}, to the end of "
             f"epoch {self.max_epoch}; {self.max_iter} steps per epoch"
         )
-        self.bar = progress_bar(
-            description="training",
-            unit="img",
-            total=self.max_epoch * self.max_iter * self.args.batch_size,
-            initial=done * self.args.batch_size,
-            disable=self.rank != 0,
-        )
+        folder = self.output_dir / "tensorboard" if self.rank == 0 else None
+        self.display = Display(folder, self.max_epoch, self.max_iter, self.args.batch_size, done)
 
     def before_epoch(self) -> None:
         without_mosaic = self.schedule.is_without_mosaic(self.epoch)
@@ -194,13 +188,14 @@ class Trainer:
 
     def after_iter(self) -> None:
         self.run.progress.iterations_done = self.iter + 1
-        self.bar.update(self.args.batch_size)
+        self.display.advance()
         is_printed = (self.progress_in_iter + 1) % self.exp.print_interval == 0
         # A static step is not waited for; at the epoch's end it is, so that the time of training is known.
         if not self.is_static or is_printed or self.iter + 1 == self.max_iter:
             self._collect()
         if is_printed:
-            self._show_means()
+            values = {**self._means(), "lr": self.lr}
+            self.display.show_step(self.progress_in_iter + 1, values, self.run.progress.best)
         if self.exp.multiscale_range and (self.progress_in_iter + 1) % 10 == 0:
             # A function of the iteration alone, so that every process and a resumed run draw the same size.
             random.seed(f"{self.exp.run_seed} {self.progress_in_iter}")
@@ -237,8 +232,7 @@ class Trainer:
 
     def after_train(self) -> None:
         progress = self.run.progress
-        self.bar.close()
-        self.board.close()
+        self.display.close()
         if self.rank == 0 and progress.history:
             plot_curves(self.output_dir / "curves.png", progress.history, self.exp.exp_name)
             logger.info(
@@ -248,10 +242,7 @@ class Trainer:
     def evaluate(self) -> tuple[float, float, str]:
         """Validates the averaged weights; returns mAP50:95 and AP50, the same in every process, and a line of both."""
         model = self.trained_model
-        if self.is_distributed:
-            # Each process counted BatchNorm's statistics from its own images; those of the first one are the run's.
-            for buffer in model.buffers():
-                dist.broadcast(buffer, src=0)
+        share_buffers(model)
         result = self.exp.eval(model, self.data.evaluator, self.is_distributed)
         if self.ema_model is None:
             self._set_training_mode()
@@ -275,18 +266,6 @@ class Trainer:
     def lr(self) -> float:
         """The next step's learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
-
-    def _identify(self) -> RunIdentity:
-        return RunIdentity(
-            experiment=self.exp.exp_name,
-            source_sha256=source_hash(self.exp),
-            fields=self.exp.fields(),
-            dataset_hash=self.data.hash(),
-            class_names=list(self.exp.class_names),
-            batch_size=self.args.batch_size,
-            clip_grad_norm=self.clip_grad_norm,
-            precision=str(self.amp_dtype or torch.float32).removeprefix("torch."),
-        )
 
     def _state(self) -> dict[str, Any]:
         """YOLOX's entries of a checkpoint, what says what the weights are, and what `_restore` needs."""
@@ -344,12 +323,6 @@ class Trainer:
         steps = progress.iterations_done - progress.skipped
         return {name: progress.sums[name] / steps if steps else math.nan for name in AVERAGED}
 
-    def _show_means(self) -> None:
-        means, best = self._means(), self.run.progress.best
-        self.bar.set_description(f"epoch {self.epoch + 1}/{self.max_epoch}", refresh=False)
-        self.bar.set_postfix(loss=f"{means['total_loss']:.2f}", best_AP=f"{100 * best:.1f}", refresh=False)
-        self.board.add("train", {**means, "lr": self.lr}, self.progress_in_iter + 1)
-
     def _give_up(self) -> NoReturn:
         """Saves and ends the run: too many steps in a row were skipped."""
         self.run.save()
@@ -367,5 +340,5 @@ class Trainer:
             ap, ap50, summary = self.evaluate()
         speed = f"{row['images_per_second']:.1f} img/s, {row['data_share']:.1%} of the time waiting for data"
         logger.info(f"epoch {self.epoch + 1}: loss {row['total_loss']:.2f}, {speed}, {summary}")
-        self.board.add("val", {"COCOAP50_95": ap, "COCOAP50": ap50}, self.epoch + 1)
+        self.display.add("val", {"COCOAP50_95": ap, "COCOAP50": ap50}, self.epoch + 1)
         return ap, ap50
