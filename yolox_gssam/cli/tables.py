@@ -30,7 +30,7 @@ from yolox_gssam.research.benchmark.latency import LatencySettings, measure_late
 from yolox_gssam.research.benchmark.sides import SideSpec
 from yolox_gssam.research.tables.cells import STUDY, Cell, Study, plan_cells, tasks_of
 from yolox_gssam.research.tables.maps import map_states, map_table
-from yolox_gssam.research.tables.measures import load_folds, read_cells, tested_splits
+from yolox_gssam.research.tables.measures import load_folds, read_cells, splits_of
 from yolox_gssam.research.tables.plan import EXP_NAMES, SIZES, fields_of, read_rows
 from yolox_gssam.research.tables.pool import Pool
 from yolox_gssam.research.tables.report import build_report, read_times
@@ -193,7 +193,7 @@ def report(args: argparse.Namespace) -> None:
     order = list(Study.read(folder / STUDY).exps if is_own else EXP_NAMES)
     order = list(dict.fromkeys((args.first or order[0], *order)))
     times = read_times(folder) if args.cells is None else {}
-    made = build_report(found, tested_splits(found, args.dataset), order, args.draws, times)
+    made = build_report(found, splits_of(found, args.dataset), order, args.draws, times)
     print(made.markdown(), flush=True)
     print("written: " + ", ".join(map(str, made.write(folder))))
 

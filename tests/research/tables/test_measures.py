@@ -14,7 +14,7 @@ from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
 from yolox_gssam.research.tables.cells import annotations_digest, pack_detections, save_cell
-from yolox_gssam.research.tables.measures import Gap, device_of, load_folds, paired_gap, read_cells, tested_splits
+from yolox_gssam.research.tables.measures import Gap, device_of, load_folds, paired_gap, read_cells, splits_of
 from yolox_gssam.research.tables.report import build_report
 
 
@@ -60,7 +60,7 @@ def write_rows(folder: Path, data: Path, shares: Mapping[str, float], seeds: int
 def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 1.0, "gssam_sig_res_p1": 0.5})
     folds = load_folds(data)
-    report = build_report(read_cells([tmp_path]), tested_splits(read_cells([tmp_path]), None), ["origin"], 50)
+    report = build_report(read_cells([tmp_path]), splits_of(read_cells([tmp_path]), None), ["origin"], 50)
     origin, other = report.rows
     assert (origin.name, other.name) == ("origin", "gssam_sig_res_p1")
     # Boxes of a few pixels are rounded, so not every IoU of 0.95 is reached.
@@ -115,9 +115,9 @@ def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:
     records = synthetic_records(12, 1, (64, 96), 1)
     build_dataset(other, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=3)
     write_rows(tmp_path / "cells", other, {"origin": 0.9}, seeds=1)
-    assert len(tested_splits(read_cells([tmp_path / "cells"]), None)) == 3
+    assert len(splits_of(read_cells([tmp_path / "cells"]), None)) == 3
     with pytest.raises(UserError, match="was tested on other annotations"):
-        tested_splits(read_cells([tmp_path / "cells"]), data)
+        splits_of(read_cells([tmp_path / "cells"]), data)
     with pytest.raises(UserError, match="has no folds"):
         load_folds(tmp_path)
 

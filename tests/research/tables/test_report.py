@@ -15,7 +15,7 @@ from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.research.tables.cells import Cell, annotations_digest, pack_detections, save_cell
-from yolox_gssam.research.tables.measures import ONE_CLASS, read_cells, tested_splits
+from yolox_gssam.research.tables.measures import ONE_CLASS, read_cells, splits_of
 from yolox_gssam.research.tables.report import TableReport, build_report, read_times
 
 ROWS = ("origin", "gssam_sig_res_p1", "like_origin", "one_seed")
@@ -70,7 +70,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, split: CocoSplit) -> Path:
 @pytest.fixture(scope="module")
 def report(folder: Path) -> TableReport:
     cells = read_cells([folder])
-    return build_report(cells, tested_splits(cells, None), [*ROWS, "not_run"], 100, read_times(folder))
+    return build_report(cells, splits_of(cells, None), [*ROWS, "not_run"], 100, read_times(folder))
 
 
 def test_means_and_differences(report: TableReport, split: CocoSplit) -> None:

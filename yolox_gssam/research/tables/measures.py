@@ -113,7 +113,7 @@ def load_folds(dataset: Path) -> list[CocoSplit]:
     return [load_split(folder / "test.json", dataset / "images") for folder in folders]
 
 
-def tested_splits(cells: Sequence[DoneCell], dataset: Path | None) -> list[CocoSplit]:
+def splits_of(cells: Sequence[DoneCell], dataset: Path | None) -> list[CocoSplit]:
     """What cells were tested on: the test split of each fold, or that of the experiment.
 
     Args:

@@ -222,7 +222,7 @@ def build_report(
     """Gathers cells.
 
     Args:
-        splits: what they were tested on, see `tested_splits`.
+        splits: what they were tested on, see `splits_of`.
         order: rows that come first, in this order; the first is compared with. The others follow by name.
         draws: of clips.
         times: row -> median ms per image, and its ratio to the first row's.
