@@ -5,13 +5,11 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from yolox_gssam.common.files import atomic_path, write_text
+from yolox_gssam.common.figure import save_figure
+from yolox_gssam.common.files import write_text
 from yolox_gssam.common.progress import progress_bar
 
 Row = dict[str, float]
@@ -77,7 +75,8 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
 def plot_curves(path: Path, rows: Sequence[Row], title: str) -> None:
     """Draws the losses and the validation AP over the epochs as a PNG."""
     epochs = [row["epoch"] for row in rows]
-    figure, (loss_axis, ap_axis) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    loss_axis, ap_axis = figure.subplots(1, 2)
     for name in ("total_loss", "iou_loss", "conf_loss", "cls_loss"):
         loss_axis.plot(epochs, [row[name] for row in rows], label=name.replace("_", " "), marker=".")
     for name, label in (("val_ap", "mAP50:95"), ("val_ap50", "AP50")):
@@ -89,6 +88,4 @@ def plot_curves(path: Path, rows: Sequence[Row], title: str) -> None:
         axis.legend()
         axis.grid(alpha=0.3)
     figure.suptitle(title)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)

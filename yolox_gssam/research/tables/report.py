@@ -14,12 +14,12 @@ from cycler import cycler
 from matplotlib.figure import Figure
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.figure import save_figure
 from yolox_gssam.common.files import write_json, write_text
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.evaluation.bootstrap import draw_clips
 from yolox_gssam.evaluation.outcomes import number_clips
-from yolox_gssam.research.benchmark.report import save_figure
 from yolox_gssam.research.tables.cells import DoneCell
 from yolox_gssam.research.tables.measures import (
     DECISIVE,
