@@ -121,7 +121,7 @@ def test_bad_input_is_one_line(whole: Path, crops: Path, tmp_path: Path, run_too
             [*train, "--epochs", 2, "--resume", "--output", whole.parent],
             "of another run: epochs 3, now 2; resume with its own settings and data, or choose another --name",
         ),
-        (["eval", "--data", tmp_path, "-c", whole / "best_ckpt.pth"], "needed are <part>/<class>/<image>"),
+        (["eval", "--data", tmp_path, "-c", whole / "best_ckpt.pth"], "needed are <split>/<class>/<image>"),
     ):
         result = run_tool("classify", *arguments)
         assert result.returncode == 1, result.stderr

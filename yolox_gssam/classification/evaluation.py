@@ -15,7 +15,7 @@ from yolox_gssam.common.progress import progress_bar
 
 @dataclass(frozen=True)
 class ClassifierAccuracy:
-    """Of one part of a data set.
+    """Accuracy on one split of a data set.
 
     Attributes:
         class_names: in label order.

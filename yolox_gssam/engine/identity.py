@@ -10,7 +10,7 @@ import torch
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
-from yolox_gssam.engine.experiment import Experiment
+from yolox_gssam.engine.protocol import Experiment
 
 # Fields that a resumed run may change: where things lie and how often it speaks. `max_epoch` is judged by its schedule.
 FREE_FIELDS = frozenset(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.engine.experiment import Experiment
+from yolox_gssam.engine.protocol import Experiment
 
 
 class Schedule:

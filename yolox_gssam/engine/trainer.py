@@ -17,11 +17,11 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.stop import Stopped
 from yolox_gssam.common.text import printable
 from yolox_gssam.engine.averaging import AveragedWeights
-from yolox_gssam.engine.experiment import Experiment
 from yolox_gssam.engine.fine_tuning import frozen_state, hold_frozen, load_start
 from yolox_gssam.engine.history import Display, Row, plot_curves, write_csv
 from yolox_gssam.engine.identity import identify
 from yolox_gssam.engine.launch import choose_own_device, from_first, share_buffers, unwrapped, wrapped
+from yolox_gssam.engine.protocol import Experiment
 from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_everything
 from yolox_gssam.engine.schedule import Schedule
 from yolox_gssam.engine.step import make_step

@@ -10,8 +10,8 @@ from yolox_gssam.data.cache import CacheKind
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.snapshot import Snapshot
 from yolox_gssam.data.training import TrainingSet
-from yolox_gssam.engine.experiment import Experiment
 from yolox_gssam.engine.identity import joint_hash
+from yolox_gssam.engine.protocol import Experiment
 
 
 class TrainingData:

@@ -60,7 +60,7 @@ class DroneExp(Exp):
         self.val_ann = "val.json"
         self.test_ann = "test.json"
         # Of a data set made with --folds: the number of the fold to train and test on, from 0. None: the set's own
-        # parts, which are those of fold 0.
+        # splits, which are those of fold 0.
         self.fold: int | None = None
         # None: the data set's own classes and how many they are.
         self.num_classes = None

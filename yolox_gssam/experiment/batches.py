@@ -30,7 +30,7 @@ def find_split(root: Path, name: str, file_name: str, fold: int | None) -> CocoS
         if not annotations.is_dir():
             found = len(list(root.glob("annotations/fold*")))
             has = f"has {found}: set fold to 0 to {found - 1}" if found else "has none: make it with --folds 5"
-            raise UserError(f"{root}: no fold {fold}; the data set {has}, or fold to None for its own parts")
+            raise UserError(f"{root}: no fold {fold}; the data set {has}, or fold to None for its own splits")
     images = root / "images"
     if not images.is_dir() and (root / f"{name}2017").is_dir():
         images = root / f"{name}2017"  # as COCO itself and YOLOX have it

@@ -36,7 +36,7 @@ from yolox_gssam.inference.backends import TorchBackend
 from yolox_gssam.inference.predictor import Predictor, predict_split
 from yolox_gssam.research.tables.pool import Task
 
-PARTS = ("val", "test")
+SPLITS = ("val", "test")
 """The splits whose detections are kept: thresholds are chosen on the one and reported on the other."""
 PIXEL_STEPS, SCORE_STEPS = 32, 65535
 """Boxes are kept to a thirty-second of a pixel, scores to 1 / 65535."""
@@ -195,10 +195,10 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     load_weights(model, load_checkpoint(work / cell.name / BEST)["model"])
     arrays: dict[str, NDArray[Any]] = {}
     hashes = {}
-    for part in PARTS:
-        split = exp.load_split(part)
-        hashes[part] = annotations_digest(split.path)
-        arrays |= {f"{part}_{name}": array for name, array in pack_detections(_detect(exp, model, split)).items()}
+    for name in SPLITS:
+        split = exp.load_split(name)
+        hashes[name] = annotations_digest(split.path)
+        arrays |= {f"{name}_{key}": array for key, array in pack_detections(_detect(exp, model, split)).items()}
     description = {
         "row": cell.row,
         "fold": cell.fold,
@@ -242,7 +242,7 @@ class DoneCell:
 
     Attributes:
         description: as `run_cell` returns it.
-        detections: part -> image id -> what was found there; images without detections are left out.
+        detections: split -> image id -> what was found there; images without detections are left out.
     """
 
     cell: Cell
@@ -261,7 +261,7 @@ def load_cell(path: Path) -> DoneCell:
             arrays = dict(content)
         description = json.loads(arrays["description"].tobytes())
         cell = Cell(description["seed"], description["fold"], description["row"])
-        found = {part: unpack_detections(arrays, part) for part in PARTS if f"{part}_images" in arrays}
+        found = {name: unpack_detections(arrays, name) for name in SPLITS if f"{name}_images" in arrays}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a cell of a table ({error!r:.100}); delete it and run again") from error
     return DoneCell(cell, description, found)
@@ -280,9 +280,9 @@ def pack_detections(detections: Mapping[int, Detections]) -> dict[str, NDArray[A
     }
 
 
-def unpack_detections(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[int, Detections]:
-    """Image id -> its detections, from the arrays of `pack_detections` under `<part>_<name>`."""
-    ids, boxes, scores, labels = (arrays[f"{part}_{name}"] for name in ("images", "boxes", "scores", "labels"))
+def unpack_detections(arrays: Mapping[str, NDArray[Any]], split: str) -> dict[int, Detections]:
+    """Image id -> its detections, from the arrays of `pack_detections` under `<split>_<name>`."""
+    ids, boxes, scores, labels = (arrays[f"{split}_{name}"] for name in ("images", "boxes", "scores", "labels"))
     # Stable, so that the best score stays first.
     order = np.argsort(ids, kind="stable")
     unique, starts = np.unique(ids[order], return_index=True)
@@ -292,7 +292,7 @@ def unpack_detections(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[int
             scores[chosen].astype(np.float32) / np.float32(SCORE_STEPS),
             labels[chosen].astype(np.int64),
         )
-        for image_id, chosen in zip(unique, np.split(order, starts[1:]), strict=False)  # no part of no images
+        for image_id, chosen in zip(unique, np.split(order, starts[1:]), strict=False)  # none of no images
     }
 
 

@@ -23,8 +23,8 @@ from yolox_gssam.common.text import printable
 from yolox_gssam.data.coco import read_json
 from yolox_gssam.engine.run import LATEST, PREVIOUS, is_resumable
 from yolox_gssam.models.operations import multiply_adds
+from yolox_gssam.research.tables.markdown import deviation, github_table, mean, number
 from yolox_gssam.research.tables.pool import Task
-from yolox_gssam.research.tables.text import deviation, github_table, mean, number
 
 PAPER_CLASSES, PAPER_SIZE = 10, 244
 PAPER_ATTENTIONS = ("none", "cbam", "gssam")

@@ -13,7 +13,7 @@ from yolox.models import YOLOX
 from yolox_gssam.experiment import DroneExp, load_trained
 from yolox_gssam.models.yolox import attention_maps
 from yolox_gssam.research.tables.cells import Cell, Study
-from yolox_gssam.research.tables.text import github_table
+from yolox_gssam.research.tables.markdown import github_table
 
 SATURATED = 0.01
 """A sigmoid nearer than this to 0 or 1 passes less than a twenty-fifth of the gradient that it passes in its middle."""
@@ -87,7 +87,7 @@ def states_of(model: YOLOX, batches: Sequence[tuple[Tensor, Tensor]], network: s
             norms.append(_norm([p.grad for p in modules[stage].parameters() if p.grad is not None]))
     found = []
     for stage, parts in maps.items():
-        values = torch.cat(parts)  # an image a row
+        values = torch.cat(parts)  # an image per row
         found.append(
             MapState(
                 network,

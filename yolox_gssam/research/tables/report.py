@@ -21,6 +21,7 @@ from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.evaluation.bootstrap import draw_clips
 from yolox_gssam.evaluation.outcomes import number_clips
 from yolox_gssam.research.tables.cells import DoneCell
+from yolox_gssam.research.tables.markdown import deviation, github_table, mean, number
 from yolox_gssam.research.tables.measures import (
     DECISIVE,
     MEAN_AP,
@@ -35,7 +36,6 @@ from yolox_gssam.research.tables.measures import (
     paired_gap,
 )
 from yolox_gssam.research.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3, PaperRow
-from yolox_gssam.research.tables.text import deviation, github_table, mean, number
 
 
 @dataclass(frozen=True)
