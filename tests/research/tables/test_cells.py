@@ -71,7 +71,8 @@ def test_more_rows_may_come_later(data: Path, tmp_path: Path) -> None:
     assert later.keep(tmp_path).exps == {"origin": "exps/origin.py", "wide": "exps/origin.py"}
     assert Study.read(tmp_path / "study.json").row_fields == {"origin": [], "wide": ["width", "0.25"]}
     for changed, said in (
-        ({"flags": {"fp16": True}}, "its cells have flags {'cache': 'ram'}, not {'fp16': True}"),
+        ({"flags": {"cache": "gpu"}}, "its cells have flags {'cache': 'ram'}, not {'cache': 'gpu'}"),
+        ({"batch_size": 8}, "its cells have batch_size 4, not 8"),
         ({"checkpoint": "a.pth"}, "its cells have checkpoint None, not 'a.pth'"),
         ({"fields": ["width", "0.5"]}, "its cells have fields"),
     ):

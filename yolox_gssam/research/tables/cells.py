@@ -91,7 +91,7 @@ class Study:
             before = Study.read(path)
             for name in ("fields", "batch_size", "checkpoint", "flags"):
                 then, now = getattr(before, name), getattr(self, name)
-                if then != now and list(then or ()) != list(now or ()):
+                if json.dumps(then) != json.dumps(now):  # which knows no tuples
                     raise UserError(
                         f"{path}: its cells have {name} {then!r}, not {now!r}; choose another --output-dir, or the "
                         f"same settings"

@@ -25,6 +25,7 @@ from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.research.tables.cells import Cell, DoneCell, annotations_digest, load_cell
+from yolox_gssam.research.tables.markdown import mean
 
 DRONE = "drone"
 IMAGES_PER_ALARM = (10, 100)
@@ -150,7 +151,7 @@ def measure(split: CocoSplit, detections: Mapping[int, Detections], weights: NDA
 
     def decisive(counts: NDArray[np.int64]) -> list[float | None]:
         by_class = by_iou.ap_by_class(counts)
-        return [_mean(by_class), *([] if drone is None else [by_class[drone]])]
+        return [mean(by_class), *([] if drone is None else [by_class[drone]])]
 
     names = DECISIVE if drone is not None else (MEAN_AP,)
     drawn = np.array([decisive(counts) for counts in (every, *weights)], np.float64)
@@ -158,7 +159,7 @@ def measure(split: CocoSplit, detections: Mapping[int, Detections], weights: NDA
     coco = evaluate_coco(split, detections)
     values = dict(zip(names, decisive(every), strict=True))
     values |= {f"{name} AP": iou_by_class[label] for label, name in enumerate(split.classes) if label != drone}
-    values["mAP by centre"] = _mean(centre_by_class)
+    values["mAP by centre"] = mean(centre_by_class)
     if drone is not None:
         values["drones AP by centre"] = centre_by_class[drone]
         sweep = FalseAlarmSweep(split, detections, DRONE, "centre")
@@ -233,8 +234,3 @@ def _cells_of(path: Path) -> Iterable[DoneCell]:
                     yield load_cell(file)
     except (OSError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: neither a folder nor an archive of cells ({error})") from error
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
