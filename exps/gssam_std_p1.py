@@ -1,4 +1,4 @@
-"""GSSAM, standardized map, position 1 (Table 2)."""
+"""GSSAM, min-max map, position 1 (Table 2)."""
 
 from yolox_gssam.experiment import GSSAM_STAGES, DroneExp
 

@@ -1,4 +1,4 @@
-"""GSSAM, standardized map, position 2 (Table 2)."""
+"""GSSAM, min-max map, position 2 (Table 2)."""
 
 from yolox_gssam.experiment import GSSAM_STAGES, DroneExp
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from yolox_gssam.classification.evaluation import Accuracy
+from yolox_gssam.classification.evaluation import ClassifierAccuracy
 
 
 def test_numbers_of_a_confusion_matrix() -> None:
     """4 images of a, of which 3 are right, and 2 of b, of which 1 is."""
-    accuracy = Accuracy(("a", "b"), ((3, 1), (1, 1)), 0.5)
+    accuracy = ClassifierAccuracy(("a", "b"), ((3, 1), (1, 1)), 0.5)
     assert accuracy.images == 6
     assert accuracy.top1 == pytest.approx(4 / 6)
     assert accuracy.recalls == (0.75, 0.5)

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from yolox_gssam.classification.recipe import Recipe
+from yolox_gssam.classification.recipe import ClassifierRecipe
 from yolox_gssam.common.errors import UserError
 
 
 def test_cosine_rises_for_an_epoch_and_falls_to_nothing() -> None:
-    rate = Recipe("resnet50", epochs=5, lr=0.2).learning_rates(10).update_lr
+    rate = ClassifierRecipe("resnet50", epochs=5, lr=0.2).learning_rates(10).update_lr
     assert rate(5) == pytest.approx(0.1, rel=1e-4)
     assert rate(10) == pytest.approx(0.2)
     assert rate(30) == pytest.approx(0.1)
@@ -18,26 +18,26 @@ def test_cosine_rises_for_an_epoch_and_falls_to_nothing() -> None:
 
 
 def test_a_single_epoch_has_no_warm_up() -> None:
-    assert Recipe("resnet50", epochs=1, lr=0.2).learning_rates(2).update_lr(0.5) == pytest.approx(
+    assert ClassifierRecipe("resnet50", epochs=1, lr=0.2).learning_rates(2).update_lr(0.5) == pytest.approx(
         0.1 * (1 + math.cos(math.pi / 4))
     )
 
 
 def test_steps_after_half_and_three_quarters() -> None:
-    rate = Recipe("resnet50", epochs=8, lr=0.2, schedule="step").learning_rates(10).update_lr
+    rate = ClassifierRecipe("resnet50", epochs=8, lr=0.2, schedule="step").learning_rates(10).update_lr
     assert [rate(n) for n in (0.5, 39.5, 40.5, 59.5, 60.5, 79.5)] == pytest.approx([0.2, 0.2, 0.02, 0.02, 0.002, 0.002])
 
 
 def test_options_are_filled_in() -> None:
-    stored = Recipe("resnet50", "gssam").to_json()["attention_options"]
+    stored = ClassifierRecipe("resnet50", "gssam").to_json()["attention_options"]
     assert stored == {
         "pool_size": [8, 8, 4, 2, 1],
         "num_convs": [4, 4, 2, 1, 0],
         "norm": "standardize",
         "embedding": "dual",
     }
-    assert Recipe("resnet50", "cbam").options == {}
-    assert Recipe("resnet50", "gssam", {"num_convs": 3}).options == {"num_convs": 3}
+    assert ClassifierRecipe("resnet50", "cbam").options == {}
+    assert ClassifierRecipe("resnet50", "gssam", {"num_convs": 3}).options == {"num_convs": 3}
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_options_are_filled_in() -> None:
 )
 def test_values_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Recipe("resnet50", **values)
+        ClassifierRecipe("resnet50", **values)

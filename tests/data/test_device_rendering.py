@@ -43,7 +43,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> CocoSplit:
 
 
 @pytest.mark.parametrize("mosaic", [pytest.param(True, id="mosaic"), pytest.param(False, id="last epochs")])
-@pytest.mark.parametrize("crop_hw", [pytest.param(None, id="whole"), pytest.param((64, 96), id="crop")])
+@pytest.mark.parametrize("crop_size", [pytest.param(None, id="whole"), pytest.param((64, 96), id="crop")])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -54,19 +54,19 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> CocoSplit:
     ],
 )
 def test_images_are_those_of_opencv(
-    split: CocoSplit, settings: Augmentation, crop_hw: tuple[int, int] | None, mosaic: bool
+    split: CocoSplit, settings: Augmentation, crop_size: tuple[int, int] | None, mosaic: bool
 ) -> None:
     """To a fourth of a level in the mean and 2 levels for 99 of 100 values, whatever is drawn. Single values may be
     further off: OpenCV 4 rounds coordinates to 1/32 pixel, so an edge of 255 levels is off by up to 255 / 64 in x and
     in y; and where colours change, a value on the brink can tip into another hue."""
-    data = TrainingSet(split, SIZE_HW, settings, seed=1, crop_hw=crop_hw)
+    data = TrainingSet(split, SIZE_HW, settings, seed=1, crop_size=crop_size)
     data.fill_cache(CPU)
     assert data.cache is not None
     assert not data.cache.are_grey
     recipes = [data.draw(SampleRequest(number % len(data), number, mosaic)) for number in range(20)]
     images = render_batch(recipes, data.cache.__getitem__, CPU)
     assert images.dtype == torch.uint8
-    assert images.shape == (20, 3, *(crop_hw or SIZE_HW))
+    assert images.shape == (20, 3, *(crop_size or SIZE_HW))
     for image, recipe in zip(images, recipes, strict=True):
         expected = render(recipe, lambda index: data.cache[index].numpy())
         differences = np.abs(image.permute(1, 2, 0).numpy().astype(int) - expected)

@@ -83,7 +83,7 @@ def test_sample_depends_on_seed_and_number_only(split: CocoSplit, mosaic: bool) 
 
 
 def test_crops_have_their_size_and_an_object(split: CocoSplit) -> None:
-    data = TrainingSet(split, (64, 96), Augmentation(mosaic_prob=0.0), seed=0, crop_hw=(32, 64))
+    data = TrainingSet(split, (64, 96), Augmentation(mosaic_prob=0.0), seed=0, crop_size=(32, 64))
     for number in range(20):
         image, targets = data[SampleRequest(number % 10, number, mosaic=True)]
         assert image.shape == (3, 32, 64)

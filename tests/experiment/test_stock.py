@@ -8,7 +8,7 @@ import torch
 from yolox.exp import get_exp
 
 from yolox_gssam.common.files import sha256_of
-from yolox_gssam.engine.resume import source_hash
+from yolox_gssam.engine.identity import source_hash
 from yolox_gssam.experiment import DroneExp, load_exp
 
 STOCK = """

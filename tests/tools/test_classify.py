@@ -117,8 +117,11 @@ def test_table_keeps_what_is_finished_and_repeats_what_is_broken(
 def test_bad_input_is_one_line(whole: Path, crops: Path, tmp_path: Path, run_tool: RunTool) -> None:
     train = ["train", "--data", crops, *SETTINGS]
     for arguments, message in (
-        ([*train, "--epochs", 2, "--resume", "--output", whole.parent], "of another run, with another recipe"),
-        (["eval", "--data", tmp_path, "-c", whole / "best_ckpt.pth"], "needed are <part>/<class>/<image>"),
+        (
+            [*train, "--epochs", 2, "--resume", "--output", whole.parent],
+            "of another run: epochs 3, now 2; resume with its own settings and data, or choose another --name",
+        ),
+        (["eval", "--data", tmp_path, "-c", whole / "best_ckpt.pth"], "needed are <split>/<class>/<image>"),
     ):
         result = run_tool("classify", *arguments)
         assert result.returncode == 1, result.stderr

@@ -13,7 +13,7 @@ from conftest import ROOT, fields, read_history, read_until
 
 KILLS = int(os.environ.get("KILLS", "30"))
 SIGNALS = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
-TIMES = {"images_per_second", "data_share", "epoch_seconds", "data_seconds"}
+TIMES = {"images_per_second", "data_share", "seconds", "data_seconds"}
 # A process is killed at a moment up to so long after it began to train, or else it ends.
 MOST_SECONDS = 3.0
 

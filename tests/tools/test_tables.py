@@ -1,19 +1,21 @@
 """tools/tables.py as a user runs it: stopped, broken, gone on with, reported."""
 
 import csv
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, RunTool, fields
 
 from yolox_gssam.common.files import sole_writer
-from yolox_gssam.research.tables.plan import Plan
+from yolox_gssam.data.builder import build_dataset
+from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
+from yolox_gssam.research.tables.cells import load_cell, save_cell
 
 
 def arguments(data: Path, output: Path, seed: int, iterations: int) -> list[str]:
@@ -30,33 +32,34 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     command = [sys.executable, "tools/tables.py", *arguments(tiny_dataset, output, 0, iterations=5)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    while not list(output.glob("*/train_log.txt")) and process.poll() is None:
+    while not list(output.glob("work/*/train_log.txt")) and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT, said
-    assert not list(output.glob("*/run.json"))
+    assert not list(output.glob("*.npz"))
     # What a crash of the machine may leave.
-    broken = output / "origin_seed0"
-    broken.mkdir(exist_ok=True)
+    broken = output / "work" / "origin_seed0"
+    broken.mkdir(exist_ok=True, parents=True)
     (broken / "latest_ckpt.pth").write_bytes(b"half a checkpoint")
 
     done = run_tool("tables", *arguments(tiny_dataset, output, 0, iterations=5))
     assert done.returncode == 0, done.stderr
-    assert "origin_seed0: cannot be resumed, begins anew" in done.stderr
-    assert "one seed: no answer" in done.stdout
-    stored = json.loads((output / "conv_p1_seed0" / "run.json").read_text())
-    assert (stored["exp"], stored["seed"], len(stored["history"])) == ("conv_p1", 0, 2)
-    assert stored["flags"] == ["-b", "2", "--device", "cpu", "--clip-grad-norm", "20.0"]
-    before = (output / "conv_p1_seed0" / "run.json").stat().st_mtime_ns
+    assert any(
+        "origin_seed0: cannot be resumed, begins anew" in path.read_text() for path in output.glob("worker*.log")
+    )
+    stored = load_cell(output / "conv_p1_seed0.npz")
+    assert (stored.cell.row, stored.cell.fold, stored.cell.seed) == ("conv_p1", None, 0)
+    assert len(stored.description["history"]) == 2
+    assert (stored.description["batch_size"], stored.description["flags"]["clip_grad_norm"]) == (2, 20.0)
+    before = (output / "conv_p1_seed0.npz").stat().st_mtime_ns
 
     # A further seed; what is done is kept.
     more = run_tool("tables", *arguments(tiny_dataset, output, 1, iterations=0))
     assert more.returncode == 0, more.stderr
-    assert (output / "conv_p1_seed0" / "run.json").stat().st_mtime_ns == before
+    assert (output / "conv_p1_seed0.npz").stat().st_mtime_ns == before
     report = run_tool("tables", "report", "--output-dir", output)
     assert report.returncode == 0, report.stderr
-    assert "Against `origin`" in report.stdout
     rows = list(csv.DictReader((output / "tables.csv").open()))
     assert [(row["network"], row["seeds"]) for row in rows] == [("origin", "2"), ("conv_p1", "2")]
     assert float(rows[1]["ms"]) > 0
@@ -67,21 +70,36 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     phase, *rest = arguments(tiny_dataset, tmp_path / "second", 0, iterations=0)
     second = run_tool("tables", phase, "--start-from", output, *rest)
     assert second.returncode == 0, second.stderr
-    stored = json.loads((tmp_path / "second" / "origin_seed0" / "run.json").read_text())
-    assert stored["start_from"] == str(output)
-    assert f"{output}/origin_seed0/best_ckpt.pth" in (tmp_path / "second" / "origin_seed0" / "log.txt").read_text()
+    logs = "".join(path.read_text() for path in (tmp_path / "second").glob("worker*.log"))
+    assert f"fine-tuning {output}/networks/origin_seed0.pth: every weight loaded" in logs
 
-    # What is kept of it gives the same report, and its runs count as done.
-    kept = tmp_path / "kept"
-    archived = run_tool("tables", "archive", "--output-dir", output, "--to", kept)
-    assert archived.returncode == 0, archived.stderr
-    assert archived.stdout == f"4 runs of {output} kept in {kept}\n"
-    assert {path.suffix for path in kept.rglob("*") if path.is_file()} == {".json", ".gz"}
-    again = run_tool("tables", "report", "--output-dir", kept)
+    # What is kept of it, the cells alone, gives the same report without times.
+    kept = tmp_path / "kept.zip"
+    with zipfile.ZipFile(kept, "w") as archive:
+        for path in output.glob("*.npz"):
+            archive.write(path, path.name)
+    again = run_tool("tables", "report", "--cells", kept, "--output-dir", tmp_path / "again")
     assert again.returncode == 0, again.stderr
-    assert again.stdout.split("written:")[0] == report.stdout.split("written:")[0]
-    gone_on = run_tool("tables", *arguments(tiny_dataset, kept, 1, iterations=0))
-    assert "4 runs, 4 of them done before" in gone_on.stderr
+    last = [text.split("\n\n")[-2].split("written")[0] for text in (report.stdout, again.stdout)]
+    assert last[0] == last[1]
+
+
+def test_cells_and_their_report(run_tool: RunTool, tmp_path: Path) -> None:
+    """Two tasks as a cluster's scheduler would start them, then the table."""
+    data, output = tmp_path / "data", tmp_path / "cells"
+    records = synthetic_records(30, 0, (64, 96), 1)
+    build_dataset(data, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=3)
+    cells = ["cells", "--dataset", data, "--exps", "origin", "narrow=origin,width=0.0625", "--seeds", 0]
+    recipe = ["--size", "nano", "--input", "64,96", "--epochs", 2, "-b", 4, "--device", "cpu", "--jobs", 2]
+    more = ["width", 0.125, "mosaic_prob", 0, "multiscale_range", 0, "data_num_workers", 0]
+    for task in ("0/2", "1/2"):
+        done = run_tool("tables", *cells, *recipe, "--task", task, "--output-dir", output, *more)
+        assert done.returncode == 0, done.stderr
+    assert len(list(output.glob("*.npz"))) == 6
+    report = run_tool("tables", "report", "--cells", output, "--dataset", data, "--draws", 10, "--output-dir", output)
+    assert report.returncode == 0, report.stderr
+    assert "`narrow`" in (output / "tables.md").read_text()
+    assert "3 folds: 30 images" in report.stdout
 
 
 @pytest.mark.parametrize(
@@ -89,11 +107,8 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     [
         pytest.param(["run", "--exps", "nothing"], "nothing", id="exp"),
         pytest.param(["run", "--exps", "origin", "--dataset", "nowhere"], "nowhere", id="data"),
-        pytest.param(
-            ["run", "--exps", "origin", "--start-from", "gone"], "gone/origin_seed0/best_ckpt.pth", id="start"
-        ),
-        pytest.param(["report"], "make one with tables.py run", id="report"),
-        pytest.param(["archive", "--to", "kept"], "make one with tables.py run", id="archive"),
+        pytest.param(["run", "--exps", "origin", "--start-from", "gone"], "gone/networks/origin_seed0.pth", id="start"),
+        pytest.param(["report"], "make some with tables.py run", id="report"),
     ],
 )
 def test_faults_end_in_one_line(run_tool: RunTool, tmp_path: Path, words: list[str], said: str) -> None:
@@ -105,11 +120,13 @@ def test_faults_end_in_one_line(run_tool: RunTool, tmp_path: Path, words: list[s
 
 
 def test_the_report_is_of_the_fold_that_was_tested(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
-    """And not of the set's own test part, on which no network of the table was tested."""
-    Plan(("origin",), (0,), ("data_dir", str(tiny_dataset), "fold", "7"), ()).keep(tmp_path)
+    """And not of the set's own test split, on which no network of the table was tested."""
+    fields_of_run = {"data_dir": str(tiny_dataset), "fold": 7, "test_ann": "test.json"}
+    description = {"row": "origin", "fold": None, "seed": 0, "device": "cuda (one)", "fields": fields_of_run}
+    save_cell(tmp_path / "origin_seed0.npz", description, {})
     result = run_tool("tables", "report", "--output-dir", tmp_path)
     assert result.returncode == 1
-    assert result.stderr.startswith(f"tables.py: error: {tiny_dataset}: no fold 7; the data set has none")
+    assert f"tables.py: error: {tiny_dataset}: no fold 7; the data set has none" in result.stderr
 
 
 def test_two_at_once_in_one_folder_are_refused(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
 
 from yolox_gssam.common.files import sole_writer
-from yolox_gssam.engine.resume import seed_everything
+from yolox_gssam.engine.run import seed_everything
 from yolox_gssam.experiment import load_exp
 
 
@@ -240,7 +240,7 @@ def test_bad_input_is_one_line(arguments: list[str], message: str, run_tool: Run
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(["-b", 7, "-d", 2], "-b 7: the images of a step are shared by 2 processes", id="odd"),
+        pytest.param(["-b", 7, "-d", 2], "-b 7: the images of each step are shared by 2 processes", id="odd"),
         pytest.param(["-b", 0], "must be at least 1, not 0", id="none"),
         pytest.param(["-b", -1], "must be at least 1, not -1", id="negative"),
         pytest.param(["-b", 2, "-d", 0], "must be at least 1, not 0", id="no process"),

@@ -7,14 +7,14 @@ no DarkNet.
 from torch import Tensor, nn
 
 # Width and residual blocks of the five stages; each begins by halving the map.
-STAGES = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
+BLOCKS = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
 
 
 def darknet53_parts(num_classes: int) -> tuple[list[nn.Module], nn.Module]:
     """The five stages, (B, 3, H, W) -> (B, C, H / 2^i, W / 2^i), i = 1 to 5, and the head -> (B, num_classes)."""
     stages: list[nn.Module] = []
     before, first = 32, [_convolution(3, 32, 3)]
-    for width, blocks in STAGES:
+    for width, blocks in BLOCKS:
         residuals = [_Residual(width) for _ in range(blocks)]
         stages.append(nn.Sequential(*first, _convolution(before, width, 3, stride=2), *residuals))
         before, first = width, []

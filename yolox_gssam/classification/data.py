@@ -25,7 +25,7 @@ Request = tuple[int, int]
 
 
 class LabelledImages(Dataset[tuple[Tensor, int]]):
-    """One part of a folder `<root>/<part>/<class>/<image>`: (3, size, size) uint8 RGB images and their labels.
+    """One split of a folder `<root>/<split>/<class>/<image>`: (3, size, size) uint8 RGB images and their labels.
 
     A training image is cropped, scaled, mirrored and coloured at random, as a function of the seed and its number
     alone; any other is scaled so that its shorter side fits, and cut in the middle.
@@ -41,17 +41,17 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         UserError: no such folder, or a class without images.
     """
 
-    def __init__(self, root: Path, part: str, image_size: int, seed: int | None = None) -> None:
+    def __init__(self, root: Path, split: str, image_size: int, seed: int | None = None) -> None:
         try:
             self.folder = ImageFolder(
-                str(root / part),
+                str(root / split),
                 loader=read_rgb,
                 is_valid_file=lambda name: Path(name).suffix.lower() in IMAGE_SUFFIXES,
             )
         except FileNotFoundError as error:
             raise UserError(
-                f"{printable(root / part)}: {error}; needed are <part>/<class>/<image>, parts {', '.join(PARTS)}, as "
-                "tools/prepare_dataset.py crops makes them"
+                f"{printable(root / split)}: {error}; needed are <split>/<class>/<image>, splits {', '.join(PARTS)}, "
+                "as tools/prepare_dataset.py crops makes them"
             ) from error
         self.class_names: list[str] = list(self.folder.classes)
         self.labels: list[int] = list(self.folder.targets)

@@ -14,8 +14,8 @@ from yolox_gssam.common.progress import progress_bar
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Of one part of a data set.
+class ClassifierAccuracy:
+    """Accuracy on one split of a data set.
 
     Attributes:
         class_names: in label order.
@@ -68,7 +68,9 @@ class Accuracy:
         )
 
 
-def evaluate(model: nn.Module, images: LabelledImages, batch_size: int, workers: int, device: torch.device) -> Accuracy:
+def evaluate(
+    model: nn.Module, images: LabelledImages, batch_size: int, workers: int, device: torch.device
+) -> ClassifierAccuracy:
     """Runs the network over every image once, in evaluation mode, and leaves it in the mode it was in."""
     was_training = model.training
     model.eval()
@@ -87,7 +89,7 @@ def evaluate(model: nn.Module, images: LabelledImages, batch_size: int, workers:
                 bar.update(len(batch))
     finally:
         model.train(was_training)
-    return Accuracy(tuple(images.class_names), _as_tuples(confusion.tolist()), loss / len(images))
+    return ClassifierAccuracy(tuple(images.class_names), _as_tuples(confusion.tolist()), loss / len(images))
 
 
 def _as_tuples(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:

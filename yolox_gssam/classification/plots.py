@@ -4,16 +4,13 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
-from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.figure import save_figure
 from yolox_gssam.engine.history import Row
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -61,14 +58,13 @@ def plot_comparison(path: Path, runs: Mapping[str, Sequence[Sequence[Row]]], tit
 
 
 def _plot(path: Path, losses: Mapping[str, Curve], accuracies: Mapping[str, Curve], title: str) -> None:
-    figure, (loss_axis, accuracy_axis) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
+    figure = Figure(figsize=(13, 5), layout="constrained")
+    loss_axis, accuracy_axis = figure.subplots(1, 2)
     percent = {name: (epochs, 100 * values) for name, (epochs, values) in accuracies.items()}
     _draw(loss_axis, losses, "loss", inset=(0.45, 0.45, 0.52, 0.5))
     _draw(accuracy_axis, percent, "accuracy, %", inset=(0.45, 0.08, 0.52, 0.5))
     figure.suptitle(title)
-    with atomic_path(path) as part:
-        figure.savefig(part, dpi=120)
-    plt.close(figure)
+    save_figure(figure, path)
 
 
 def _draw(axis: Axes, curves: Mapping[str, Curve], what: str, inset: tuple[float, float, float, float]) -> None:

@@ -20,7 +20,7 @@ WARMUP_EPOCHS = 1
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClassifierRecipe:
     """What is trained, and how: all that decides the result beside the data.
 
     Attributes:

@@ -8,14 +8,14 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 # Width, blocks and stride of the four stages.
-STAGES = ((128, 4, 1), (256, 4, 2), (256, 6, 2), (512, 3, 2))
+BLOCKS = ((128, 4, 1), (256, 4, 2), (256, 6, 2), (512, 3, 2))
 
 
 def paper_resnet34(num_classes: int) -> nn.Module:
     """torchvision's ResNet with these stages: (B, 3, H, W) -> (B, num_classes) logits."""
-    model = ResNet(BasicBlock, [blocks for _, blocks, _ in STAGES], num_classes=num_classes)
+    model = ResNet(BasicBlock, [blocks for _, blocks, _ in BLOCKS], num_classes=num_classes)
     inputs = 64
-    for number, (width, blocks, stride) in enumerate(STAGES, 1):
+    for number, (width, blocks, stride) in enumerate(BLOCKS, 1):
         setattr(model, f"layer{number}", _stage(inputs, width, blocks, stride))
         inputs = width
     return model

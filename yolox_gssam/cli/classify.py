@@ -10,15 +10,16 @@ import yaml
 from yolox_gssam.classification.data import LabelledImages
 from yolox_gssam.classification.evaluation import evaluate
 from yolox_gssam.classification.networks import NETWORKS, load_classifier
-from yolox_gssam.classification.recipe import SCHEDULES, Recipe
-from yolox_gssam.classification.runs import run_name, train_all
-from yolox_gssam.classification.table import PAPER_ATTENTIONS, read_paper, write_table
+from yolox_gssam.classification.recipe import SCHEDULES, ClassifierRecipe
 from yolox_gssam.classification.training import Training
 from yolox_gssam.cli.parser import PlainFormatter
 from yolox_gssam.common.device import choose_device, half_dtype
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
+from yolox_gssam.common.log import setup_log
 from yolox_gssam.data.split import PARTS
+from yolox_gssam.research.tables.classifiers import PAPER_ATTENTIONS, read_paper, run_name, tasks_of, write_table
+from yolox_gssam.research.tables.pool import Pool
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -44,13 +45,13 @@ def _add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.A
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that load images; 0: none")
-    parser.add_argument("-b", "--batch-size", type=int, default=64, metavar="N", help="images a step")
+    parser.add_argument("-b", "--batch-size", type=int, default=64, metavar="N", help="images per step")
     return parser
 
 
 def _add_recipe(parser: argparse.ArgumentParser) -> None:
     """What `train` and `table` have in common."""
-    recipe = Recipe("resnet50")
+    recipe = ClassifierRecipe("resnet50")
     group = parser.add_argument_group("recipe")
     group.add_argument(
         "--image-size", type=int, default=recipe.image_size, metavar="N", help="side of the input, pixels"
@@ -100,14 +101,14 @@ def _train(args: argparse.Namespace) -> None:
         save_every_minutes=args.save_every_minutes,
     )
     with sole_writer(folder):
-        training.run()
+        training.train()
     print(folder)
 
 
 def _add_eval(commands: Any) -> None:
     parser = _add_command(commands, "eval", _eval, "measure a trained network")
     parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="such as .../best_ckpt.pth")
-    parser.add_argument("--split", choices=PARTS, default="test", help="part of the data")
+    parser.add_argument("--split", choices=PARTS, default="test", help="split of the data")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the numbers there, as JSON")
 
 
@@ -139,6 +140,7 @@ def _add_table(commands: Any) -> None:
     parser.add_argument(
         "--paper", type=Path, metavar="FILE", help="CSV with columns model, attention, accuracy_percent to stand beside"
     )
+    parser.add_argument("--jobs", type=int, default=1, metavar="K", help="runs at once; on a CPU they share the cores")
     _add_recipe(parser)
 
 
@@ -152,17 +154,22 @@ def _table(args: argparse.Namespace) -> None:
             for network in args.networks
             for attention in args.attentions
         ]
-        options = {"device": args.device, "workers": args.workers, "save_every_minutes": args.save_every_minutes}
+        setup_log()
+        tasks = tasks_of(
+            recipes, args.data, args.output, workers=args.workers, save_every_minutes=args.save_every_minutes
+        )
         with sole_writer(args.output):
-            train_all(recipes, args.data, args.output, **options)
+            pool = Pool(args.output, str(choose_device(args.device)), args.jobs)
+            pool.run(tasks)
+            pool.require_no_faults()
     print(write_table(args.output, paper))
 
 
-def _recipe(args: argparse.Namespace, network: str, attention: str, seed: int, options: Any = None) -> Recipe:
+def _recipe(args: argparse.Namespace, network: str, attention: str, seed: int, options: Any = None) -> ClassifierRecipe:
     precision: torch.dtype = torch.float32
     if args.fp16 or args.bf16:
         precision = torch.bfloat16 if args.bf16 else half_dtype(choose_device(args.device))
-    return Recipe(
+    return ClassifierRecipe(
         network,
         attention,
         attention_options=options,

@@ -7,7 +7,7 @@ from yolox_gssam.cli.host_flags import TRAIN_FLAGS
 from yolox_gssam.cli.parser import Parser, count, positive
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.engine.launch import check_batch_size, launch
-from yolox_gssam.engine.trainer import SAVE_EVERY_MINUTES
+from yolox_gssam.engine.run import SAVE_EVERY_MINUTES
 from yolox_gssam.experiment import load_exp
 
 
@@ -18,10 +18,10 @@ def make_parser() -> argparse.ArgumentParser:
         "-expn", "--experiment-name", metavar="NAME", help="name of the output folder; the exp's by default"
     )
     parser.add_argument(
-        "-b", "--batch-size", type=count, default=16, metavar="N", help="images a step, over all processes"
+        "-b", "--batch-size", type=count, default=16, metavar="N", help="images per step, over all processes"
     )
     parser.add_argument(
-        "-d", "--devices", type=count, default=1, metavar="N", help="processes on this machine, one a GPU"
+        "-d", "--devices", type=count, default=1, metavar="N", help="processes on this machine, one per GPU"
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     parser.add_argument(

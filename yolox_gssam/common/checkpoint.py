@@ -78,6 +78,27 @@ def save_checkpoint(path: Path, state: Mapping[str, Any], keep_as: Path | None =
             _copy(path, keep_as)
 
 
+def save_detector(
+    path: Path, model: nn.Module, class_names: Iterable[str], fields: Mapping[str, Any], *, half: bool
+) -> None:
+    """Writes the weights, and what a detector needs to know of the experiment: nothing that only a resume needs.
+
+    Args:
+        fields: of the experiment.
+        half: in float16, but for BatchNorm's statistics: the variance of an image in 0 to 255 leaves its range.
+
+    Raises:
+        UserError: weights beyond the range of float16.
+    """
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    if half:
+        weights |= {name: value.detach().half().cpu() for name, value in model.named_parameters()}
+        beyond = [name for name, value in weights.items() if not value.isfinite().all()]
+        if beyond:
+            raise UserError(f"{beyond[0]}: holds values beyond the range of float16; keep it without --half")
+    save_checkpoint(path, {"model": weights, "class_names": list(class_names), "exp": dict(fields)})
+
+
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """Reads a checkpoint to the CPU, without pickle.
 

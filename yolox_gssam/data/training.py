@@ -87,10 +87,10 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
 
     Args:
         split: the images and their true boxes.
-        size_hw: every image is fitted to it; the size of what comes out unless it is cropped.
+        input_size: height and width that every image is fitted to; the size of what comes out unless it is cropped.
         augmentation: what is drawn.
         seed: of the run.
-        crop_hw: give crops of this size around objects instead of whole images.
+        crop_size: give crops of this height and width around objects instead of whole images.
 
     Attributes:
         cache: the decoded images, None to read them each time; see `fill_cache`.
@@ -101,16 +101,16 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def __init__(
         self,
         split: CocoSplit,
-        size_hw: tuple[int, int],
+        input_size: tuple[int, int],
         augmentation: aug.Augmentation,
         seed: int,
-        crop_hw: tuple[int, int] | None = None,
+        crop_size: tuple[int, int] | None = None,
     ) -> None:
         self.split = split
-        self.size_hw = size_hw
+        self.input_size = input_size
         self.augmentation = augmentation
         self.seed = seed
-        self.crop_hw = crop_hw
+        self.crop_size = crop_size
         self.cache: ImageCache | None = None
         self.snapshot: Snapshot | None = None
         self.paster: Paster | None = None
@@ -130,9 +130,9 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         return image.transpose(2, 0, 1), targets_of(boxes, labels)
 
     @property
-    def out_hw(self) -> tuple[int, int]:
+    def training_size(self) -> tuple[int, int]:
         """Height and width of what comes out."""
-        return self.size_hw if self.crop_hw is None else self.crop_hw
+        return self.input_size if self.crop_size is None else self.crop_size
 
     def fill_cache(self, device: torch.device) -> None:
         """Reads and decodes every image, and keeps it on `device` at the size used."""
@@ -154,13 +154,13 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         rng, settings = self._generator(request), self.augmentation
         frames = [self._frame(index) for index in self._choose(request, rng)]
         if len(frames) == 1:
-            recipe = aug.place(frames[0], self.size_hw)
+            recipe = aug.place(frames[0], self.input_size)
         else:
-            recipe = aug.mosaic(frames[:4], self.size_hw, settings, rng)
+            recipe = aug.mosaic(frames[:4], self.input_size, settings, rng)
             for other in frames[4:]:
                 recipe = aug.mixup(recipe, other, settings, rng)
-        if self.crop_hw is not None:
-            recipe = aug.crop(recipe, self.crop_hw, settings, rng)
+        if self.crop_size is not None:
+            recipe = aug.crop(recipe, self.crop_size, settings, rng)
         if rng.random() < settings.hsv_prob:
             recipe = aug.jitter_hsv(recipe, settings, rng)
         if rng.random() < settings.flip_prob:
@@ -183,7 +183,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def _scale(self, index: int) -> float:
         """From the image as it is to the size used."""
         truth = self.split.images[index]
-        return aug.fit_scale((truth.height, truth.width), self.size_hw)
+        return aug.fit_scale((truth.height, truth.width), self.input_size)
 
     def _size(self, index: int) -> tuple[int, int]:
         """Height and width of an image at the size used."""

@@ -25,6 +25,7 @@ class AveragedWeights(ModelEMA):
     def __init__(self, model: nn.Module, decay: float, ramp: float, frozen: Collection[str] = ()) -> None:
         super().__init__(model)
         self.decay = lambda updates: decay * (1 - math.exp(-updates / ramp))
+        self._final_decay, self._ramp = decay, ramp
         tensors = model.state_dict()
         self._pairs = [
             (average, tensors[name])
@@ -37,6 +38,10 @@ class AveragedWeights(ModelEMA):
         """Takes the model's present weights into the average."""
         self.updates += 1
         self.take(self.decay(self.updates))
+
+    def share(self, updates: Tensor) -> Tensor:
+        """`decay`, of a count of steps that is on the device."""
+        return self._final_decay * (1 - torch.exp(-updates / self._ramp))
 
     @torch.no_grad()
     def take(self, share: float | Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Average precision of a network on one part of a data set, with the hooks of YOLOX's `COCOEvaluator`."""
+"""Average precision of a network on one split of a data set, with the hooks of YOLOX's `COCOEvaluator`."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from yolox_gssam.inference.predictor import Predictor
 
 
 class DroneEvaluator:
-    """Runs a network over a part and measures AP, on any device.
+    """Runs a network over a split and measures AP, on any device.
 
     Several processes share the batches that one process would make, so that each image is seen once and the numbers are
     those of one process.
@@ -25,7 +25,7 @@ class DroneEvaluator:
         test_size: input size (height, width).
         score_threshold: detections below it are dropped; keep it low (0.01), AP needs the tail.
         nms_threshold: IoU above which the lower-scored of two boxes of a class is dropped.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
         workers: threads that read images.
     """
 
@@ -73,7 +73,7 @@ class DroneEvaluator:
             dist.gather_object(detections, gathered)
             if gathered is None:
                 return 0.0, 0.0, "measured by the first process"
-            detections = {image_id: found for part in gathered for image_id, found in part.items()}
+            detections = {image_id: found for share in gathered for image_id, found in share.items()}
         accuracy = evaluate_coco(self.split, detections).overall
         ap, ap50 = accuracy.ap or 0.0, accuracy.ap50 or 0.0
         return ap, ap50, f"mAP50:95 {100 * ap:.2f} %, AP50 {100 * ap50:.2f} %"

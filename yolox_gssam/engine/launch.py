@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import distributed as dist
-from torch import multiprocessing
-from yolox.utils import get_rank
+from torch import multiprocessing, nn
+from torch.nn.parallel import DistributedDataParallel
+from yolox.utils import get_rank, get_world_size
 
+from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.errors import UserError, innermost_message
 from yolox_gssam.common.stop import Stopped
 
@@ -42,12 +44,12 @@ def launch(main: Callable[[Any], None], args: Any, processes: int) -> None:
 
 
 def check_batch_size(batch_size: int, processes: int) -> None:
-    """Raises UserError where not every process gets as many images of a step: those of `-d`, or of torchrun."""
+    """Raises UserError where not every process gets as many images per step: those of `-d`, or of torchrun."""
     processes = int(os.environ.get("WORLD_SIZE", processes))
     if batch_size % processes:
         fitting = -(-batch_size // processes) * processes
         raise UserError(
-            f"-b {batch_size}: the images of a step are shared by {processes} processes evenly; give a multiple of "
+            f"-b {batch_size}: the images of each step are shared by {processes} processes evenly; give a multiple of "
             f"{processes}, such as -b {fitting}"
         )
 
@@ -55,6 +57,52 @@ def check_batch_size(batch_size: int, processes: int) -> None:
 def local_rank() -> int:
     """The number of this process among those on its machine, from 0."""
     return int(os.environ.get("LOCAL_RANK", get_rank()))
+
+
+def choose_own_device(name: str | None) -> torch.device:
+    """The device asked for; of several CUDA devices the one of this process on its machine."""
+    device = choose_device(name)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", local_rank() % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    return device
+
+
+def anywhere(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is up in any process of the run: they must all do the same."""
+    if get_world_size() < 2:
+        return flag
+    shared = torch.tensor(int(flag), device=device)
+    dist.all_reduce(shared, op=dist.ReduceOp.MAX)
+    return bool(shared)
+
+
+def from_first(value: Any, device: torch.device) -> Any:
+    """The value that the first process of the run has."""
+    if get_world_size() < 2:
+        return value
+    shared = [value]
+    dist.broadcast_object_list(shared, src=0, device=device)
+    return shared[0]
+
+
+def share_buffers(model: nn.Module) -> None:
+    """Gives every process the first one's BatchNorm statistics: each has counted those of its own images."""
+    if get_world_size() > 1:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+def wrapped(model: nn.Module, device: torch.device) -> nn.Module:
+    """The network so that gradients are those of all processes; itself where there is one."""
+    if get_world_size() < 2:
+        return model
+    return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
+
+
+def unwrapped(model: nn.Module) -> Any:
+    """The network itself."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 def _spawn(main: Callable[[Any], None], args: Any, processes: int) -> None:

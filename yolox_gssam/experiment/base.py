@@ -12,23 +12,23 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import cv2
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from yolox.exp import Exp
-from yolox.utils import get_rank, get_world_size, synchronize
+from yolox.utils import get_rank, get_world_size
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import Augmentation
-from yolox_gssam.data.cache import CacheKind, choose_cache
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.cache import CacheKind
+from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.cutouts.bank import CutoutBank
 from yolox_gssam.data.cutouts.paste import Paster, PasteRule
 from yolox_gssam.data.device_loader import DeviceLoader
-from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
+from yolox_gssam.data.training import TrainingSampler, TrainingSet
 from yolox_gssam.engine.evaluator import DroneEvaluator
 from yolox_gssam.engine.trainer import Trainer
+from yolox_gssam.experiment.batches import find_split, make_batches
 from yolox_gssam.experiment.checks import refuse_loaders
 from yolox_gssam.experiment.overrides import PLAIN, parse_overrides
 from yolox_gssam.models import FINE_STRIDES, STRIDES, add_attention, build_yolox
@@ -60,7 +60,7 @@ class DroneExp(Exp):
         self.val_ann = "val.json"
         self.test_ann = "test.json"
         # Of a data set made with --folds: the number of the fold to train and test on, from 0. None: the set's own
-        # parts, which are those of fold 0.
+        # splits, which are those of fold 0.
         self.fold: int | None = None
         # None: the data set's own classes and how many they are.
         self.num_classes = None
@@ -160,6 +160,10 @@ class DroneExp(Exp):
         }
         return {**own, "num_classes": self._num_classes, "test_size": self._test_size}
 
+    def stored_fields(self) -> dict[str, Any]:
+        """The fields as a checkpoint keeps them, with the number of classes and the size that it was made with."""
+        return {**self.fields(), "num_classes": self.num_classes, "test_size": self.test_size}
+
     def merge(self, cfg_list: Sequence[Any]) -> None:
         """Sets fields from (name, value, name, value, ...).
 
@@ -195,26 +199,13 @@ class DroneExp(Exp):
 
     # ---------------- parts ---------------- #
 
-    def load_split(self, part: str) -> CocoSplit:
-        """The "train", "val" or "test" part of the data set.
+    def load_split(self, name: str) -> CocoSplit:
+        """The split "train", "val" or "test" of the data set.
 
         Raises:
             UserError: it is missing or faulty.
         """
-        root = Path(self.data_dir)
-        if not root.is_dir():
-            raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py or set data_dir")
-        annotations = root / "annotations"
-        if self.fold is not None:
-            annotations = annotations / f"fold{self.fold}"
-            if not annotations.is_dir():
-                found = len(list(root.glob("annotations/fold*")))
-                has = f"has {found}: set fold to 0 to {found - 1}" if found else "has none: make it with --folds 5"
-                raise UserError(f"{root}: no fold {self.fold}; the data set {has}, or fold to None for its own parts")
-        images = root / "images"
-        if not images.is_dir() and (root / f"{part}2017").is_dir():
-            images = root / f"{part}2017"  # as COCO itself and YOLOX have it
-        return load_split(annotations / getattr(self, f"{part}_ann"), images)
+        return find_split(Path(self.data_dir), name, getattr(self, f"{name}_ann"), self.fold)
 
     def get_model(self) -> nn.Module:
         """The network, built once, in training mode."""
@@ -236,7 +227,7 @@ class DroneExp(Exp):
     def get_data_loader(
         self, batch_size: int, is_distributed: bool, no_aug: bool = False, cache_img: bool = False
     ) -> DataLoader[Any] | DeviceLoader:
-        """Batches of the first epoch of the training part, see `get_training_data`."""
+        """Batches of the first epoch of the training split, see `get_training_data`."""
         loader, sampler = self.get_training_data(batch_size, "ram" if cache_img else None)
         sampler.set_epoch(0, mosaic=not no_aug)
         return loader
@@ -244,13 +235,11 @@ class DroneExp(Exp):
     def get_training_data(
         self, batch_size: int, cache: CacheKind | None = None, device: torch.device | None = None
     ) -> tuple[DataLoader[Any] | DeviceLoader, TrainingSampler]:
-        """Batches of the training part, images (B, 3, H, W) uint8 and targets (B, n, 5), see `collate`; and the sampler
-        that chooses the epoch they come from.
+        """Batches of the training split, see `make_batches`, and the sampler that chooses the epoch they come from.
 
         Args:
             batch_size: of all processes together; this one gets its share.
-            cache: where the decoded images are kept, if there is room for them: "ram" or, on the device, "gpu", where
-                the batches are then made as well.
+            cache: "ram" or "gpu", see `make_batches`.
             device: that trains; the CPU by default.
 
         Raises:
@@ -269,27 +258,8 @@ class DroneExp(Exp):
                 raise UserError("paste_bank works on the processor: leave --cache gpu out, or paste_bank")
             rule = PasteRule(prob=self.paste_prob)
             dataset.paster = Paster(CutoutBank.load(Path(self.paste_bank)), split.classes, rule)
-        cpu = torch.device("cpu")
-        device = cpu if device is None else device
-        processes = int(os.environ.get("LOCAL_WORLD_SIZE", get_world_size()))
-        cache = choose_cache(cache, len(dataset), dataset.cache_bytes(), device, processes)
-        synchronize()  # no process fills its cache before the others have seen how much is free
-        if cache is not None:
-            dataset.fill_cache(device if cache == "gpu" else cpu)
-        if cache == "gpu":
-            return DeviceLoader(dataset, sampler), sampler
-        loader = DataLoader(
-            dataset,
-            batch_sampler=sampler,
-            num_workers=self.data_num_workers,
-            persistent_workers=self.data_num_workers > 0,
-            worker_init_fn=_prepare_loader_process,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            # Its own: beginning an epoch draws from it, which a run resumed within an epoch does once more.
-            generator=torch.Generator().manual_seed(self.run_seed),
-        )
-        return loader, sampler
+        device = torch.device("cpu") if device is None else device
+        return make_batches(dataset, sampler, cache, device, self.data_num_workers), sampler
 
     def augmentation(self) -> Augmentation:
         """The augmentation that the fields ask for."""
@@ -316,11 +286,11 @@ class DroneExp(Exp):
 
         Drawn from Python's random generator, which the trainer seeds alike in all processes.
         """
-        size_hw = self.training_size
-        steps = size_hw[0] // STRIDE
+        size = self.training_size
+        steps = size[0] // STRIDE
         low, high = getattr(self, "random_size", (steps - self.multiscale_range, steps + self.multiscale_range))
         height = random.randint(max(low, 1), high)
-        return STRIDE * height, STRIDE * max(int(height * size_hw[1] / size_hw[0]), 1)
+        return STRIDE * height, STRIDE * max(int(height * size[1] / size[0]), 1)
 
     def preprocess(self, inputs: Tensor, targets: Tensor, tsize: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Scales images (B, 3, H, W) and targets (B, n, 5) from the training size to `tsize` (height, width)."""
@@ -348,7 +318,7 @@ class DroneExp(Exp):
     def get_evaluator(
         self, batch_size: int, is_distributed: bool, testdev: bool = False, legacy: bool = False
     ) -> DroneEvaluator:
-        """Measures AP on the validation part (`testdev`: on the test part)."""
+        """Measures AP on the validation split (`testdev`: on the test split)."""
         return DroneEvaluator(
             self.load_split("test" if testdev else "val"),
             test_size=self.test_size,
@@ -366,15 +336,3 @@ class DroneExp(Exp):
         """
         refuse_loaders(self, DroneExp)
         return Trainer(self, args)
-
-
-def _prepare_loader_process(worker_id: int) -> None:
-    """One thread a loader process: they are as many as the cores already.
-
-    It leaves the group of processes that Ctrl-C and `kill` of a whole group reach: the training process saves first,
-    and ends its loaders then.
-    """
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)

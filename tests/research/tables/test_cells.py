@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
-from yolox_gssam.research.tables.cell_pool import Batch, CellPool
 from yolox_gssam.research.tables.cells import (
     Cell,
     Study,
@@ -23,8 +23,10 @@ from yolox_gssam.research.tables.cells import (
     pack_detections,
     plan_cells,
     save_cell,
+    tasks_of,
     unpack_detections,
 )
+from yolox_gssam.research.tables.pool import Pool
 
 EXPS = Path(__file__).parents[3] / "exps"
 
@@ -53,6 +55,36 @@ def test_cells_are_planned_in_pairs() -> None:
     names = [cell.name for cell in plan_cells(["a", "b"], 2, [0, 1])]
     assert names[:4] == ["a_fold0_seed0", "b_fold0_seed0", "a_fold1_seed0", "b_fold1_seed0"]
     assert len(set(names)) == len(names) == 8
+
+
+@pytest.mark.parametrize("fold", [pytest.param(None, id="own splits"), pytest.param(3, id="fold")])
+def test_a_cell_is_known_by_its_file(fold: int | None, tmp_path: Path) -> None:
+    cell = Cell(12, fold, "gssam_sig_res_p1")
+    assert Cell.of(cell.network(tmp_path)) == Cell.of(cell.path(tmp_path)) == cell
+
+
+def test_more_rows_may_come_later(data: Path, tmp_path: Path) -> None:
+    """What decides a single cell may not change."""
+    first = study_of(data, exps={"origin": "exps/origin.py"}, row_fields={"origin": ()})
+    later = replace(first, exps={"wide": "exps/origin.py"}, row_fields={"wide": ("width", "0.25")})
+    assert first.keep(tmp_path) == first
+    assert later.keep(tmp_path).exps == {"origin": "exps/origin.py", "wide": "exps/origin.py"}
+    assert Study.read(tmp_path / "study.json").row_fields == {"origin": [], "wide": ["width", "0.25"]}
+    for changed, said in (
+        ({"flags": {"cache": "gpu"}}, "its cells have flags {'cache': 'ram'}, not {'cache': 'gpu'}"),
+        ({"batch_size": 8}, "its cells have batch_size 4, not 8"),
+        ({"checkpoint": "a.pth"}, "its cells have checkpoint None, not 'a.pth'"),
+        ({"fields": ["width", "0.5"]}, "its cells have fields"),
+    ):
+        with pytest.raises(UserError, match="choose another --output-dir, or the same settings") as error:
+            replace(first, **changed).keep(tmp_path)
+        assert said in str(error.value)
+
+
+def test_cells_start_from_those_of_the_same_names() -> None:
+    study = Study({}, {}, [], 4, "runs/crops/networks/{cell}.pth")
+    assert study.start(Cell(3, None, "origin")) == "runs/crops/networks/origin_seed3.pth"
+    assert Study({}, {}, [], 4, None).start(Cell(3, None, "origin")) is None
 
 
 def test_detections_come_back_as_they_were() -> None:
@@ -88,8 +120,8 @@ def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
 def test_a_pool_trains_each_cell_once(data: Path, tmp_path: Path) -> None:
     study, done = study_of(data), []
     cells = plan_cells(["origin"], 2, [0])
-    pool = CellPool(tmp_path, "cpu", 2, lambda: done.append(1))
-    assert pool.run([Batch(study, tmp_path, cells), Batch(study, tmp_path, cells[:1])]) == len(done) == 2
+    pool = Pool(tmp_path, "cpu", 2, lambda: done.append(1))
+    assert pool.run([*tasks_of(study, tmp_path, cells), *tasks_of(study, tmp_path, cells[:1])]) == len(done) == 2
     assert pool.faults == []
     assert pool.images == 2 * sum(load_cell(cell.path(tmp_path)).description["training_images"] for cell in cells)
     first = load_cell(cells[0].path(tmp_path))
@@ -103,32 +135,32 @@ def test_a_pool_trains_each_cell_once(data: Path, tmp_path: Path) -> None:
     assert {value.dtype for value in kept["model"].values()} >= {torch.float16, torch.float32}
     assert not (tmp_path / "work" / cells[0].name).exists()
     before = [cell.path(tmp_path).stat().st_mtime_ns for cell in cells]
-    assert CellPool(tmp_path, "cpu", 1).run([Batch(study, tmp_path, cells)]) == 0
+    assert Pool(tmp_path, "cpu", 1).run(tasks_of(study, tmp_path, cells)) == 0
     assert [cell.path(tmp_path).stat().st_mtime_ns for cell in cells] == before
 
 
 def test_what_a_user_can_mend_is_said_of_its_cell(data: Path, tmp_path: Path) -> None:
     study = study_of(data, checkpoint=str(tmp_path / "missing.pth"))
-    pool = CellPool(tmp_path, "cpu", 1)
-    assert pool.run([Batch(study, tmp_path, [Cell(0, 0, "origin")])]) == 0
+    pool = Pool(tmp_path, "cpu", 1)
+    assert pool.run(tasks_of(study, tmp_path, [Cell(0, 0, "origin")])) == 0
     assert pool.faults == [f"origin_fold0_seed0: {tmp_path / 'missing.pth'}: no such checkpoint"]
 
 
 def test_no_cell_is_begun_after_the_deadline(data: Path, tmp_path: Path) -> None:
-    pool = CellPool(tmp_path, "cpu", 1)
-    assert pool.run([Batch(study_of(data), tmp_path, [Cell(0, 0, "origin")])], time.monotonic() - 1) == 0
+    pool = Pool(tmp_path, "cpu", 1)
+    assert pool.run(tasks_of(study_of(data), tmp_path, [Cell(0, 0, "origin")]), time.monotonic() - 1) == 0
     assert list(tmp_path.glob("*.npz")) == []
 
 
 def test_a_stopped_pool_goes_on_without_a_cell_lost_or_doubled(data: Path, tmp_path: Path) -> None:
     """Stopped by a signal at three moments; every cell is there in the end, whole."""
-    study_of(data).write(tmp_path / "given.json")
+    study_of(data).keep(tmp_path)
     code = (
-        "from pathlib import Path; from yolox_gssam.research.tables.cells import Study, plan_cells;"
-        "from yolox_gssam.research.tables.cell_pool import Batch, CellPool;"
-        f"folder = Path({str(tmp_path)!r}); study = Study.read(folder / 'given.json');"
+        "from pathlib import Path; from yolox_gssam.research.tables.cells import Study, plan_cells, tasks_of;"
+        "from yolox_gssam.research.tables.pool import Pool;"
+        f"folder = Path({str(tmp_path)!r}); study = Study.read(folder / 'study.json');"
         "cells = plan_cells(['origin', 'gssam_sig_res_p1'], 2, [0]);"
-        "CellPool(folder, 'cpu', 1).run([Batch(study, folder, cells)])"
+        "Pool(folder, 'cpu', 1).run(tasks_of(study, folder, cells))"
     )
     for seconds in (4, 12, 7):
         process = subprocess.Popen([sys.executable, "-c", code])

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from yolox.models import YOLOX
 
-from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.checkpoint import save_detector
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.inference.conversion import to_onnx, to_openvino
@@ -73,7 +73,7 @@ def export(
     elif name == "onnx":
         to_onnx.write_onnx(to_onnx.convert(model, size, half), info, path)
     elif name == "checkpoint":
-        _write_checkpoint(model, info, path)
+        save_detector(path, model, info.class_names, info.exp, half=info.precision == "float16")
     elif name == "torchscript":
         _write_torchscript(trace(model, size, half), info, path)
     else:
@@ -81,18 +81,6 @@ def export(
         if info.precision == "int8":
             network = quantize_openvino(network, calibration, score_threshold)
         to_openvino.write_openvino(network, info, path)
-
-
-def _write_checkpoint(model: YOLOX, info: ModelInfo, path: Path) -> None:
-    """The weights, and what a detector needs to know of the experiment: nothing that only a resume needs."""
-    weights = model.state_dict()
-    if info.precision == "float16":
-        # BatchNorm's statistics stay in float32: the variance of an image in 0 to 255 leaves the range of float16.
-        weights |= {name: value.detach().half() for name, value in model.named_parameters()}
-        beyond = [name for name, value in weights.items() if not value.isfinite().all()]
-        if beyond:
-            raise UserError(f"{beyond[0]}: holds values beyond the range of float16; export without --half")
-    save_checkpoint(path, {"model": weights, "class_names": list(info.class_names), "exp": info.exp})
 
 
 def _write_torchscript(network: Any, info: ModelInfo, path: Path) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.figure import save_figure
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
@@ -19,7 +20,7 @@ from yolox_gssam.models import STAGES, build_stage_attention, stage_channels
 from yolox_gssam.research.benchmark.compare import time_calls_in_turn
 from yolox_gssam.research.benchmark.machine import Machine, describe_machine
 from yolox_gssam.research.benchmark.memory import HOW, peak_memory
-from yolox_gssam.research.benchmark.report import align, mebibytes, save_figure
+from yolox_gssam.research.benchmark.report import align, mebibytes
 from yolox_gssam.research.benchmark.sides import SideSpec
 
 MODES = ("inference", "training")

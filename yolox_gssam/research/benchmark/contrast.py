@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from yolox_gssam.attention import global_contrast
+from yolox_gssam.common.figure import save_figure
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
 from yolox_gssam.research.benchmark.compare import Ratio, speed_ratio, time_calls_in_turn
 from yolox_gssam.research.benchmark.machine import Machine, describe_machine
 from yolox_gssam.research.benchmark.memory import HOW, available_memory, peak_memory
-from yolox_gssam.research.benchmark.report import align, mebibytes, save_figure
+from yolox_gssam.research.benchmark.report import align, mebibytes
 
 VALUES = (400, 1600, 6400, 25_600, 102_400, 409_600)
 SAMPLES = (1, 6, 25, 100, 400, 1600)

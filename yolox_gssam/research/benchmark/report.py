@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
-from yolox_gssam.common.files import atomic_path, write_json
+from yolox_gssam.common.figure import save_figure
+from yolox_gssam.common.files import write_json
 from yolox_gssam.evaluation.timing import Milliseconds
 from yolox_gssam.research.benchmark.compare import Ratio
 from yolox_gssam.research.benchmark.machine import Machine
@@ -156,13 +157,3 @@ def align(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
 def mebibytes(count: int | None) -> str:
     """Bytes in MiB, "-" for None."""
     return "-" if count is None else f"{count / 2**20:.1f}"
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG, whole or not at all.
-
-    Raises:
-        UserError: the file could not be written.
-    """
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=120)

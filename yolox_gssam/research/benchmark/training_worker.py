@@ -99,7 +99,7 @@ def own_steps(config: Config, clock: StepClock) -> Iterator[None]:
             trainer.train_one_iter(*next_batch())
             trainer.after_iter()
             yield
-        trainer.iterations_done = 0
+        trainer.run.progress.begin_epoch()
 
 
 def stock_steps(config: Config, clock: StepClock) -> Iterator[None]:

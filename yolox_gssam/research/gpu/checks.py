@@ -245,7 +245,7 @@ class _Stopping(Trainer):
 
     def after_iter(self) -> None:
         if self.progress_in_iter + 1 == self.stop_after:
-            self.stop.signal_number = signal.SIGTERM
+            self.run.stop.signal_number = signal.SIGTERM
         super().after_iter()
 
 

@@ -16,9 +16,9 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.research.gpu import checks, results, times, trial
 from yolox_gssam.research.gpu.bundle import WEIGHTS
 from yolox_gssam.research.gpu.sharing import forget_sharing, shared_device
-from yolox_gssam.research.tables.cell_pool import Batch, CellPool
-from yolox_gssam.research.tables.cells import Study, plan_cells
+from yolox_gssam.research.tables.cells import Study, plan_cells, tasks_of
 from yolox_gssam.research.tables.plan import EXPS, SIZES
+from yolox_gssam.research.tables.pool import Pool, Task
 
 BATCH = 16
 PAPER_SIZE = (640, 640)
@@ -102,7 +102,7 @@ def run_cells(args: Namespace, deadline: float) -> None:
     with shared_device() if device.type == "cuda" else nullcontext(False) as is_shared:
         workers, is_shared = _choose_workers(args, device, is_shared)
         start = time.monotonic()
-        pool = CellPool(args.output_dir, args.device, workers, pack)
+        pool = Pool(args.output_dir, args.device, workers, pack)
         done = pool.run(plan(args), deadline)
         seconds = time.monotonic() - start
     content = {
@@ -123,7 +123,7 @@ def run_cells(args: Namespace, deadline: float) -> None:
         logger.error(fault)
 
 
-def plan(args: Namespace) -> list[Batch]:
+def plan(args: Namespace) -> list[Task]:
     """What is run, most valuable first: the pair at the size of the images with some seeds; the same at twice that size
     with one, whose networks are kept; the other rows with one; the pair with further seeds."""
     size = [int(side) for side in args.size.split(",")]
@@ -133,10 +133,10 @@ def plan(args: Namespace) -> list[Batch]:
     study_double = _study(args, [2 * side for side in size], PAIR)
     others = [row for row in study.exps if row not in PAIR]
     return [
-        Batch(study, native, plan_cells(PAIR, folds, range(args.seeds))),
-        Batch(study_double, double, plan_cells(PAIR, folds, [0])),
-        Batch(study, native, plan_cells(others, folds, [0])),
-        Batch(study, native, plan_cells(PAIR, folds, range(args.seeds, 3 * args.seeds))),
+        *tasks_of(study, native, plan_cells(PAIR, folds, range(args.seeds))),
+        *tasks_of(study_double, double, plan_cells(PAIR, folds, [0])),
+        *tasks_of(study, native, plan_cells(others, folds, [0])),
+        *tasks_of(study, native, plan_cells(PAIR, folds, range(args.seeds, 3 * args.seeds))),
     ]
 
 

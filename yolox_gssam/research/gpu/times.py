@@ -15,7 +15,7 @@ from yolox.utils import ModelEMA
 
 from yolox_gssam.common.device import autocast
 from yolox_gssam.engine.averaging import AveragedWeights
-from yolox_gssam.engine.static_step import StaticStep
+from yolox_gssam.engine.step import StaticStep
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.compare import speed_ratio, time_calls_in_turn
 from yolox_gssam.research.benchmark.machine import synchronize

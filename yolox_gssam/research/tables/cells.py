@@ -1,4 +1,4 @@
-"""Cells of a cross-validated table: one network trained and tested on one fold with one seed.
+"""Cells of Tables 2 and 3: one network trained and tested on one split of the data with one seed.
 
 A cell's file holds all that a report needs, its detections among them, and is there or not: what is interrupted is done
 again. Files from several machines make one table.
@@ -6,12 +6,13 @@ again. Files from several machines make one table.
 
 import hashlib
 import json
+import re
 import shutil
 import time
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,25 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from yolox.models import YOLOX
 
-from yolox_gssam.common.checkpoint import save_checkpoint
+from yolox_gssam.common.checkpoint import load_checkpoint, load_weights, save_detector
 from yolox_gssam.common.device import describe_device
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.files import atomic_path, from_here
+from yolox_gssam.common.files import atomic_path, from_here, write_json
 from yolox_gssam.data.coco import CocoSplit, read_json
 from yolox_gssam.detections import Detections
-from yolox_gssam.engine.trainer import Trainer
+from yolox_gssam.engine.history import without_nan
+from yolox_gssam.engine.run import BEST, is_resumable
 from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.evaluation.provenance import core_count, cpu_name, package_version
 from yolox_gssam.experiment import DroneExp, load_exp
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.research.tables.pool import Task
 
-PARTS = ("val", "test")
-"""The parts whose detections are kept: thresholds are chosen on the one and reported on the other."""
+SPLITS = ("val", "test")
+"""The splits whose detections are kept: thresholds are chosen on the one and reported on the other."""
 PIXEL_STEPS, SCORE_STEPS = 32, 65535
 """Boxes are kept to a thirty-second of a pixel, scores to 1 / 65535."""
 DETECTION_BATCH = 16
@@ -51,9 +55,9 @@ class Study:
         row_fields: name of each row -> fields of its own, (name, value, ...).
         fields: of all rows, the data set among them.
         batch_size: images per step.
-        checkpoint: weights to start from; None for fresh ones.
+        checkpoint: weights to start from, "{cell}" in it stands for the cell's name; None for fresh ones.
         flags: of tools/train.py by name: cache, cuda_graph, fp16, bf16, clip_grad_norm.
-        keep_weights: rows whose networks of the first seed are kept, in half precision.
+        keep_weights: rows whose networks are kept, in half precision.
     """
 
     exps: Mapping[str, str]
@@ -66,14 +70,38 @@ class Study:
 
     def experiment(self, cell: "Cell", output_dir: Path) -> DroneExp:
         """The experiment of a cell."""
-        options = [*self.fields, *self.row_fields.get(cell.row, ()), "fold", str(cell.fold)]
+        options = [*self.fields, *self.row_fields.get(cell.row, ())]
+        options += [] if cell.fold is None else ["fold", str(cell.fold)]
         exp = load_exp(self.exps[cell.row], [*options, "output_dir", str(output_dir)])
         exp.seed = cell.seed
         return exp
 
-    def write(self, path: Path) -> None:
-        with atomic_path(path) as part:
-            part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+    def start(self, cell: "Cell") -> str | None:
+        """The weights that a cell starts from."""
+        return None if self.checkpoint is None else self.checkpoint.replace("{cell}", cell.name)
+
+    def keep(self, folder: Path) -> "Study":
+        """Writes it into the folder of its cells, together with the rows that the folder has from before.
+
+        Raises:
+            UserError: the folder holds cells of other settings.
+        """
+        path = folder / STUDY
+        study = self
+        if path.exists():
+            before = Study.read(path)
+            for name in ("fields", "batch_size", "checkpoint", "flags"):
+                then, now = getattr(before, name), getattr(self, name)
+                if json.dumps(then) != json.dumps(now):  # which knows no tuples
+                    raise UserError(
+                        f"{path}: its cells have {name} {then!r}, not {now!r}; choose another --output-dir, or the "
+                        f"same settings"
+                    )
+            study = replace(
+                self, exps={**before.exps, **self.exps}, row_fields={**before.row_fields, **self.row_fields}
+            )
+        write_json(path, asdict(study))
+        return study
 
     @classmethod
     def read(cls, path: Path) -> "Study":
@@ -90,31 +118,62 @@ class Study:
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One network on one fold with one seed."""
+    """One network on one fold with one seed; fold None: on the data set's own splits."""
 
     seed: int
-    fold: int
+    fold: int | None
     row: str
 
     @property
     def name(self) -> str:
-        return f"{self.row}_fold{self.fold}_seed{self.seed}"
+        return f"{self.row}_seed{self.seed}" if self.fold is None else f"{self.row}_fold{self.fold}_seed{self.seed}"
+
+    @classmethod
+    def of(cls, path: Path) -> "Cell":
+        """The cell whose name a file has."""
+        row, fold, seed = re.fullmatch(r"(.+?)(?:_fold(\d+))?_seed(\d+)", path.stem).groups()  # type: ignore[union-attr]
+        return cls(int(seed), None if fold is None else int(fold), row)
 
     def path(self, folder: Path) -> Path:
         """Its file among the cells of a table."""
         return folder / f"{self.name}.npz"
 
+    def network(self, folder: Path) -> Path:
+        """Its weights there, where they are kept."""
+        return folder / "networks" / f"{self.name}.pth"
 
-def plan_cells(rows: Sequence[str], folds: int, seeds: Sequence[int]) -> list[Cell]:
+
+def plan_cells(rows: Sequence[str], folds: int | None, seeds: Sequence[int]) -> list[Cell]:
     """All cells, so that a table that is stopped early has whole pairs: seed after seed, fold after fold, row after
-    row."""
-    return [Cell(seed, fold, row) for seed in seeds for fold in range(folds) for row in rows]
+    row. Folds None: on the data set's own splits."""
+    every = [None] if folds is None else range(folds)
+    return [Cell(seed, fold, row) for seed in seeds for fold in every for row in rows]
+
+
+def tasks_of(study: Study, folder: Path, cells: Sequence[Cell]) -> list[Task]:
+    """Cells as a pool takes them."""
+    return [
+        Task(
+            name=cell.name,
+            path=cell.path(folder),
+            function=f"{__name__}:carry_out",
+            arguments={"study": asdict(study), "cell": asdict(cell), "folder": str(folder)},
+            kind=str(folder),
+        )
+        for cell in cells
+    ]
+
+
+def carry_out(device: torch.device, study: Mapping[str, Any], cell: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """`run_cell` of what `tasks_of` gives, in a worker."""
+    done = run_cell(Cell(**cell), Study(**study), Path(folder), device)
+    return {"seconds": done["seconds"], "images": done["training_images"] * len(done["history"])}
 
 
 def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> dict[str, Any]:
     """Trains and tests a cell, writes its file and returns what it says of itself.
 
-    An interrupted training goes on where it was saved last.
+    An interrupted training goes on where it was saved last. The weights tested are the best of the validations.
 
     Raises:
         UserError: data, exp file or weights are wrong, or the loss is not finite.
@@ -122,21 +181,25 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     start = time.perf_counter()
     work = folder / "work"
     exp = study.experiment(cell, work)
-    resume = (work / cell.name / "latest_ckpt.pth").exists()
+    resume = is_resumable(work / cell.name)
+    if not resume:
+        shutil.rmtree(work / cell.name, ignore_errors=True)
     args = Namespace(
         experiment_name=cell.name, batch_size=study.batch_size, device=str(device), start_epoch=None,
-        ckpt=None if resume else study.checkpoint, resume=resume, force=False,
+        ckpt=None if resume else study.start(cell), resume=resume, force=False,
         **{"cache": None, "fp16": False, "bf16": False, "cuda_graph": False, "clip_grad_norm": None, **study.flags},
     )  # fmt: skip
     trainer = exp.get_trainer(args)
     trainer.train()
     trained = time.perf_counter()
+    model = trainer.trained_model
+    load_weights(model, load_checkpoint(work / cell.name / BEST)["model"])
     arrays: dict[str, NDArray[Any]] = {}
     hashes = {}
-    for part in PARTS:
-        split = exp.load_split(part)
-        hashes[part] = annotations_digest(split.path)
-        arrays |= {f"{part}_{name}": array for name, array in pack_detections(_detect(exp, trainer, split)).items()}
+    for name in SPLITS:
+        split = exp.load_split(name)
+        hashes[name] = annotations_digest(split.path)
+        arrays |= {f"{name}_{key}": array for key, array in pack_detections(_detect(exp, model, split)).items()}
     description = {
         "row": cell.row,
         "fold": cell.fold,
@@ -146,17 +209,17 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
         "flags": dict(study.flags),
         "start": None if study.checkpoint is None else Path(study.checkpoint).name,
         "annotations_sha256": hashes,
-        "training_images": len(trainer.training_set),
+        "training_images": len(trainer.data.training_set),
         "training_seconds": round(trained - start, 2),
         "seconds": round(time.perf_counter() - start, 2),
-        "history": [{k: None if v != v else v for k, v in row.items()} for row in trainer.history],
+        "history": without_nan(trainer.run.progress.history),
         "device": describe_device(device),
         "hardware": {"cpu": cpu_name(), "cores": core_count()},
         "versions": {name: package_version(name) for name in ("torch", "yolox", "numpy")},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if cell.row in study.keep_weights and cell.seed == 0:
-        _keep_weights(trainer, exp, folder / "networks" / f"{cell.name}.pth")
+    if cell.row in study.keep_weights:
+        save_detector(cell.network(folder), model, exp.class_names, exp.stored_fields(), half=True)
     save_cell(cell.path(folder), description, arrays)
     shutil.rmtree(work / cell.name, ignore_errors=True)
     return description
@@ -180,7 +243,7 @@ class DoneCell:
 
     Attributes:
         description: as `run_cell` returns it.
-        detections: part -> image id -> what was found there; images without detections are left out.
+        detections: split -> image id -> what was found there; images without detections are left out.
     """
 
     cell: Cell
@@ -199,7 +262,7 @@ def load_cell(path: Path) -> DoneCell:
             arrays = dict(content)
         description = json.loads(arrays["description"].tobytes())
         cell = Cell(description["seed"], description["fold"], description["row"])
-        found = {part: unpack_detections(arrays, part) for part in PARTS if f"{part}_images" in arrays}
+        found = {name: unpack_detections(arrays, name) for name in SPLITS if f"{name}_images" in arrays}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a cell of a table ({error!r:.100}); delete it and run again") from error
     return DoneCell(cell, description, found)
@@ -218,9 +281,9 @@ def pack_detections(detections: Mapping[int, Detections]) -> dict[str, NDArray[A
     }
 
 
-def unpack_detections(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[int, Detections]:
-    """Image id -> its detections, from the arrays of `pack_detections` under `<part>_<name>`."""
-    ids, boxes, scores, labels = (arrays[f"{part}_{name}"] for name in ("images", "boxes", "scores", "labels"))
+def unpack_detections(arrays: Mapping[str, NDArray[Any]], split: str) -> dict[int, Detections]:
+    """Image id -> its detections, from the arrays of `pack_detections` under `<split>_<name>`."""
+    ids, boxes, scores, labels = (arrays[f"{split}_{name}"] for name in ("images", "boxes", "scores", "labels"))
     # Stable, so that the best score stays first.
     order = np.argsort(ids, kind="stable")
     unique, starts = np.unique(ids[order], return_index=True)
@@ -230,21 +293,11 @@ def unpack_detections(arrays: Mapping[str, NDArray[Any]], part: str) -> dict[int
             scores[chosen].astype(np.float32) / np.float32(SCORE_STEPS),
             labels[chosen].astype(np.int64),
         )
-        for image_id, chosen in zip(unique, np.split(order, starts[1:]), strict=False)  # no part of no images
+        for image_id, chosen in zip(unique, np.split(order, starts[1:]), strict=False)  # none of no images
     }
 
 
-def _detect(exp: DroneExp, trainer: Trainer, split: CocoSplit) -> dict[int, Detections]:
-    model = trainer.trained_model
-    backend = TorchBackend(model, trainer.device, False)
+def _detect(exp: DroneExp, model: YOLOX, split: CocoSplit) -> dict[int, Detections]:
+    backend = TorchBackend(model, next(model.parameters()).device, False)
     predictor = Predictor(backend, split.classes, exp.test_size, exp.test_conf, exp.nmsthre)
     return predict_split(predictor, split, DETECTION_BATCH, exp.data_num_workers)
-
-
-def _keep_weights(trainer: Trainer, exp: DroneExp, path: Path) -> None:
-    """The network in half precision, but for BatchNorm's statistics, whose range float16 has not."""
-    model = trainer.trained_model
-    weights = {name: value.cpu() for name, value in model.state_dict().items()}
-    weights |= {name: value.detach().half().cpu() for name, value in model.named_parameters()}
-    fields = {**exp.fields(), "num_classes": exp.num_classes, "test_size": exp.test_size}
-    save_checkpoint(path, {"model": weights, "class_names": list(exp.class_names), "exp": fields})

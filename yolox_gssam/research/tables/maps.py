@@ -1,4 +1,4 @@
-"""What became of the attention's maps: are they flat, saturated, and does a gradient reach what makes them?"""
+"""Attention-map statistics: are the maps flat or saturated, and does a gradient reach what makes them?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tabulate import tabulate
 from torch import Tensor
 from yolox.models import YOLOX
 
-from yolox_gssam.experiment import DroneExp, load_exp, load_trained
+from yolox_gssam.experiment import DroneExp, load_trained
 from yolox_gssam.models.yolox import attention_maps
-from yolox_gssam.research.tables.plan import Plan
+from yolox_gssam.research.tables.cells import Cell, Study
+from yolox_gssam.research.tables.markdown import github_table
 
 SATURATED = 0.01
 """A sigmoid nearer than this to 0 or 1 passes less than a twenty-fifth of the gradient that it passes in its middle."""
@@ -42,25 +42,25 @@ class MapState:
     gradient: float
 
 
-def map_states(plan: Plan, folder: Path, count: int, batch_size: int) -> list[MapState]:
-    """The states of every network with maps, fresh and, for the first seed that is done, trained.
+def map_states(study: Study, folder: Path, count: int, batch_size: int) -> list[MapState]:
+    """The states of every network with maps, fresh and, for the first cell whose weights are kept, trained.
 
     Args:
-        folder: of the runs.
+        folder: of the cells.
         count: batches.
-        batch_size: training images a batch, without mosaic; the same for all networks.
+        batch_size: training images per batch, without mosaic; the same for all networks.
     """
     states = []
-    done = [job for job in plan.jobs(folder) if job.result.exists()]
-    for side in plan.sides():
-        exp = load_exp(side.exp_file, side.options)
+    for row in study.exps:
+        kept = sorted((folder / "networks").glob(f"{row}_*seed*.pth"))
+        cell = next((cell for cell in map(Cell.of, kept) if cell.row == row), Cell(0, None, row))
+        exp = study.experiment(cell, folder)
         batches = _batches(exp, count, batch_size)
-        torch.manual_seed(min(plan.seeds))
-        states += states_of(exp.get_model(), batches, side.name, trained=False)
-        checkpoint = next((job.checkpoint for job in done if job.side.name == side.name), None)
-        if checkpoint is not None:
-            _, model = load_trained(side.exp_file, checkpoint, side.options, torch.device("cpu"))
-            states += states_of(model, batches, side.name, trained=True)
+        torch.manual_seed(cell.seed)
+        states += states_of(exp.get_model(), batches, row, trained=False)
+        if cell.network(folder).exists():
+            _, model = load_trained(study.exps[row], cell.network(folder), (), torch.device("cpu"))
+            states += states_of(model, batches, row, trained=True)
     return states
 
 
@@ -87,7 +87,7 @@ def states_of(model: YOLOX, batches: Sequence[tuple[Tensor, Tensor]], network: s
             norms.append(_norm([p.grad for p in modules[stage].parameters() if p.grad is not None]))
     found = []
     for stage, parts in maps.items():
-        values = torch.cat(parts)  # an image a row
+        values = torch.cat(parts)  # an image per row
         found.append(
             MapState(
                 network,
@@ -104,7 +104,7 @@ def states_of(model: YOLOX, batches: Sequence[tuple[Tensor, Tensor]], network: s
 
 
 def map_table(states: Sequence[MapState]) -> str:
-    """A Markdown table, a row a network and stage."""
+    """A Markdown table, a row per network and stage."""
     rows = [
         [
             state.network,
@@ -118,7 +118,7 @@ def map_table(states: Sequence[MapState]) -> str:
         for state in states
     ]
     titles = ["network", "stage", "weights", "map", "deviation within it", "saturated, %", "gradient norm"]
-    return tabulate(rows, titles, tablefmt="github", disable_numparse=True)
+    return github_table(rows, titles)
 
 
 def _batches(exp: DroneExp, count: int, batch_size: int) -> list[tuple[Tensor, Tensor]]:

@@ -1,6 +1,6 @@
 """Tables 2 and 3 of the GSSAM paper (Lu et al. 2024, doi 10.3788/LOP231933): one run each, on private data.
 
-Times are ms an image on an RTX 3090, mAP50:95 is in percent of the test part.
+Times are ms per image on an RTX 3090, mAP50:95 is in percent of the test split.
 """
 
 from collections.abc import Mapping

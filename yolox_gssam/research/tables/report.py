@@ -1,9 +1,10 @@
-"""Tables 2 and 3 from finished runs: means over seeds, differences with confidence intervals, what they amount to."""
+"""Tables 2 and 3 from cells, beside the paper's numbers: means over seeds, and which differences are real."""
 
+import csv
+import io
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,175 +12,134 @@ import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from tabulate import tabulate
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.files import sha256_of
+from yolox_gssam.common.figure import save_figure
+from yolox_gssam.common.files import write_json, write_text
+from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit
-from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
-from yolox_gssam.evaluation.results_file import group_results
-from yolox_gssam.research.benchmark.report import save_figure
-from yolox_gssam.research.tables.archive import read_detections
+from yolox_gssam.evaluation.bootstrap import draw_clips
+from yolox_gssam.evaluation.outcomes import number_clips
+from yolox_gssam.research.tables.cells import DoneCell
+from yolox_gssam.research.tables.markdown import deviation, github_table, mean, number
+from yolox_gssam.research.tables.measures import (
+    DECISIVE,
+    MEAN_AP,
+    Gap,
+    Measured,
+    Run,
+    complete_runs,
+    device_of,
+    joined_detections,
+    joined_split,
+    measure,
+    paired_gap,
+)
 from yolox_gssam.research.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3, PaperRow
 
-DRAWS = 2000
-# Of what is told about false alarms: a class, and one alarm in so many images.
-DRONE, IMAGES_PER_ALARM = "drone", 10
-
 
 @dataclass(frozen=True)
-class Run:
-    """One finished run, as `runs` stores it."""
-
-    row: str
-    seed: int
-    test: Mapping[str, Any]
-    history: Sequence[Mapping[str, float | None]]
-    folder: Path
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and standard deviation over seeds, in percent; the deviation of one seed is unknown."""
-
-    mean: float
-    deviation: float | None
-
-    def __str__(self) -> str:
-        return f"{self.mean:.2f}" + ("" if self.deviation is None else f" ± {self.deviation:.2f}")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How many points of mAP50:95 a network has over the first one with the same seeds.
-
-    Attributes:
-        points: the mean over the seeds.
-        over_clips: 95 % interval, the test clips drawn anew.
-        over_both: the same, clips and seeds drawn anew. With one seed as `over_clips`.
-        seeds: how many pairs.
-    """
-
-    points: float
-    over_clips: tuple[float, float]
-    over_both: tuple[float, float]
-    seeds: int
-
-    @property
-    def is_real(self) -> bool:
-        """Whether both intervals leave out zero, with two seeds or more."""
-        return self.seeds > 1 and all(low > 0 or high < 0 for low, high in (self.over_clips, self.over_both))
-
-    def in_words(self) -> str:
-        if self.seeds < 2:
-            return "one seed: no answer"
-        if self.is_real:
-            return "better" if self.points > 0 else "worse"
-        return "no real difference"
-
-
-@dataclass(frozen=True)
-class TableRow:
+class ReportRow:
     """One network.
 
     Attributes:
-        ap, ap50: over the seeds.
-        by_size: AP of "tiny" and "small" objects; None where the test part has none.
-        by_class: AP of each class; None where the test part has none of it.
-        one_class_ap: an object counts as found whatever class it is taken for.
-        drone_recall: at one false alarm in IMAGES_PER_ALARM images; None without drones.
-        curve: (epoch, mean over the seeds of the validation mAP50:95 in percent), where all of them were validated.
-        difference: to the first row; None for that.
-        time_ms: median of an image; None where it was not measured.
+        runs: device and seed of each complete run.
+        values: measure -> its value in percent, a number for each run; None where it is undefined.
+        gaps: decisive measure -> difference to the first row; empty for that row and where nothing can be paired.
+        curve: (epoch, validation mAP50:95 in percent, mean over all trainings), where all were validated.
+        time_ms: median per image; None where it was not measured.
         time_ratio: to the first row's.
     """
 
     name: str
-    seeds: tuple[int, ...]
-    ap: Spread
-    ap50: Spread
-    by_size: Mapping[str, Spread | None]
-    by_class: Mapping[str, Spread | None]
-    one_class_ap: Spread
-    drone_recall: Spread | None
+    runs: tuple[Run, ...]
+    values: Mapping[str, tuple[float | None, ...]]
+    gaps: Mapping[str, Gap]
     curve: Sequence[tuple[int, float]]
-    difference: Difference | None
-    time_ms: float | None
-    time_ratio: float | None
+    time_ms: float | None = None
+    time_ratio: float | None = None
 
 
 @dataclass(frozen=True)
 class TableReport:
-    """What the runs of a folder amount to."""
+    """All rows, and what they were tested on."""
 
-    rows: tuple[TableRow, ...]
+    rows: tuple[ReportRow, ...]
     images: int
     clips: int
     objects: int
-    epochs: int
-    hardware: Mapping[str, Any]
+    folds: int
+    draws: int
+    devices: tuple[str, ...]
+    incomplete: tuple[str, ...]
 
     def markdown(self) -> str:
-        """The tables in the paper's layout, and what to make of them."""
-        return "\n\n".join((*self._tables(), self._verdict(), self._parts(), self._how())) + "\n"
+        """The tables in the paper's layout, all measures, and how both were made."""
+        return "\n\n".join((*self._tables(), self._measures(), self._how())) + "\n"
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes tables.md, .json, .csv and .png.
+
+        Raises:
+            UserError: a file could not be written.
+        """
+        files = {name: folder / f"tables.{name}" for name in ("md", "json", "csv", "png")}
+        write_text(files["md"], self.markdown())
+        write_json(files["json"], self.to_json())
+        rows = self.csv_rows()
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(files["csv"], text.getvalue())
+        self.plot(files["png"])
+        return list(files.values())
 
     def csv_rows(self) -> list[dict[str, Any]]:
-        """A row a network; fractions in percent, differences in points."""
+        """A row per network; measures in percent, differences in points."""
         rows = []
         for row in self.rows:
             paper = NETWORKS.get(row.name)
-            low, high = row.difference.over_clips if row.difference else (None, None)
-            low_both, high_both = row.difference.over_both if row.difference else (None, None)
-            rows.append(
-                {
-                    "network": row.name,
-                    "seeds": len(row.seeds),
-                    "ap": row.ap.mean,
-                    "ap_sd": row.ap.deviation,
-                    "ap50": row.ap50.mean,
-                    "ap50_sd": row.ap50.deviation,
-                    **{f"ap_{name}": _mean(spread) for name, spread in (*row.by_size.items(), *row.by_class.items())},
-                    "ap_one_class": row.one_class_ap.mean,
-                    "drone_recall": _mean(row.drone_recall),
-                    "difference": row.difference.points if row.difference else None,
-                    "clips_low": low,
-                    "clips_high": high,
-                    "clips_and_seeds_low": low_both,
-                    "clips_and_seeds_high": high_both,
-                    "ms": row.time_ms,
-                    "time_ratio": row.time_ratio,
-                    "paper_ap": paper.ap if paper else None,
-                    "paper_ms": paper.time_ms if paper else None,
-                }
-            )
+            content: dict[str, Any] = {"network": row.name, "seeds": len(row.runs)}
+            for name, values in row.values.items():
+                content |= {name: mean(values), f"{name} sd": deviation(values)}
+            for name in DECISIVE:
+                gap = row.gaps.get(name)
+                limits = (None,) * 5 if gap is None else (gap.points, *gap.over_clips, *gap.over_both)
+                ends = ("points", "clips low", "clips high", "clips and seeds low", "clips and seeds high")
+                content |= {f"{name} {end}": limit for end, limit in zip(ends, limits, strict=True)}
+            content |= {"ms": row.time_ms, "time_ratio": row.time_ratio}
+            content |= {"paper_ap": paper and paper.ap, "paper_ms": paper and paper.time_ms}
+            rows.append(content)
         return rows
 
     def plot(self, path: Path) -> None:
-        """AP of each network with its seeds, AP against time if that was measured, and validation AP over the epochs.
+        """AP of each network, AP against time if that was measured, and validation AP over the epochs.
 
         Raises:
             UserError: the file could not be written.
         """
         figure = Figure(figsize=(12, max(9.0, 6 + 0.4 * len(self.rows))), layout="constrained")
-        timed = [(row.time_ms, row) for row in self.rows if row.time_ms is not None]
-        panels = figure.subplot_mosaic([["bars", "times" if timed else "bars"], ["curves", "curves"]])
+        is_timed = any(row.time_ms is not None for row in self.rows)
+        panels = figure.subplot_mosaic([["bars", "times" if is_timed else "bars"], ["curves", "curves"]])
         bars, curves = panels["bars"], panels["curves"]
-        names = [row.name for row in self.rows]
-        bars.barh(names, [r.ap.mean for r in self.rows], xerr=[r.ap.deviation or 0 for r in self.rows], capsize=4)
-        bars.invert_yaxis()
-        bars.set(xlabel="mAP50:95 on the test part, %: mean and standard deviation over seeds")
-        for ms, row in timed:
-            panels["times"].errorbar(ms, row.ap.mean, yerr=row.ap.deviation or 0, fmt="o", capsize=3)
-            panels["times"].annotate(row.name, (ms, row.ap.mean), xytext=(5, 5), textcoords="offset points", size=8)
-        if timed:
-            panels["times"].set(xlabel="ms an image, median", ylabel="mAP50:95, %")
         # Ten colours, then the same ten dashed, then dotted.
         curves.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * cycler(color=matplotlib.color_sequences["tab10"]))
         for row in self.rows:
+            ap, spread = mean(row.values[MEAN_AP]) or 0.0, deviation(row.values[MEAN_AP]) or 0.0
+            bars.barh(row.name, ap, xerr=spread, capsize=4, color="C0")
             curves.plot(*zip(*row.curve, strict=True), marker=".", label=row.name)
-        curves.set(xlabel="epoch", ylabel="mAP50:95 on the validation part, %: mean over seeds")
+            if row.time_ms is not None:
+                panels["times"].errorbar(row.time_ms, ap, yerr=spread, fmt="o", capsize=3, color="C0")
+                panels["times"].annotate(row.name, (row.time_ms, ap), xytext=(5, 5), textcoords="offset points", size=8)
+        bars.invert_yaxis()
+        bars.set(xlabel="mAP50:95 on the test split, %: mean and standard deviation over seeds")
+        if is_timed:
+            panels["times"].set(xlabel="ms per image, median", ylabel="mAP50:95, %")
+        curves.set(xlabel="epoch", ylabel="mAP50:95 on the validation split, %: mean over seeds")
         curves.legend(fontsize=8, ncols=2)
         for axes in panels.values():
             axes.grid(alpha=0.3)
@@ -188,187 +148,124 @@ class TableReport:
     def _tables(self) -> list[str]:
         """Tables 2 and 3 and what is in neither, each below the first row; without those that have no other row."""
         first, *rest = self.rows
-        tables: list[tuple[str, Sequence[str], Mapping[str, PaperRow], list[TableRow]]] = [
+        tables: list[tuple[str, Sequence[str], Mapping[str, PaperRow], list[ReportRow]]] = [
             (table.title, table.columns, table.rows, [row for row in rest if row.name in table.rows])
             for table in (TABLE_2, TABLE_3)
         ]
-        others = [row for row in rest if row.name not in TABLE_2.rows and row.name not in TABLE_3.rows]
+        others = [row for row in rest if row.name not in NETWORKS or row.name == "origin"]
         tables.append(("Further networks", (), {}, others))
+        shown = [table for table in tables if table[-1]] or [("Networks", (), {}, [])]
         return [
             f"**{title}**\n\n"
-            + _github_table(
+            + github_table(
                 [[f"`{row.name}`", *_settings(row, columns, paper), *self._cells(row)] for row in (first, *rows)],
                 ["network", *columns, *self._headers()],
             )
-            for title, columns, paper, rows in tables
-            if rows
+            for title, columns, paper, rows in shown
         ]
 
     def _headers(self) -> list[str]:
-        first = self.rows[0]
-        return [
-            "mAP50:95, %",
-            f"points over {first.name} (95 %, clips)",
-            "AP50, %",
-            *(f"AP {size}, %" for size in first.by_size),
-            "ms an image",
-            "times the time",
-            "paper: mAP50:95, %",
-            "points over origin",
-            "ms",
-        ]
+        headers = [MEAN_AP]
+        for name in DECISIVE:
+            headers += [f"{name}: points over {self.rows[0].name} (95 %, clips and seeds)", "verdict"]
+        if self._is_timed():
+            headers += ["ms per image", "times the time"]
+        return [*headers, "paper: mAP50:95", "paper: points", "paper: ms"]
 
-    def _cells(self, row: TableRow) -> list[object]:
+    def _cells(self, row: ReportRow) -> list[str]:
         """What stands below `_headers`, the paper's numbers last."""
+        cells = [_mean_and_deviation(row.values[MEAN_AP])]
+        for name in DECISIVE:
+            gap = row.gaps.get(name)
+            empty = ["", ""] if row is self.rows[0] else ["-", "-"]
+            cells += empty if gap is None else [_with_interval(gap), gap.in_words()]
+        if self._is_timed():
+            cells += [number(row.time_ms, ".2f", "-"), number(row.time_ratio, ".3f", "-")]
         paper = NETWORKS.get(row.name)
-        return [
-            row.ap,
-            "" if row.difference is None else _with_interval(row.difference.points, row.difference.over_clips),
-            row.ap50,
-            *("-" if spread is None else spread for spread in row.by_size.values()),
-            "-" if row.time_ms is None else f"{row.time_ms:.2f}",
-            "-" if row.time_ratio is None else f"{row.time_ratio:.3f}",
-            f"{paper.ap:.2f}" if paper else "",
-            f"{paper.ap - ORIGIN.ap:+.2f}" if paper and paper is not ORIGIN else "",
-            f"{paper.time_ms:.2f}" if paper and paper.time_ms else "",
-        ]
+        if paper is None:
+            return [*cells, "", "", ""]
+        points = "" if paper is ORIGIN else f"{paper.ap - ORIGIN.ap:+.2f}"
+        return [*cells, f"{paper.ap:.2f}", points, number(paper.time_ms)]
 
-    def _parts(self) -> str:
+    def _is_timed(self) -> bool:
+        return any(row.time_ms is not None for row in self.rows)
+
+    def _measures(self) -> str:
         """Where the networks differ: in finding objects, in telling their class, or in false alarms."""
-        headers = ["network", "mAP50:95, whatever the class, %", *(f"AP {name}, %" for name in self.rows[0].by_class)]
+        names = list(self.rows[0].values)
         rows = [
-            [
-                f"`{row.name}`",
-                row.one_class_ap,
-                *("-" if spread is None else spread for spread in row.by_class.values()),
-                "-" if row.drone_recall is None else row.drone_recall,
-            ]
+            [f"`{row.name}`", len(row.runs), *(_mean_and_deviation(row.values[name]) for name in names)]
             for row in self.rows
         ]
-        return _github_table(rows, [*headers, f"{DRONE}s found at one false alarm in {IMAGES_PER_ALARM} images, %"])
-
-    def _verdict(self) -> str:
-        lines = [
-            f"- `{row.name}`: {row.difference.in_words()} ({row.difference.points:+.2f} points; clips and seeds drawn "
-            f"anew: {_range(row.difference.over_both)})"
-            for row in self.rows
-            if row.difference is not None
-        ]
-        return "\n".join((f"Against `{self.rows[0].name}`, on these clips and with these seeds:", "", *lines))
+        return github_table(rows, ["network", "seeds", *names])
 
     def _how(self) -> str:
-        seeds = sorted({len(row.seeds) for row in self.rows})
+        left_out = f" Incomplete and left out: {', '.join(self.incomplete)}." if self.incomplete else ""
+        tested = f"{self.images} images of {self.clips} clips with {self.objects} objects"
+        head = f"Test split: {tested}."
+        if self.folds > 1:
+            head = f"{self.folds} folds: {tested}, each tested by networks that never saw its clip."
         return (
-            f"Test part: {self.images} images of {self.clips} clips with {self.objects} objects; {self.epochs} epochs; "
-            f"{' to '.join(map(str, seeds))} seeds a network, ± is their standard deviation. Differences are paired by "
-            f"seed; intervals are percentiles of {DRAWS} draws. A difference counts as real where both intervals, over "
-            f"clips alone and over clips and seeds, leave out zero. Trained and tested on {self.hardware['device']}, "
-            f"{self.hardware['cpu']}."
+            f"{head} In percent; ± is the standard deviation over seeds. Differences are paired by device and seed; "
+            f"intervals are percentiles of {self.draws} draws of clips and of seeds (clips alone where there is one "
+            f"seed). Trained on {', '.join(self.devices)}.{left_out}"
         )
 
 
-def load_runs(folder: Path) -> list[Run]:
-    """The finished runs of a folder.
-
-    Raises:
-        UserError: there is none, or one cannot be read.
-    """
-    runs = []
-    for path in sorted(folder.glob("*/run.json")):
-        try:
-            content = json.loads(path.read_bytes())
-            runs.append(Run(content["row"], content["seed"], content["test"], content["history"], path.parent))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: not the result of a run ({error!r}); delete it and run again") from error
-    if not runs:
-        raise UserError(f"{folder}: no finished run; make some with tables.py run")
-    return runs
-
-
-def build_report(folder: Path, order: Sequence[str], split: CocoSplit) -> TableReport:
-    """Gathers the runs of a folder.
+def build_report(
+    cells: Sequence[DoneCell],
+    splits: Sequence[CocoSplit],
+    order: Sequence[str],
+    draws: int,
+    times: Mapping[str, tuple[float, float]] | None = None,
+) -> TableReport:
+    """Gathers cells.
 
     Args:
-        order: names of the rows; the first is compared with. Rows without a finished run are left out.
-        split: the test part that the runs were tested on.
+        splits: what they were tested on, see `splits_of`.
+        order: rows that come first, in this order; the first is compared with. The others follow by name.
+        draws: of clips.
+        times: row -> median ms per image, and its ratio to the first row's.
 
     Raises:
-        UserError: no finished run of the first row, or runs tested on other data.
+        UserError: no complete run of the first row.
     """
-    by_row: dict[str, dict[int, Run]] = defaultdict(dict)
-    for run in load_runs(folder):
-        by_row[run.row][run.seed] = run
-        _require_same_data(run, split)
-    if order[0] not in by_row:
-        raise UserError(f"{folder}: no finished run of {order[0]}, which the others are compared with")
-    names = [name for name in order if name in by_row]
-    found = {name: {seed: load_detections(run, split) for seed, run in by_row[name].items()} for name in names}
-    measures = {
-        name: {seed: ClipAP(split, detections) for seed, detections in of.items()} for name, of in found.items()
-    }
-    draws = draw_clips(len(next(iter(measures[names[0]].values())).clips), DRAWS, seed=0)
-    drawn = {name: {seed: _draw(measure, draws) for seed, measure in of.items()} for name, of in measures.items()}
-    times = _times(folder)
+    runs = complete_runs(cells, len(splits))
+    names = [*(n for n in order if n in runs), *sorted(set(runs) - set(order))]
+    if not names or names[0] != order[0]:
+        raise UserError(
+            f"no run of {order[0]} is complete, which the others are compared with: {len(splits)} test splits needed"
+        )
+    measured: dict[str, dict[Run, Measured]] = {name: {} for name in names}
+    with (
+        joined_split(splits) as whole,
+        progress_bar(description="report", unit="runs", total=sum(map(len, runs.values()))) as bar,
+    ):
+        clips = len(number_clips(whole).names)
+        weights = draw_clips(clips, draws, seed=0)
+        for name in names:
+            for run, of_run in sorted(runs[name].items()):
+                measured[name][run] = measure(whole, joined_detections(of_run), weights)
+                bar.update()
     rows = []
     for name in names:
-        runs = [by_row[name][seed] for seed in sorted(by_row[name])]
-        pairs = [] if name == names[0] else sorted(set(measures[name]) & set(measures[names[0]]))
-        rows.append(
-            TableRow(
-                name,
-                tuple(run.seed for run in runs),
-                ap=_spread([run.test["overall"]["ap"] for run in runs]),
-                ap50=_spread([run.test["overall"]["ap50"] for run in runs]),
-                by_size={size: _part_spread(runs, "by_size", size) for size in ("tiny", "small")},
-                by_class={of_class: _part_spread(runs, "by_class", of_class) for of_class in split.classes},
-                one_class_ap=_spread(
-                    [ClipAP(split, detections, one_class=True).ap() for detections in found[name].values()]
-                ),
-                drone_recall=_drone_recall(runs),
-                curve=_curve(runs),
-                difference=paired_difference(drawn[name], drawn[names[0]], pairs) if pairs else None,
-                time_ms=times.get(name, (None, None))[0],
-                time_ratio=times.get(name, (None, None))[1],
-            )
-        )
-    some = by_row[names[0]][min(by_row[names[0]])]
-    hardware = some.test["provenance"]["hardware"]
-    objects = sum(len(image.labels) for image in split.images)
-    return TableReport(tuple(rows), len(split.images), draws.shape[1], objects, len(some.history), hardware)
-
-
-def _draw(measure: ClipAP, draws: NDArray[np.int64]) -> NDArray[np.float64]:
-    """AP in percent: of all clips first, then of each draw; NaN where a draw has no object."""
-    values = [measure.ap(), *(measure.ap(weights) for weights in draws)]
-    return np.array([np.nan if value is None else 100 * value for value in values])
-
-
-def paired_difference(
-    own: Mapping[int, NDArray[np.float64]], first: Mapping[int, NDArray[np.float64]], seeds: Sequence[int]
-) -> Difference:
-    """The difference of the seeds that both have; `own` and `first` as `_draw` gives them."""
-    differences = np.array([own[seed] - first[seed] for seed in seeds])  # (seeds, 1 + draws)
-    over_clips = differences[:, 1:].mean(axis=0)
-    chosen = np.random.default_rng(0).integers(0, len(seeds), (len(seeds), over_clips.size))
-    over_both = np.take_along_axis(differences[:, 1:], chosen, axis=0).mean(axis=0)
-    known = ~np.isnan(over_clips)
-    return Difference(
-        float(differences[:, 0].mean()), interval(over_clips[known]), interval(over_both[known]), len(seeds)
+        curve = _curve([cell for of_run in runs[name].values() for cell in of_run])
+        first = measured[names[0]] if name != names[0] else {}
+        rows.append(_row(name, measured[name], first, curve, *(times or {}).get(name, (None, None))))
+    return TableReport(
+        tuple(rows),
+        images=len(whole.images),
+        clips=clips,
+        objects=sum(len(image.labels) for image in whole.images),
+        folds=len(splits),
+        draws=draws,
+        devices=tuple(sorted({run[0] for of_row in runs.values() for run in of_row})),
+        incomplete=tuple(sorted(_incomplete(cells, runs))),
     )
 
 
-def load_detections(run: Run, split: CocoSplit) -> dict[int, Detections]:
-    return group_results(read_detections(run.folder), split, run.folder)
-
-
-def _require_same_data(run: Run, split: CocoSplit) -> None:
-    tested = run.test["provenance"]["annotations_sha256"]
-    if tested != sha256_of(split.path):
-        raise UserError(f"{run.folder}: was tested on other annotations than {split.path}; run it again")
-
-
-def _times(folder: Path) -> dict[str, tuple[float, float]]:
-    """Row -> median ms of an image, and how many times the first row's; empty where nothing was measured."""
+def read_times(folder: Path) -> dict[str, tuple[float, float]]:
+    """Row -> median ms per image, and how many times the first row's; empty where nothing was measured."""
     path = folder / "latency.json"
     if not path.exists():
         return {}
@@ -376,52 +273,58 @@ def _times(folder: Path) -> dict[str, tuple[float, float]]:
     return {name: (side["steps"]["total"]["median"], 1 / side["ratio"]["median"]) for name, side in sides.items()}
 
 
-def _spread(fractions: Sequence[float | None]) -> Spread:
-    values = 100 * np.array([fraction or 0.0 for fraction in fractions])
-    return Spread(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None)
+def _row(
+    name: str,
+    own: Mapping[Run, Measured],
+    first: Mapping[Run, Measured],
+    curve: Sequence[tuple[int, float]],
+    time_ms: float | None,
+    time_ratio: float | None,
+) -> ReportRow:
+    runs = tuple(sorted(own))
+    one = own[runs[0]]
+    pairs = [run for run in runs if run in first]
+    gaps = {m: paired_gap([own[run].drawn[m] - first[run].drawn[m] for run in pairs]) for m in one.drawn if pairs}
+    return ReportRow(
+        name,
+        runs,
+        {m: tuple(own[run].values[m] for run in runs) for m in one.values},
+        {m: gap for m, gap in gaps.items() if gap is not None},
+        curve,
+        time_ms,
+        time_ratio,
+    )
 
 
-def _part_spread(runs: Sequence[Run], of: str, name: str) -> Spread | None:
-    values = [run.test[of][name]["ap"] for run in runs]
-    return None if None in values else _spread(values)
-
-
-def _drone_recall(runs: Sequence[Run]) -> Spread | None:
-    recalls = []
-    for run in runs:
-        points = [
-            p for p in run.test["false_alarms"] if (p["class_name"], p["images_per_alarm"]) == (DRONE, IMAGES_PER_ALARM)
-        ]
-        recalls.append(points[0]["recall"] if points else None)
-    return None if None in recalls else _spread(recalls)
-
-
-def _curve(runs: Sequence[Run]) -> tuple[tuple[int, float], ...]:
-    """The mean over the runs of the validation AP, at the epochs at which all of them have one."""
+def _curve(cells: Sequence[DoneCell]) -> tuple[tuple[int, float], ...]:
+    """The mean over the trainings of the validation AP, at the epochs at which all of them have one."""
+    histories = [cell.description.get("history", []) for cell in cells]
     curve = []
-    for epoch, values in enumerate(zip(*(run.history for run in runs), strict=False), start=1):
-        aps = [value.get("val_ap") for value in values]
+    for epoch, rows in enumerate(zip(*histories, strict=False), start=1):
+        aps = [row.get("val_ap") for row in rows]
         if None not in aps:
             curve.append((epoch, float(100 * np.mean(np.array(aps, dtype=float)))))
     return tuple(curve)
 
 
-def _mean(spread: Spread | None) -> float | None:
-    return None if spread is None else spread.mean
+def _incomplete(cells: Sequence[DoneCell], runs: Mapping[str, Mapping[Run, object]]) -> set[str]:
+    return {
+        f"{cell.cell.row} seed {cell.cell.seed}"
+        for cell in cells
+        if (device_of(cell), cell.cell.seed) not in runs.get(cell.cell.row, {})
+    }
 
 
-def _settings(row: TableRow, columns: Sequence[str], paper: Mapping[str, PaperRow]) -> tuple[str, ...]:
+def _settings(row: ReportRow, columns: Sequence[str], paper: Mapping[str, PaperRow]) -> tuple[str, ...]:
     """What stands below a paper's table's columns; nothing for a network that is not of it."""
     return paper[row.name].settings if row.name in paper else ("",) * len(columns)
 
 
-def _github_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
-    return tabulate([[str(cell) for cell in row] for row in rows], headers, tablefmt="github", disable_numparse=True)
+def _mean_and_deviation(values: Sequence[float | None]) -> str:
+    spread = deviation(values)
+    return number(mean(values), ".1f", "-") + ("" if spread is None else f" ± {spread:.1f}")
 
 
-def _with_interval(points: float, limits: tuple[float, float]) -> str:
-    return f"{points:+.2f} ({_range(limits)})"
-
-
-def _range(limits: tuple[float, float]) -> str:
-    return f"{limits[0]:+.2f} to {limits[1]:+.2f}"
+def _with_interval(gap: Gap) -> str:
+    low, high = gap.limits
+    return f"{gap.points:+.2f} ({low:+.2f} to {high:+.2f})"

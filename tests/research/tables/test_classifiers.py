@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from yolox_gssam.classification.recipe import Recipe
-from yolox_gssam.classification.runs import result_of, run_name
-from yolox_gssam.classification.table import read_paper, write_table
+from yolox_gssam.classification.recipe import ClassifierRecipe
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.research.tables.classifiers import read_paper, result_of, run_name, write_table
 
 HISTORY = [
     {"epoch": epoch, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": 0.5} for epoch in (1, 2)
@@ -18,7 +17,7 @@ HISTORY = [
 
 
 def write_result(output: Path, attention: str, seed: int, accuracy: float, **changed: Any) -> Path:
-    recipe = Recipe("resnet34", attention, seed=seed, **changed)
+    recipe = ClassifierRecipe("resnet34", attention, seed=seed, **changed)
     part = {"accuracy": accuracy}
     folder = output / run_name(recipe)
     folder.mkdir(parents=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from yolox_gssam.engine.averaging import AveragedWeights
-from yolox_gssam.engine.static_step import OBJECTS_STEP, StaticStep, pad_targets
+from yolox_gssam.engine.step import OBJECTS_STEP, StaticStep, pad_targets
 from yolox_gssam.models import build_yolox
 
 NAMES = ("total_loss", "iou_loss", "grad_norm")
@@ -64,10 +64,11 @@ def test_steps_are_those_of_a_plain_loop(limit: float) -> None:
         for name, value in plain.plain_step(images, targets, 0.001 * (number + 1), limit).items():
             sums[name] += value
     assert_same(run.weights(), plain.weights(), 1e-5)
-    totals, skipped, in_a_row = step.collect()
-    assert totals == pytest.approx(sums, rel=1e-5)
-    assert (skipped, in_a_row) == (0, 0)
-    assert step.collect()[0] == dict.fromkeys(NAMES, 0.0)
+    taken = step.collect()
+    assert taken.sums == pytest.approx(sums, rel=1e-5)
+    assert (taken.skipped, taken.skipped_in_a_row) == (0, 0)
+    assert run.average.updates == plain.average.updates == 3
+    assert step.collect().sums == dict.fromkeys(NAMES, 0.0)
     assert run.optimizer.param_groups[0]["lr"] == 0.1  # the trainer's to change
 
 
@@ -82,11 +83,14 @@ def test_a_step_that_is_not_finite_changes_nothing() -> None:
     for name, value in run.weights().items():
         if not name.endswith("num_batches_tracked"):
             assert torch.equal(value, before[name]), name
-    totals, skipped, in_a_row = step.collect()
-    assert (skipped, in_a_row) == (2, 2)
-    assert all(math.isfinite(total) for total in totals.values())
+    taken = step.collect()
+    assert (taken.skipped, taken.skipped_in_a_row) == (2, 2)
+    assert all(math.isfinite(total) for total in taken.sums.values())
+    # The ramp of the averaged weights counts the steps that were taken.
+    assert run.average.updates == 1
     step.run(later, targets, 0.001)
-    assert step.collect()[1:] == (0, 0)
+    taken = step.collect()
+    assert (taken.skipped, taken.skipped_in_a_row, run.average.updates) == (0, 0, 2)
     assert not all(torch.equal(value, before[name]) for name, value in run.weights().items())
 
 

@@ -1,6 +1,31 @@
-"""Frozen parts of a network: neither their weights nor their statistics move while the others are trained."""
+"""Fine-tuning: a start from other weights, and parts of the network that are frozen, weights and statistics both."""
 
+from loguru import logger
 from torch import nn
+
+from yolox_gssam.common.checkpoint import load_checkpoint, load_weights
+from yolox_gssam.common.errors import UserError
+
+LEAST_SHARE = 0.5
+"""Of a network's tensors, that must fit: with fewer it is a start from scratch."""
+
+
+def load_start(model: nn.Module, checkpoint: str, force: bool) -> None:
+    """Copies the weights of a checkpoint that fit into a network, and says in the log which did not.
+
+    Args:
+        force: even where few fit.
+
+    Raises:
+        UserError: no checkpoint, or fewer than `LEAST_SHARE` fit.
+    """
+    loaded = load_weights(model, load_checkpoint(checkpoint)["model"])
+    if loaded.share < LEAST_SHARE and not force:
+        raise UserError(
+            f"{checkpoint}: {len(loaded.fitting)} of this network's {len(model.state_dict())} tensors fit, less than "
+            f"half: {loaded}; give the depth, width and attention that it was trained with, or add --force"
+        )
+    logger.info(f"fine-tuning {checkpoint}: {'every weight loaded' if loaded.complete else loaded}")
 
 
 def hold_frozen(model: nn.Module, norm: bool = False) -> None:

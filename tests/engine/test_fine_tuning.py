@@ -3,7 +3,7 @@ from torch import nn
 from yolox.utils import freeze_module
 
 from yolox_gssam.engine.averaging import AveragedWeights
-from yolox_gssam.engine.freezing import frozen_state, hold_frozen
+from yolox_gssam.engine.fine_tuning import frozen_state, hold_frozen
 
 
 class Network(nn.Module):

@@ -1,8 +1,6 @@
-"""Reports of cells whose detections are known: perfect ones, and ones that miss or invent."""
+"""Measures of cells whose detections are known: perfect ones, and ones that miss or invent."""
 
 import json
-import subprocess
-import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +14,8 @@ from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
 from yolox_gssam.research.tables.cells import annotations_digest, pack_detections, save_cell
-from yolox_gssam.research.tables.cross_validation import (
-    Gap,
-    build_cross_report,
-    device_of,
-    load_folds,
-    paired_gap,
-    read_cells,
-)
-
-TOOLS = Path(__file__).parents[3] / "tools"
+from yolox_gssam.research.tables.measures import Gap, device_of, load_folds, paired_gap, read_cells, splits_of
+from yolox_gssam.research.tables.report import build_report
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +42,7 @@ def write_cell(
 ) -> None:
     description = {
         "row": row, "fold": fold, "seed": seed, "device": device, "hardware": {"cpu": "a CPU"},
+        "fields": {"data_dir": str(data)},
         "annotations_sha256": {"test": annotations_digest(data / "annotations" / f"fold{fold}" / "test.json")},
     }  # fmt: skip
     folder.mkdir(exist_ok=True)
@@ -69,7 +60,7 @@ def write_rows(folder: Path, data: Path, shares: Mapping[str, float], seeds: int
 def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 1.0, "gssam_sig_res_p1": 0.5})
     folds = load_folds(data)
-    report = build_cross_report(read_cells([tmp_path]), folds, ["origin"], 50)
+    report = build_report(read_cells([tmp_path]), splits_of(read_cells([tmp_path]), None), ["origin"], 50)
     origin, other = report.rows
     assert (origin.name, other.name) == ("origin", "gssam_sig_res_p1")
     # Boxes of a few pixels are rounded, so not every IoU of 0.95 is reached.
@@ -104,7 +95,7 @@ def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_
     write_rows(tmp_path / "b", data, {"conv_p1": 0.5}, device="cpu (2 threads)")
     cells = read_cells([tmp_path / "a", tmp_path / "b"])
     assert {device_of(cell) for cell in cells} == {"NVIDIA H200", "CPU a CPU"}
-    report = build_cross_report(cells, load_folds(data), ["origin"], 20)
+    report = build_report(cells, load_folds(data), ["origin"], 20)
     assert report.rows[1].gaps == {}
     assert set(report.devices) == {"NVIDIA H200", "CPU a CPU"}
 
@@ -112,11 +103,11 @@ def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_
 def test_a_run_without_all_folds_is_named_and_left_out(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 0.9})
     (tmp_path / "origin_fold2_seed1.npz").unlink()
-    report = build_cross_report(read_cells([tmp_path]), load_folds(data), ["origin"], 20)
+    report = build_report(read_cells([tmp_path]), load_folds(data), ["origin"], 20)
     assert report.incomplete == ("origin seed 1",)
     assert [seed for _, seed in report.rows[0].runs] == [0]
     with pytest.raises(UserError, match="no run of conv_p1 is complete"):
-        build_cross_report(read_cells([tmp_path]), load_folds(data), ["conv_p1"], 20)
+        build_report(read_cells([tmp_path]), load_folds(data), ["conv_p1"], 20)
 
 
 def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:
@@ -124,8 +115,9 @@ def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:
     records = synthetic_records(12, 1, (64, 96), 1)
     build_dataset(other, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=3)
     write_rows(tmp_path / "cells", other, {"origin": 0.9}, seeds=1)
+    assert len(splits_of(read_cells([tmp_path / "cells"]), None)) == 3
     with pytest.raises(UserError, match="was tested on other annotations"):
-        build_cross_report(read_cells([tmp_path / "cells"]), load_folds(data), ["origin"], 20)
+        splits_of(read_cells([tmp_path / "cells"]), data)
     with pytest.raises(UserError, match="has no folds"):
         load_folds(tmp_path)
 
@@ -143,6 +135,19 @@ def test_a_cell_in_a_folder_and_in_an_archive_counts_once(data: Path, tmp_path: 
         read_cells([tmp_path])
 
 
+def test_the_intervals_hold_as_often_as_they_say() -> None:
+    """95 % of the intervals over drawn clips hold the true difference, give or take what 200 tries can tell."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        clips = rng.normal(1.0, 2.0, 30)  # each clip's difference
+        drawn = rng.choice(clips, (2000, 30)).mean(axis=1)
+        gap = paired_gap([np.array([clips.mean(), *drawn])])
+        assert gap is not None
+        held += gap.over_clips[0] < 1.0 < gap.over_clips[1]
+    assert 180 <= held <= 198
+
+
 def test_a_gap_and_its_intervals() -> None:
     rng = np.random.default_rng(1)
     runs = [np.append(2.0, rng.normal(2.0, 0.1, 400)), np.append(4.0, rng.normal(4.0, 0.1, 400))]
@@ -154,30 +159,7 @@ def test_a_gap_and_its_intervals() -> None:
     np.testing.assert_allclose(gap.over_both, (2 - 0.1, 4 + 0.1), atol=0.15)
     assert gap.in_words() == "real gain"
     assert Gap(0.1, (-0.5, 0.9), (-0.6, 1.04), 3).in_words() == "no difference larger than 1.0"
+    assert Gap(1.0, (0.1, 2.0), (-0.1, 2.5), 3).in_words() == "no difference larger than 2.5"
+    assert Gap(1.0, (0.1, 2.0), (-0.1, 2.5), 1).in_words() == "real gain"
+    assert Gap(-1.0, (-2.0, -0.1), (-2.5, -0.1), 3).in_words() == "real loss"
     assert paired_gap([np.array([np.nan, 1.0])]) is None
-
-
-def test_cells_and_their_report_from_the_command_line(data: Path, tmp_path: Path) -> None:
-    """Two tasks as a cluster's scheduler would start them, then the table."""
-    cells = ["cells", "--dataset", str(data), "--exps", "origin", "narrow=origin,width=0.0625", "--seeds", "0"]
-    recipe = ["--size", "nano", "--input", "64,96", "--epochs", "2", "-b", "4", "--device", "cpu", "--jobs", "2"]
-    fields = ["width", "0.125", "mosaic_prob", "0", "multiscale_range", "0", "data_num_workers", "0"]
-    for task in ("0/2", "1/2"):
-        command = [*cells, *recipe, "--task", task, "--output-dir", str(tmp_path), *fields]
-        done = subprocess.run([sys.executable, str(TOOLS / "tables.py"), *command], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-    assert len(list(tmp_path.glob("*.npz"))) == 6
-    report = [
-        "report",
-        "--cells",
-        str(tmp_path),
-        "--dataset",
-        str(data),
-        "--draws",
-        "10",
-        "--output-dir",
-        str(tmp_path),
-    ]
-    done = subprocess.run([sys.executable, str(TOOLS / "tables.py"), *report], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "`narrow`" in (tmp_path / "cross_validation.md").read_text()

@@ -1,7 +1,7 @@
-"""A process that runs cells one after the other, so that what starts once (imports, CUDA) is paid once.
+"""A process that carries out trainings one after the other, so that what starts once (imports, CUDA) is paid once.
 
-`python -m yolox_gssam.research.tables.cell_worker DEVICE` reads a line of JSON for each cell (folder, row, fold,
-seed; the folder holds the study that it belongs to) and answers with another.
+`python -m yolox_gssam.research.tables.worker DEVICE` reads a line of JSON for each task (its function and arguments)
+and answers with another.
 """
 
 import json
@@ -9,13 +9,12 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
+from importlib import import_module
 
 import torch
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.research.tables.cells import STUDY, Cell, Study, run_cell
 
 
 def main(device_name: str) -> None:
@@ -25,17 +24,15 @@ def main(device_name: str) -> None:
     _say({"ready": True})
     for line in sys.stdin:
         asked = json.loads(line)
-        folder = Path(asked["folder"])
+        module, _, name = asked["function"].partition(":")
         try:
-            study = Study.read(folder / STUDY)
-            done = run_cell(Cell(asked["seed"], asked["fold"], asked["row"]), study, folder, device)
-            _say({name: done[name] for name in ("seconds", "training_images")} | {"epochs": len(done["history"])})
+            _say(getattr(import_module(module), name)(device=device, **asked["arguments"]))
         except UserError as error:
             _say({"error": str(error)})
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process once its parent is gone, however that ended: another pool may want the same cell."""
+    """Ends this process once its parent is gone, however that ended: another pool may want the same task."""
     while os.getppid() == parent:
         time.sleep(0.3)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""A whole training step on fixed buffers, which CUDA can record once and repeat as one graph.
+"""One optimizer step: plain, or on fixed buffers, which CUDA can record once and repeat as one graph.
 
 A step of a small network is thousands of short kernels, and starting them from Python takes longer than computing
 them. CUDA records the kernels of one step and replays them without Python
@@ -6,8 +6,10 @@ them. CUDA records the kernels of one step and replays them without Python
 device: what the trainer decides by looking at a loss is decided on the device here.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,15 +17,134 @@ from torch import Tensor, nn
 from yolox.models import YOLOX
 
 from yolox_gssam.engine.averaging import AveragedWeights
+from yolox_gssam.engine.launch import anywhere
 
 WARM_UP_STEPS = 3
 """Steps before the recording, in which libraries choose their kernels. Nothing of them is kept."""
 OBJECTS_STEP = 8
-"""Targets are padded to a multiple of so many objects an image, so that few shapes occur."""
+"""Targets are padded to a multiple of so many objects per image, so that few shapes occur."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What steps left behind.
+
+    Attributes:
+        sums: name -> sum over the steps that were taken.
+        skipped: how many were not, because loss or gradient was not finite, which changes nothing else.
+        skipped_in_a_row: how many of the very last ones.
+        fault: what was not finite, for the log; "" where nothing was skipped.
+    """
+
+    sums: dict[str, float]
+    skipped: int
+    skipped_in_a_row: int
+    fault: str = ""
+
+
+def make_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: AveragedWeights | None,
+    scaler: torch.amp.GradScaler | None,
+    clip_grad_norm: float | None,
+    **settings: Any,
+) -> "PlainStep | StaticStep":
+    """The step that a run repeats.
+
+    Args:
+        scaler: None for a step that CUDA records.
+        clip_grad_norm: longest gradient; None for no limit.
+        settings: further arguments of both kinds of step.
+    """
+    limit = math.inf if clip_grad_norm is None else clip_grad_norm
+    if scaler is not None:
+        return PlainStep(model, optimizer, scaler, average, limit, **settings)
+    assert isinstance(model, YOLOX)
+    model.head.static_shapes = True
+    return StaticStep(model, optimizer, average, limit, **settings)
+
+
+class PlainStep:
+    """One optimizer step, whose losses are looked at before the weights change.
+
+    Args:
+        model: in training mode, on its device; may be wrapped for several processes.
+        optimizer: of its parameters.
+        scaler: of the loss in float16.
+        average: the averaged weights, updated after each step; None for none.
+        limit: longest gradient, longer ones are scaled down; infinity for none.
+        names: which of the model's outputs are summed up, "total_loss" and "grad_norm" among them.
+        precision: makes the context of the forward pass.
+        skipped_in_a_row: how many steps were skipped just before.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        average: AveragedWeights | None,
+        limit: float,
+        names: Sequence[str],
+        precision: Callable[[], AbstractContextManager[Any]],
+        skipped_in_a_row: int = 0,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.scaler = scaler
+        self.average = average
+        self.limit = limit
+        self.names = tuple(names)
+        self.precision = precision
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self._buffers = [b for b in model.buffers() if b.numel()]
+        self._saved_buffers = [b.clone() for b in self._buffers]
+        self._skipped_in_a_row = skipped_in_a_row
+        self._taken = Taken({}, 0, skipped_in_a_row)
+
+    def run(self, images: Tensor, targets: Tensor, rate: float) -> None:
+        """Takes one step, or none where loss or gradient is not finite in any process.
+
+        Args:
+            images: (B, 3, H, W) float32.
+            targets: (B, n, 5) as `TrainingSet` gives them.
+            rate: the learning rate, which the optimizer has already.
+        """
+        torch._foreach_copy_(self._saved_buffers, self._buffers)
+        with self.precision():
+            outputs = self.model(images, targets)
+        self.optimizer.zero_grad()
+        self.scaler.scale(outputs["total_loss"]).backward()
+        self.scaler.unscale_(self.optimizer)
+        outputs["grad_norm"] = nn.utils.clip_grad_norm_(self.parameters, self.limit)
+        # Together, so that the device is waited for once.
+        tensors = [torch.as_tensor(outputs[name], device=self.device).detach().float() for name in self.names]
+        values = dict(zip(self.names, torch.stack(tensors).tolist(), strict=True))
+        loss, norm = values["total_loss"], values["grad_norm"]
+        if anywhere(not (math.isfinite(loss) and math.isfinite(norm)), self.device):
+            # BatchNorm has counted the activations of this batch already.
+            torch._foreach_copy_(self._buffers, self._saved_buffers)
+            self._skipped_in_a_row += 1
+            fault = f"loss {loss:g}, gradient norm {norm:g}: step skipped"
+            self._taken = Taken({}, 1, self._skipped_in_a_row, fault)
+        else:
+            self.scaler.step(self.optimizer)
+            if self.average is not None:
+                self.average.update()
+            self._skipped_in_a_row = 0
+            self._taken = Taken(values, 0, 0)
+        self.scaler.update()
+
+    def collect(self) -> Taken:
+        """What the one step since the last call left behind."""
+        taken, self._taken = self._taken, Taken({}, 0, self._skipped_in_a_row)
+        return taken
 
 
 class StaticStep:
-    """One optimizer step for batches of one shape; see `run`.
+    """One optimizer step for batches of one shape, without waiting for the device; see `run`.
 
     Args:
         model: in training mode, on its device; its head matches all anchors (`static_shapes`).
@@ -32,6 +153,7 @@ class StaticStep:
         limit: longest gradient, longer ones are scaled down; infinity for none.
         names: which of the model's outputs are summed up, "grad_norm" among them if wanted.
         precision: makes the context of the forward pass.
+        skipped_in_a_row: how many steps were skipped just before.
     """
 
     def __init__(
@@ -42,6 +164,7 @@ class StaticStep:
         limit: float,
         names: Sequence[str],
         precision: Callable[[], AbstractContextManager[Any]],
+        skipped_in_a_row: int = 0,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -57,9 +180,12 @@ class StaticStep:
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
         self._rate = torch.zeros((), device=self.device)
-        self._share = torch.zeros((), device=self.device)
+        # Steps that the average has taken: the device alone knows which ones were skipped.
+        updates = 0 if average is None else average.updates
+        self._updates = torch.full((), updates, device=self.device, dtype=torch.float64)
         # Sums of `names` over the steps that were taken, how many were skipped, how many of the last ones in a row.
         self._totals = torch.zeros(len(self.names) + 2, device=self.device, dtype=torch.float64)
+        self._totals[-1] = skipped_in_a_row
         self._recorded: dict[tuple[Any, ...], tuple[Any, Tensor, Tensor]] = {}
         self._pool: Any = None
 
@@ -75,9 +201,6 @@ class StaticStep:
         """
         targets = pad_targets(targets)
         self._rate.fill_(rate)
-        if self.average is not None:
-            self.average.updates += 1
-            self._share.fill_(self.average.decay(self.average.updates))
         if self.device.type != "cuda":
             self._step(images, targets)
             return
@@ -89,12 +212,16 @@ class StaticStep:
         own_targets.copy_(targets)
         graph.replay()
 
-    def collect(self) -> tuple[dict[str, float], int, int]:
-        """Sums of the outputs over the steps taken since the last call, how many steps were skipped since then, and how
-        many of the very last ones in a row."""
+    def collect(self) -> Taken:
+        """What the steps since the last call left behind; waits for the device, and brings the average's count of steps
+        up to date."""
         values = self._totals.tolist()
         self._totals[:-1] = 0
-        return dict(zip(self.names, values, strict=False)), round(values[-2]), round(values[-1])
+        if self.average is not None:
+            self.average.updates = round(self._updates.item())
+        skipped = round(values[-2])
+        fault = f"{skipped} steps whose loss was not finite were skipped" if skipped else ""
+        return Taken(dict(zip(self.names, values, strict=False)), skipped, round(values[-1]), fault)
 
     def _step(self, images: Tensor, targets: Tensor) -> None:
         """Forward, backward and update, all on the device."""
@@ -129,7 +256,9 @@ class StaticStep:
         views = [piece.view_as(tensor) for piece, tensor in zip(pieces, self._statistics, strict=True)]
         torch._foreach_copy_(self._statistics, views)
         if self.average is not None:
-            self.average.take(torch.where(finite, self._share, 1.0))
+            self._updates += finite
+            share = self.average.share(self._updates).float()
+            self.average.take(torch.where(finite, share, 1.0))
 
     def _record(self, images: Tensor, targets: Tensor) -> tuple[Any, Tensor, Tensor]:
         """The graph of one step and its input buffers. Weights, momentum and averages stay as they are."""
@@ -157,7 +286,7 @@ class StaticStep:
 
     def _state(self) -> list[Tensor]:
         """Every tensor that a step changes."""
-        tensors = [*self.parameters, *self.model.buffers(), self._totals]
+        tensors = [*self.parameters, *self.model.buffers(), self._totals, self._updates]
         tensors += [self.optimizer.state[parameter]["momentum_buffer"] for parameter in self.parameters]
         if self.average is not None:
             tensors += self.average.ema.state_dict().values()

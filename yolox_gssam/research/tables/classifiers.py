@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-import statistics
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tabulate import tabulate
+from loguru import logger
 
 from yolox_gssam.classification.networks import NETWORKS, build_classifier
 from yolox_gssam.classification.plots import plot_comparison
-from yolox_gssam.classification.runs import result_of
-from yolox_gssam.classification.training import RESULT
+from yolox_gssam.classification.recipe import ClassifierRecipe
+from yolox_gssam.classification.training import RESULT, Training
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_text
 from yolox_gssam.common.text import printable
+from yolox_gssam.data.coco import read_json
+from yolox_gssam.engine.run import LATEST, PREVIOUS, is_resumable
 from yolox_gssam.models.operations import multiply_adds
+from yolox_gssam.research.tables.markdown import deviation, github_table, mean, number
+from yolox_gssam.research.tables.pool import Task
 
 PAPER_CLASSES, PAPER_SIZE = 10, 244
 PAPER_ATTENTIONS = ("none", "cbam", "gssam")
@@ -29,7 +33,7 @@ HEADERS = ("network", "attention", "parameters", "GFLOPs", "accuracy, %", "sprea
 
 
 @dataclass(frozen=True)
-class TableRow:
+class ClassifierRow:
     """One line of the table.
 
     Attributes:
@@ -46,21 +50,80 @@ class TableRow:
     accuracies: tuple[float, ...]
     paper_accuracy: float | None
 
-    @property
-    def mean(self) -> float | None:
-        return statistics.mean(self.accuracies) if self.accuracies else None
-
-    @property
-    def spread(self) -> float | None:
-        """Sample standard deviation over the seeds; None for fewer than two."""
-        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
-
     def cells(self) -> list[str]:
         """As text, in the order of `HEADERS`; empty for None."""
-        numbers = (self.mean, self.spread, self.paper_accuracy)
-        mean, spread, paper = ("" if value is None else f"{value:.2f}" for value in numbers)
         sizes = [str(self.parameters), f"{self.gflops:.2f}"]
-        return [self.network, self.attention, *sizes, mean, spread, str(len(self.accuracies)), paper]
+        spread = [number(mean(self.accuracies)), number(deviation(self.accuracies)), str(len(self.accuracies))]
+        return [self.network, self.attention, *sizes, *spread, number(self.paper_accuracy)]
+
+
+def run_name(recipe: ClassifierRecipe) -> str:
+    """The folder of one run of the table."""
+    return f"{recipe.network}-{recipe.attention}-seed{recipe.seed}"
+
+
+def tasks_of(recipes: Sequence[ClassifierRecipe], data: Path, output: Path, **options: Any) -> list[Task]:
+    """A run for each recipe, each in `output / run_name(recipe)`, as a pool takes them.
+
+    A finished run, which has its result.json, is kept as it is; a damaged result is deleted.
+
+    Args:
+        options: further arguments of `Training`, plain values.
+
+    Raises:
+        UserError: as `Training`; or a finished run of other settings or data is in the way.
+    """
+    tasks = []
+    for recipe in recipes:
+        folder = output / run_name(recipe)
+        result = result_of(folder)
+        if result is None:
+            (folder / RESULT).unlink(missing_ok=True)
+        else:
+            _require_same(folder, result, Training(recipe, data, folder))
+        arguments = {"recipe": recipe.to_json(), "data": str(data), "folder": str(folder), **options}
+        tasks.append(Task(folder.name, folder / RESULT, f"{__name__}:carry_out", arguments))
+    return tasks
+
+
+def carry_out(
+    device: torch.device, recipe: Mapping[str, Any], data: str, folder: str, **options: Any
+) -> dict[str, Any]:
+    """Trains one network of `tasks_of`, in a worker.
+
+    One that was interrupted goes on, and one whose files are damaged is repeated. In the end only the best checkpoint
+    stays.
+
+    Raises:
+        UserError: as `Training`.
+    """
+    start = time.perf_counter()
+    resuming = is_resumable(Path(folder))
+    if not resuming:
+        _remove_checkpoints(Path(folder))
+    training = Training(
+        ClassifierRecipe(**recipe), Path(data), Path(folder), device=str(device), resuming=resuming, **options
+    )
+    training.train()
+    _remove_checkpoints(Path(folder))
+    images = len(training.splits["train"]) * training.recipe.epochs
+    return {"seconds": time.perf_counter() - start, "images": images}
+
+
+def result_of(folder: Path) -> dict[str, Any] | None:
+    """What a finished run left; None where there is none, or none that can be read."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    try:
+        result = read_json(path)
+        test = result.get("test", result["val"])
+        if isinstance(test["accuracy"], float) and result["recipe"]["network"] in NETWORKS and result["history"]:
+            return dict(result)
+    except (UserError, KeyError, TypeError, AttributeError):
+        pass
+    logger.warning(f"{path}: damaged; the run does not count as finished")
+    return None
 
 
 def read_paper(path: Path) -> dict[tuple[str, str], float]:
@@ -108,9 +171,24 @@ def write_table(output: Path, paper: Mapping[tuple[str, str], float]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([HEADERS, *(row.cells() for row in rows)])
     write_text(output / "table.csv", text.getvalue())
-    markdown = tabulate([row.cells() for row in rows], headers=HEADERS, tablefmt="github", disable_numparse=True)
+    markdown = github_table([row.cells() for row in rows], HEADERS)
     write_text(output / "table.md", markdown + "\n")
     return markdown
+
+
+def _remove_checkpoints(folder: Path) -> None:
+    """All but the best."""
+    for name in (LATEST, PREVIOUS):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _require_same(folder: Path, result: Mapping[str, Any], training: Training) -> None:
+    different = [name for name, own in training.settings.items() if result.get(name) != own]
+    if different:
+        raise UserError(
+            f"{folder / RESULT}: a finished run with another {' and '.join(different)}; choose another --output, or "
+            f"remove the folder"
+        )
 
 
 def _require_comparable(output: Path, results: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> None:
@@ -132,12 +210,12 @@ def _common(run: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in run["recipe"].items() if name not in own}
 
 
-def _row(network: str, attention: str, results: Sequence[dict[str, Any]], paper: float | None) -> TableRow:
+def _row(network: str, attention: str, results: Sequence[dict[str, Any]], paper: float | None) -> ClassifierRow:
     with torch.device("meta"):
         model = build_classifier(
             network, attention, PAPER_CLASSES, attention_options=results[0]["recipe"]["attention_options"]
         )
-    return TableRow(
+    return ClassifierRow(
         network,
         attention,
         sum(p.numel() for p in model.parameters()),
