@@ -1,7 +1,7 @@
-"""Measures time and memory of sides in turn: networks and backends, training, video, attention, the global contrast.
+"""Measures time and memory of sides in turn: networks and backends, training, attention, the global contrast.
 
 A side is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt, backend,
-fp16 or tight (train: cache, fp16, bf16 or code), or any field of the experiment. The first side is what the others are
+fp16 or tight (train: cache, fp16 or bf16), or any field of the experiment. The first side is what the others are
 compared with.
 
 examples:
@@ -9,8 +9,6 @@ examples:
   python tools/benchmark.py latency --side exps/origin.py --side fast=exps/origin.py,backend=openvino
   python tools/benchmark.py latency --side a=exps/origin.py,ckpt=a.pth --side int8=exps/origin.py,ckpt=a.xml
   python tools/benchmark.py train --side exps/origin.py --side cached=exps/origin.py,cache=True width 0.25
-  python tools/benchmark.py train --side before=exps/origin.py,code=../checkout --side after=exps/origin.py
-  python tools/benchmark.py video --path clip.mp4 --side stock --side exps/gssam_sig_res_p1.py
   python tools/benchmark.py attention --side exps/cbam_p1.py --side exps/gssam_sig_p1.py width 0.25 input_size 416,416
   python tools/benchmark.py contrast
 """
@@ -25,7 +23,7 @@ import torch
 from yolox_gssam.cli.parser import HelpFormatter, count, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.research.benchmark import attention, contrast, latency, training, video
+from yolox_gssam.research.benchmark import attention, contrast, latency, training
 from yolox_gssam.research.benchmark.frames import load_frames
 from yolox_gssam.research.benchmark.report import Report
 from yolox_gssam.research.benchmark.sides import parse_sides
@@ -35,7 +33,6 @@ FRAMES, FRAMES_QUICK = 50, 10
 SIDES = {
     "latency": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
     "train": ["exps/origin.py", "exps/gssam_sig_res_p1.py"],
-    "video": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
     "attention": [
         "gssam=exps/gssam_sig_res_p1.py",
         "conv=exps/conv_res_p1.py",
@@ -51,14 +48,13 @@ SIDES = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options of the five benchmarks."""
+    """The options of the four benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_latency(commands)
     _add_train(commands)
     _add_attention(commands)
     _add_contrast(commands)
-    _add_video(commands)
     return parser
 
 
@@ -131,25 +127,11 @@ def cpu_and_device(name: str | None) -> list[torch.device]:
     return [device] if name is not None or device.type == "cpu" else [torch.device("cpu"), device]
 
 
-def run_video(args: argparse.Namespace) -> Report:
-    settings = video.VideoSettings(
-        rounds=args.rounds or (2 if args.quick else 5),
-        frames=args.frames or (20 if args.quick else None),
-        score_threshold=args.conf,
-        nms_threshold=args.nms,
-        seed=args.seed,
-        quick=args.quick,
-    )
-    sides = parse_sides(args.side or SIDES["video"], args.opts, latency.SETTINGS)
-    return video.measure_video(sides, args.path, settings, choose_device(args.device))
-
-
 RUN: dict[str, Callable[[argparse.Namespace], Any]] = {
     "latency": run_latency,
     "train": run_train,
     "attention": run_attention,
     "contrast": run_contrast,
-    "video": run_video,
 }
 
 
@@ -186,15 +168,6 @@ def _add_contrast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 5 if quick")
     parser.add_argument("--values", type=count, nargs="+", metavar="M", help="numbers of values, 400 to 409,600")
     parser.add_argument("--samples", type=count, nargs="+", metavar="N", help="numbers of samples, 1 to 1,600")
-
-
-def _add_video(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _add(commands, "video", "from a video file to the annotated one")
-    parser.add_argument("--path", type=Path, metavar="FILE", help="video; by default one is drawn")
-    parser.add_argument("--frames", type=count, metavar="N", help="only the first N frames; all, or 20 if quick")
-    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side; 5, or 2 if quick")
-    _add_thresholds(parser)
-    _add_sides(parser, "video")
 
 
 def _add(

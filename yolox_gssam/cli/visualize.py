@@ -6,7 +6,6 @@ examples:
   python tools/visualize.py errors -c best_ckpt.pth                        # what it finds, confuses, misses and invents
   python tools/visualize.py energy -c runs/origin/best_ckpt.pth -c runs/gssam_sig_res_p1/best_ckpt.pth
   python tools/visualize.py cam -c vgg19.pth -c vgg19_cbam.pth -c vgg19_gssam.pth --data datasets/crops
-  python tools/visualize.py page pictures/                                 # its folders side by side
 """
 
 import argparse
@@ -37,7 +36,6 @@ from yolox_gssam.research.pictures.detector import Look
 from yolox_gssam.research.pictures.detector_energy import detector_energy
 from yolox_gssam.research.pictures.energy import energy_table
 from yolox_gssam.research.pictures.errors import count_cases, error_picture, find_cases
-from yolox_gssam.research.pictures.page import write_page
 from yolox_gssam.research.pictures.steps import gssam_steps, steps_picture
 
 T = TypeVar("T")
@@ -74,8 +72,6 @@ def make_parser() -> argparse.ArgumentParser:
     _add_images(energy, most=None)
     energy.add_argument("--output", type=Path, default=Path("energy.json"), metavar="FILE", help="for the numbers")
     _add_cam(new("cam", help="Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper"))
-    page = new("page", help="index.html over a folder of pictures, its folders side by side")
-    page.add_argument("folder", type=Path, metavar="DIR", help="with PNG files, or folders of them of the same names")
     return parser
 
 
@@ -124,9 +120,7 @@ def _add_images(parser: argparse.ArgumentParser, most: int | None) -> None:
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command."""
-    if args.command == "page":
-        print(f"page: {write_page(args.folder)}")
-    elif args.command == "cam":
+    if args.command == "cam":
         show_classifiers(args)
     elif args.command == "errors":
         show_errors(args)
@@ -137,7 +131,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def make_pictures(args: argparse.Namespace) -> None:
-    """Writes a PNG for each image, and the page that shows them."""
+    """Writes a PNG for each image."""
     exp, look_at = open_detector(args.exp_file, args.ckpt, args)
     images = choose_images(exp, args)
     for path, name in progress_bar(images, description=args.command, unit="images"):
@@ -154,7 +148,6 @@ def make_pictures(args: argparse.Namespace) -> None:
         # Images of one name in two folders, or two formats, keep a picture each.
         write_png(args.output / f"{name.replace('/', '_')}.png", picture)
     print(f"{len(images)} pictures: {args.output}")
-    print(f"page: {write_page(args.output)}")
 
 
 def show_errors(args: argparse.Namespace) -> None:

@@ -17,9 +17,7 @@ HOW = {
     "mps": "not measured on MPS",
 }
 
-PRELOADED = tuple(
-    f"yolox_gssam.research.benchmark.{name}" for name in ("attention", "contrast", "latency", "training", "video")
-)
+PRELOADED = tuple(f"yolox_gssam.research.benchmark.{name}" for name in ("attention", "contrast", "latency", "training"))
 """What tools/benchmark.py imports, which every process imports first."""
 
 

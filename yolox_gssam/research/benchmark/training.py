@@ -1,44 +1,37 @@
-"""Images a second of training, each side in a process of its own, a turn of some steps after the other."""
+"""Images per second of training, variants in turn, and where the time of a step goes."""
 
-import json
-import os
-import subprocess
-import sys
+import argparse
+import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+from unittest.mock import patch
 
 import torch
 
-import yolox_gssam
-from yolox_gssam.common.errors import UserError, innermost_message
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.evaluation.timing import summarize
+from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.frames import DEFAULT_DATA, DRAWN_HW
-from yolox_gssam.research.benchmark.machine import describe_machine
-from yolox_gssam.research.benchmark.network import NetworkSize, network_size
+from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
+from yolox_gssam.research.benchmark.network import network_size
 from yolox_gssam.research.benchmark.report import TOTAL, Report, SideResult
-from yolox_gssam.research.benchmark.sides import SideSpec, leave_out_stock, load_side
+from yolox_gssam.research.benchmark.sides import SideSpec
 
-FLAGS = ("cache", "fp16", "bf16")
-SETTINGS = (*FLAGS, "code")
+SETTINGS = ("cache", "fp16", "bf16")
 """What a side may set besides fields of its experiment."""
 PARTS = ("data", "forward", "loss", "backward", "optimizer + EMA", "other")
 DRAWN_IMAGES = 80
-
 # One size for all, so that the steps of two sides are alike.
 COMMON = ("multiscale_range", "0")
-MEMORY = {
-    "cpu": "resident memory of the training process at its peak over that before (Linux), without its loader processes",
-    "cuda": "the most that torch's allocator held on the GPU (max_memory_allocated)",
-    "mps": "not measured on MPS",
-}
 
 
 @dataclass(frozen=True)
@@ -46,9 +39,9 @@ class TrainingSettings:
     """How to measure.
 
     Attributes:
-        iterations: steps a turn that count.
+        iterations: steps per turn that count.
         rounds: turns of each side.
-        batch_size: images a step.
+        batch_size: images per step.
         seed: of the training and of the order of the sides.
         quick: a turn then begins with one step that does not count, instead of with as many as were loaded ahead.
     """
@@ -60,28 +53,126 @@ class TrainingSettings:
     quick: bool = False
 
 
+class StepClock:
+    """Seconds of the parts of a step, summed up while it is on; it waits for the device at each border."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.on = False
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, whose time counts as that of `part`."""
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if not self.on:
+                return function(*arguments, **named)
+            synchronize(self.device)
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                synchronize(self.device)
+                self.seconds[part] += time.perf_counter() - start
+
+        return call
+
+    def attach(self, trainer: Any) -> None:
+        """Times forward pass, loss, optimizer and averaging of a trainer."""
+        model = trainer.model
+        model.forward = self.timed("forward", model.forward)
+        model.head.get_losses = self.timed("loss", model.head.get_losses)
+        trainer.optimizer.step = self.timed("optimizer + EMA", trainer.optimizer.step)
+        if trainer.ema_model is not None:
+            trainer.ema_model.update = self.timed("optimizer + EMA", trainer.ema_model.update)
+
+    def take(self, seconds: float) -> dict[str, float]:
+        """The parts of a step of so many seconds, and begins the next."""
+        parts = dict(self.seconds)
+        parts["forward"] = parts.get("forward", 0.0) - parts.get("loss", 0.0)  # the loss is computed within it
+        parts["other"] = seconds - sum(parts.values())
+        self.seconds.clear()
+        return parts
+
+    def turn(self, steps: Iterator[None], iterations: int, with_parts: bool = False) -> list[dict[str, float]]:
+        """Seconds of each of the next steps, under "total" and, if asked for, by part."""
+        synchronize(self.device)
+        self.on = with_parts
+        self.seconds.clear()
+        results: list[dict[str, float]] = []
+        with patch.object(torch.Tensor, "backward", self.timed("backward", torch.Tensor.backward)):
+            start = time.perf_counter()
+            for number in range(iterations):
+                next(steps)
+                if number == iterations - 1:
+                    synchronize(self.device)
+                end = time.perf_counter()
+                results.append({TOTAL: end - start, **(self.take(end - start) if with_parts else {})})
+                start = end
+        self.on = False
+        return results
+
+
+class _Run:
+    """The training of one side, a step at a time."""
+
+    def __init__(
+        self, spec: SideSpec, root: Path, folder: Path, settings: TrainingSettings, device: torch.device
+    ) -> None:
+        options = ["data_dir", str(root), *COMMON, *spec.options, "output_dir", str(folder)]
+        self.exp = load_exp(spec.exp_file, options)
+        self.exp.seed = settings.seed
+        flags = {name: spec.is_on(name) for name in SETTINGS}
+        self.trainer: Any = self.exp.get_trainer(_trainer_args(spec.name, settings.batch_size, str(device), flags))
+        self.trainer.before_train()
+        self.network = network_size(self.trainer.model, self.exp.training_size)
+        self.clock = StepClock(device)
+        self.clock.attach(self.trainer)
+        loader: Any = self.trainer.train_loader
+        # Batches that the loader holds ready while another side has its turn.
+        self.skipped = 1 if settings.quick else 1 + loader.num_workers * (loader.prefetch_factor or 0)
+        self.iterations = settings.iterations
+        self.steps = self._steps()
+
+    def _steps(self) -> Iterator[None]:
+        trainer = self.trainer
+        for epoch in itertools.count():
+            trainer.epoch = epoch
+            trainer.before_epoch()
+            batches = iter(trainer.train_loader)
+            next_batch = self.clock.timed("data", lambda batches=batches: next(batches))
+            for iteration in range(trainer.max_iter):
+                trainer.iter = iteration
+                trainer.before_iter()
+                trainer.train_one_iter(*next_batch())
+                trainer.after_iter()
+                yield
+            trainer.run.progress.begin_epoch()
+
+    def turn(self, with_parts: bool = False) -> list[dict[str, float]]:
+        """A turn of steps, behind those that do not count."""
+        self.clock.turn(self.steps, self.skipped)
+        return self.clock.turn(self.steps, self.iterations, with_parts)
+
+
 def measure_training(
     specs: Sequence[SideSpec], data: Path | None, settings: TrainingSettings, device: torch.device
 ) -> Report:
     """Measures all sides in turn on the same data set.
 
     Args:
-        specs: the sides; the first is the one compared with. Stock YOLOX trains on CUDA only.
+        specs: the sides; the first is the one compared with.
         data: a data set in COCO format; None: `DEFAULT_DATA` where it is there, otherwise one is drawn.
 
     Raises:
-        UserError: a side cannot be built or its training fails.
+        UserError: a side cannot be built, or it is stock YOLOX, whose trainer keeps to CUDA and its own loader.
     """
-    specs, left_out = leave_out_stock(specs, device, ("cuda",))
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        root = _find_data(data, folder)
-        workers = {
-            spec.name: stack.enter_context(_started(spec, _configure(spec, root, folder, settings, device)))
-            for spec in specs
-        }
-        turns, parts = _measure(workers, settings)
-        sizes = {spec.name: _network_size(spec, root) for spec in specs}
+    if any(spec.is_stock for spec in specs):
+        raise UserError("train measures experiments; the step of stock YOLOX is timed by tools/gpu.py, on CUDA")
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        root = _find_data(data, Path(name))
+        runs = {spec.name: _Run(spec, root, Path(name), settings, device) for spec in specs}
+        turns, parts = _measure(runs, settings)
     seconds = {name: [sum(step[TOTAL] for step in turn) for turn in own] for name, own in turns.items()}
     results = {}
     for spec in specs:
@@ -94,108 +185,34 @@ def measure_training(
                 for name, values in steps.items()
             },
             ratio=speed_ratio(seconds[specs[0].name], seconds[spec.name], settings.seed),
-            memory_bytes=workers[spec.name].memory,
-            network=sizes[spec.name],
+            memory_bytes=None,
+            network=runs[spec.name].network,
         )
+    drawn = data is None and root.resolve() != DEFAULT_DATA.resolve()
     described = {
-        "data": str(
-            data or (DEFAULT_DATA if root.resolve() == DEFAULT_DATA.resolve() else f"{DRAWN_IMAGES} drawn images")
-        ),
+        "data": f"{DRAWN_IMAGES} drawn images" if drawn else str(data or DEFAULT_DATA),
         "batch_size": settings.batch_size,
-        "steps_a_turn": settings.iterations,
+        "steps_per_turn": settings.iterations,
         "turns": settings.rounds,
         "seed": settings.seed,
     }
-    return Report(
-        "train", settings.quick, described, describe_machine(device), results, _how(settings, device), left_out
-    )
-
-
-class _Worker:
-    """The process of one side, see training_worker.py."""
-
-    def __init__(self, name: str, process: "subprocess.Popen[str]", errors: IO[str]) -> None:
-        self.name = name
-        self.process = process
-        self.errors = errors
-        self.memory: int | None = None
-        self.read_ahead: int = self._answer()["read_ahead"]
-
-    def turn(self, iterations: int, skip: int, parts: bool) -> list[dict[str, float]]:
-        """Seconds of each of so many steps, after some that do not count."""
-        self._send({"iterations": iterations, "skip": skip, "parts": parts})
-        answer = self._answer()
-        self.memory = answer["memory"]
-        steps: list[dict[str, float]] = answer["steps"]
-        return steps
-
-    def _send(self, request: dict[str, Any]) -> None:
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(json.dumps(request) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            raise self._failure() from None
-
-    def _answer(self) -> Any:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise self._failure()
-        return json.loads(line)
-
-    def _failure(self) -> UserError:
-        self.process.wait()
-        self.errors.seek(0)
-        text = self.errors.read().strip()
-        message = innermost_message(text) or (text.splitlines() or [f"ended with status {self.process.returncode}"])[-1]
-        return UserError(f"side {self.name}: {message}")
-
-
-@contextmanager
-def _started(spec: SideSpec, config: dict[str, Any]) -> Iterator[_Worker]:
-    """Starts the process of a side with the code it asks for, and ends it."""
-    code = Path(spec.settings.get("code", Path(yolox_gssam.__file__).parents[1])).resolve()
-    if not (code / "yolox_gssam").is_dir():
-        raise UserError(f"side {spec.name}: {code}: holds no folder yolox_gssam; code is the folder of a checkout")
-    environment = {**os.environ, "PYTHONPATH": str(code)}
-    with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("training_worker.py"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            text=True,
-        )
-        try:
-            assert process.stdin is not None
-            process.stdin.write(json.dumps(config) + "\n")
-            process.stdin.flush()
-            yield _Worker(spec.name, process, errors)
-        finally:
-            process.kill()
-            process.communicate()
+    return Report("train", settings.quick, described, describe_machine(device), results, _how(settings))
 
 
 def _measure(
-    workers: Mapping[str, _Worker], settings: TrainingSettings
+    runs: Mapping[str, _Run], settings: TrainingSettings
 ) -> tuple[dict[str, list[list[dict[str, float]]]], dict[str, list[dict[str, float]]]]:
     """The steps of every turn, and those of a last turn of each side with their parts."""
-
-    def turn(worker: _Worker, parts: bool) -> list[dict[str, float]]:
-        return worker.turn(settings.iterations, 1 if settings.quick else 1 + worker.read_ahead, parts)
-
-    turns = {name: lambda _, worker=worker: turn(worker, False) for name, worker in workers.items()}
-    total = (1 + settings.rounds + 1) * len(workers)
+    total = (1 + settings.rounds + 1) * len(runs)
     with progress_bar(description="train", unit="turns", total=total) as bar:
-        for worker in workers.values():  # to warm up
-            worker.turn(1, 1, False)
+        for run in runs.values():  # to warm up
+            run.clock.turn(run.steps, 2)
             bar.update()
+        turns = {name: lambda _, run=run: run.turn() for name, run in runs.items()}
         measured = measure_in_turn(turns, range(settings.rounds), settings.seed, bar.update)
         parts = {}
-        for name, worker in workers.items():
-            parts[name] = turn(worker, True)
+        for name, run in runs.items():
+            parts[name] = run.turn(with_parts=True)
             bar.update()
     return measured, parts
 
@@ -214,46 +231,30 @@ def _find_data(data: Path | None, folder: Path) -> Path:
     return root
 
 
-def _configure(
-    spec: SideSpec, root: Path, folder: Path, settings: TrainingSettings, device: torch.device
-) -> dict[str, Any]:
-    """What the process of a side is told.
-
-    Raises:
-        UserError: stock YOLOX is asked for bfloat16.
-    """
-    if spec.is_stock and spec.is_on("bf16"):
-        raise UserError(f"side {spec.name}: stock YOLOX has no bf16; use fp16")
-    return {
-        "exp": spec.exp_file,
-        "exp_name": spec.name,
-        "options": ["data_dir", str(root), *COMMON, *spec.options],
-        "flags": {flag: spec.is_on(flag) for flag in FLAGS},
-        "batch_size": settings.batch_size,
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "seed": settings.seed,
-        "output_dir": str(folder),
-    }
+def _trainer_args(name: str, batch_size: int, device: str, flags: Mapping[str, bool]) -> argparse.Namespace:
+    """As tools/train.py parses them."""
+    return argparse.Namespace(
+        experiment_name=name,
+        batch_size=batch_size,
+        device=device,
+        fp16=flags["fp16"],
+        bf16=flags["bf16"],
+        cache=flags["cache"],
+        clip_grad_norm=None,
+        save_every_minutes=float("inf"),
+        ckpt=None,
+        resume=False,
+        force=False,
+        start_epoch=None,
+        opts=[],
+    )
 
 
-def _network_size(spec: SideSpec, root: Path) -> NetworkSize | None:
-    """That of the side's network; None where another checkout builds it."""
-    if "code" in spec.settings:
-        return None
-    own = replace(spec, settings={}, options=("data_dir", str(root), *spec.options))
-    exp, model = load_side(own, torch.device("cpu"), seed=0)
-    return network_size(model, exp.training_size)
-
-
-def _how(settings: TrainingSettings, device: torch.device) -> list[str]:
+def _how(settings: TrainingSettings) -> list[str]:
     ahead = "one step does" if settings.quick else "as many steps as its loader had read ahead, and one, do"
     return [
-        f"Time: whole steps, from the loader to the averaged weights, {settings.iterations} a turn, the sides in turn "
-        f"in an order drawn anew each round, each side in its own process; {ahead} not count at the beginning of a "
-        "turn.",
+        f"Time: whole steps, from the loader to the averaged weights, {settings.iterations} per turn, the sides in "
+        f"turn in an order drawn anew each round; {ahead} not count at the beginning of a turn.",
         "Steps: from one more turn in which the device is waited for at each border.",
-        f"All sides: {' '.join(COMMON)}, unless set otherwise. Stock YOLOX has its own recipe, set fields to make them "
-        "alike.",
-        f"MiB: {MEMORY[device.type]}. GFLOPs: of the forward pass.",
+        f"All sides: {' '.join(COMMON)}, unless set otherwise. GFLOPs: of the forward pass.",
     ]
