@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.stats import box_sides, size_counts, summary_table, write_contact_sheet, write_histogram
 
 
@@ -16,7 +17,9 @@ def split_of(part: str, folder: Path, boxes_of_images: list[list[list[float]]]) 
         cv2.imwrite(str(folder / name), np.full((100, 200, 3), 128, np.uint8))
         labels = np.arange(len(boxes)) % 2
         images.append(
-            CocoImage(number, name, 200, 100, np.array(boxes, float).reshape(-1, 4), labels, f"clip {number}")
+            LabelledImage(
+                name, 200, 100, np.array(boxes, float).reshape(-1, 4), labels, f"clip {number}", image_id=number
+            )
         )
     return CocoSplit(folder / f"{part}.json", folder, ("bird", "drone"), (1, 2), tuple(images))
 

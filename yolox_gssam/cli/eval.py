@@ -23,11 +23,15 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ap_interval
-from yolox_gssam.evaluation.centre import score_by_centre, split_by_sensor
 from yolox_gssam.evaluation.classes import check_classes, common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.confusion import confusion_matrix
-from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint, recall_at_false_alarms
+from yolox_gssam.evaluation.operating import (
+    FalseAlarmPoint,
+    recall_at_false_alarms,
+    score_by_centre,
+    split_by_sensor,
+)
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
 from yolox_gssam.evaluation.provenance import Provenance, find_provenance
 from yolox_gssam.evaluation.report import EvalReport

@@ -13,7 +13,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.bit_depth import RULE, add_range_option
-from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
 from yolox_gssam.data.faults import Fault, raise_fatal
@@ -456,7 +456,7 @@ def _command() -> str:
 def _build(
     args: argparse.Namespace,
     classes: Sequence[str],
-    records: Iterable[Record],
+    images: Iterable[EncodedImage],
     source: str,
     total: int | None = None,
     details: Mapping[str, Any] | None = None,
@@ -464,7 +464,7 @@ def _build(
     summary = build_dataset(
         args.out,
         classes,
-        records,
+        images,
         source=source,
         command=_command(),
         seed=args.seed,

@@ -18,6 +18,7 @@ from yolox_gssam.common.files import umask, write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.images import image_size
+from yolox_gssam.data.labelled import LabelledImage, xyxy_to_xywh
 from yolox_gssam.data.paths import name_fault
 from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
 
@@ -31,39 +32,14 @@ OWN_PARTS = "annotations/{train,val,test}.json and the counts in parts are those
 """What dataset.json says of a data set with folds."""
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One image on its way into a data set.
-
-    Attributes:
-        file_name: its name below images/, forward slashes.
-        image: the encoded image, written as it is. Its upright size must be width x height.
-        boxes_xywh: (n, 4), COCO pixels: the image's left upper corner is (0, 0).
-        labels: (n,) index into the classes.
-        group: images of one group (a clip) stay in one part.
-        stratum: groups of one stratum (a sensor) are spread over all parts by themselves.
-        part: "train", "val" or "test" to keep a split that is there already; in all records or in none.
-        crowd: (n,) true for a region of many objects: ignored, neither trained on nor counted. None: no crowds.
-        notes: (n,) further fields of each box's annotation, such as the box as it was before. None: no further ones.
-    """
-
-    file_name: str
-    width: int
-    height: int
-    boxes_xywh: NDArray[np.float64] | Sequence[Sequence[float]]
-    labels: NDArray[np.int64] | Sequence[int]
-    group: str
-    image: bytes
-    part: str | None = None
-    crowd: NDArray[np.bool_] | Sequence[bool] | None = None
-    stratum: str = ""
-    notes: Sequence[Mapping[str, Any]] | None = None
+EncodedImage = tuple[LabelledImage, bytes]
+"""A labelled image on its way into a data set, and its encoded pixels, which are written as they are."""
 
 
 def build_dataset(
     out: Path,
     classes: Sequence[str],
-    records: Iterable[Record],
+    images: Iterable[EncodedImage],
     *,
     source: str,
     command: str,
@@ -75,18 +51,19 @@ def build_dataset(
 ) -> dict[str, Any]:
     """Writes images/, annotations/{train,val,test}.json and dataset.json into `out`; returns what dataset.json holds.
 
-    Records are taken one at a time. Boxes are clipped to their image; those left without an area are dropped and
+    Images are taken one at a time. One without a group is a group by itself. All or none tell their split: then it is
+    kept. Boxes are clipped to their image; those left without an area are dropped and
     counted. Everything is made in a folder beside `out` that takes its name at the end, so that an error, Ctrl-C
     or a full disk leaves nothing. A part without images (share 0) gets no file.
 
     Args:
         folds: for cross-validation: writes `annotations/fold<k>/` with the parts of each fold, see `split_folds`; those
             of fold 0 are the set's own. Instead of `shares`.
-        total: number of records for the progress bar, if known.
+        total: number of images for the progress bar, if known.
         details: further entries of dataset.json, such as how the boxes were made.
 
     Raises:
-        UserError: `out` is there and not empty, a faulty record, too few groups, or the disk is full.
+        UserError: `out` is there and not empty, a faulty image, too few groups, or the disk is full.
     """
     classes = tuple(classes)
     if not classes or len(set(classes)) < len(classes):
@@ -94,9 +71,9 @@ def build_dataset(
     with new_folder(out) as folder:
         (folder / "images").mkdir()
         collection = _Collection(folder, classes)
-        with progress_bar(records, description="images", unit="images", total=total) as bar:
-            for record in bar:
-                collection.add(record)
+        with progress_bar(images, description="images", unit="images", total=total) as bar:
+            for image, data in bar:
+                collection.add(image, data)
         parts_of_folds = collection.split_folds(folds, seed) if folds is not None else []
         collection.write_annotations(shares, seed, source)
         for number, parts in enumerate(parts_of_folds):
@@ -155,92 +132,88 @@ class _Collection:
     classes: tuple[str, ...]
     entries: list[dict[str, Any]] = field(default_factory=list)
     objects: list[list[dict[str, Any]]] = field(default_factory=list)
-    parts: list[str | None] = field(default_factory=list)
+    splits: list[str | None] = field(default_factory=list)
     strata: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     adjusted: Counter[str] = field(default_factory=Counter)
 
-    def add(self, record: Record) -> None:
-        """Checks a record and writes its image."""
-        problem = name_fault(record.file_name)
+    def add(self, image: LabelledImage, data: bytes) -> None:
+        """Checks an image and its labels, and writes it."""
+        problem = name_fault(image.file_name)
         if problem:
             raise UserError(problem)
-        size = image_size(record.image, record.file_name)
-        if size != (record.width, record.height):
-            stated = f"{record.width} x {record.height}"
-            raise UserError(
-                f"{printable(record.file_name)}: the image is {size[0]} x {size[1]}, its labels say {stated}"
-            )
-        path = self.folder / "images" / record.file_name
+        size, name = image_size(data, image.file_name), printable(image.file_name)
+        if size != (image.width, image.height):
+            stated = f"{image.width} x {image.height}"
+            raise UserError(f"{name}: the image is {size[0]} x {size[1]}, its labels say {stated}")
+        path = self.folder / "images" / image.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("xb") as stream:
-                stream.write(record.image)
+                stream.write(data)
         except FileExistsError as error:
-            raise UserError(f"{printable(record.file_name)}: two images have this name") from error
-        self.digests[f"images/{record.file_name}"] = hashlib.sha256(record.image).hexdigest()
-        self.objects.append(self._annotations(record))
-        self.parts.append(record.part)
+            raise UserError(f"{name}: two images have this name") from error
+        self.digests[f"images/{image.file_name}"] = hashlib.sha256(data).hexdigest()
+        notes = [{}] * len(image.labels) if image.notes is None else image.notes
+        objects = self._annotations(image, image.boxes_xyxy, image.labels, is_crowd=0)
+        crowds = self._annotations(image, image.crowd_xyxy, image.crowd_labels, is_crowd=1)
+        annotations = [own and {**own, **note} for own, note in zip(objects, notes, strict=True)] + crowds
+        self.objects.append([annotation for annotation in annotations if annotation])
+        self.splits.append(image.split)
+        group = image.file_name if image.group is None else image.group
         self.entries.append(
             {
                 "id": len(self.entries) + 1,
-                "file_name": record.file_name,
-                "width": record.width,
-                "height": record.height,
-                "group": record.group,
+                "file_name": image.file_name,
+                "width": image.width,
+                "height": image.height,
+                "group": group,
             }
         )
-        self.strata[record.group] = record.stratum
+        self.strata[group] = image.stratum
 
-    def _annotations(self, record: Record) -> list[dict[str, Any]]:
-        """The record's boxes as COCO annotations without ids."""
-        boxes = np.asarray(record.boxes_xywh, np.float64).reshape(-1, 4)
-        labels = np.asarray(record.labels, np.int64).reshape(-1)
-        crowd = np.zeros(len(labels), bool) if record.crowd is None else np.asarray(record.crowd, bool)
-        if not len(boxes) == len(labels) == len(crowd):
-            raise UserError(f"{printable(record.file_name)}: {len(boxes)} boxes but {len(labels)} labels")
-        if not np.isfinite(boxes).all():
-            raise UserError(f"{printable(record.file_name)}: a box holds a number that is not finite")
+    def _annotations(
+        self, image: LabelledImage, boxes_xyxy: NDArray[np.float64], labels: NDArray[np.int64], is_crowd: int
+    ) -> list[dict[str, Any] | None]:
+        """Boxes as COCO annotations without ids; None where nothing of a box is in the image."""
+        name = printable(image.file_name)
+        if len(boxes_xyxy) != len(labels):
+            raise UserError(f"{name}: {len(boxes_xyxy)} boxes but {len(labels)} labels")
+        if not np.isfinite(boxes_xyxy).all():
+            raise UserError(f"{name}: a box holds a number that is not finite")
         if ((labels < 0) | (labels >= len(self.classes))).any():
-            raise UserError(f"{printable(record.file_name)}: a label is not one of the {len(self.classes)} classes")
-        limits = np.array([record.width, record.height], np.float64)
-        corners = np.clip(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).reshape(-1, 2, 2), 0, limits)
-        clipped = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], axis=1).round(DECIMALS)
-        annotations = []
-        notes = record.notes or [{}] * len(boxes)
-        for box, given, label, is_crowd, note in zip(clipped, boxes, labels, crowd, notes, strict=True):
+            raise UserError(f"{name}: a label is not one of the {len(self.classes)} classes")
+        clipped = np.clip(boxes_xyxy, 0, np.array([image.width, image.height] * 2, np.float64))
+        annotations: list[dict[str, Any] | None] = []
+        for box, moved, label in zip(
+            xyxy_to_xywh(clipped).round(DECIMALS), np.abs(clipped - boxes_xyxy), labels.tolist(), strict=True
+        ):
             if box[2] <= 0 or box[3] <= 0:
                 self.adjusted["dropped"] += 1
+                annotations.append(None)
                 continue
-            self.adjusted["clipped"] += bool(np.abs(box - given).max() > 0.01)  # pixels: less is rounding
-            annotations.append(
-                {
-                    "category_id": int(label) + 1,
-                    "bbox": box.tolist(),
-                    "area": round(float(box[2] * box[3]), DECIMALS),
-                    "iscrowd": int(is_crowd),
-                    **note,
-                }
-            )
+            self.adjusted["clipped"] += bool(moved.max() > 0.01)  # pixels: less is rounding
+            area = round(float(box[2] * box[3]), DECIMALS)
+            annotations.append({"category_id": label + 1, "bbox": box.tolist(), "area": area, "iscrowd": is_crowd})
         return annotations
 
     def write_annotations(self, shares: Sequence[float], seed: int, source: str) -> None:
         """Splits what was collected and writes one file a part."""
         if not self.entries:
             raise UserError("no images were found")
-        if any(part is None for part in self.parts):
+        if any(part is None for part in self.splits):
             self._split(shares, seed)
-        elif not {"train", "val"} <= set(self.parts):
+        elif not {"train", "val"} <= set(self.splits):
             raise UserError("the parts to keep must be train and val at least; leave out --keep-split to split anew")
-        self.write_parts("annotations", self.parts, source)
+        self.write_parts("annotations", self.splits, source)
 
     def split_folds(self, folds: int, seed: int) -> list[list[str | None]]:
         """The part of each image in each fold; the set's own parts become those of the first."""
-        if any(part is not None for part in self.parts):
+        if any(part is not None for part in self.splits):
             raise UserError("--folds and --keep-split exclude each other: folds split anew")
         of_folds = split_folds(self._groups(), folds, seed)
         parts: list[list[str | None]] = [[part_of[entry["group"]] for entry in self.entries] for part_of in of_folds]
-        self.parts = parts[0]
+        self.splits = parts[0]
         return parts
 
     def describe_folds(self, parts_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
@@ -281,7 +254,7 @@ class _Collection:
     def _split(self, shares: Sequence[float], seed: int) -> None:
         """Gives each image the part of its group."""
         part_of = split_groups(self._groups(), shares, seed)
-        self.parts = [part_of[entry["group"]] for entry in self.entries]
+        self.splits = [part_of[entry["group"]] for entry in self.entries]
 
     def _groups(self) -> dict[str, Group]:
         groups: dict[str, Group] = defaultdict(Group)
@@ -295,7 +268,7 @@ class _Collection:
         """Images, groups and objects of each part and class."""
         parts: dict[str, Any] = {}
         for part in PARTS:
-            indices = [index for index, own in enumerate(self.parts) if own == part]
+            indices = [index for index, own in enumerate(self.splits) if own == part]
             objects = Counter(a["category_id"] for index in indices for a in self.objects[index])
             parts[part] = {
                 "images": len(indices),

@@ -11,9 +11,10 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import content_hash
-from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
+from yolox_gssam.data.coco import CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.images import decode_image, has_more_than_eight_bits, read_image_bytes
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.split import PARTS
 
 MIN_SIDE = 2.0
@@ -157,13 +158,13 @@ def _check_folds(root: Path, known: set[str], classes: set[tuple[str, ...]], rep
             report(Fault(folder, "", f"{len(missing)} of the set's images are in none of its parts, such as {example}"))
 
 
-def _sides(image: CocoImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
+def _sides(image: LabelledImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Shorter side of each object in pixels of the input."""
     ratio = min(size_hw[0] / image.height, size_hw[1] / image.width)
     return ratio * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
 
 
-def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | None:
+def _check_image(split: CocoSplit, image: LabelledImage, report: Report) -> bytes | None:
     """The bytes of an image; None where they cannot be had."""
     where = f"image {image.image_id}"
     path = split.image_dir / image.file_name
@@ -179,7 +180,7 @@ def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | 
     return data
 
 
-def _check_shape(split: CocoSplit, image: CocoImage, input_hw: tuple[int, int], report: Report) -> None:
+def _check_shape(split: CocoSplit, image: LabelledImage, input_hw: tuple[int, int], report: Report) -> None:
     """Reports an image of which hardly anything is left in the input."""
     ratio = min(input_hw[0] / image.height, input_hw[1] / image.width)
     left = min(image.height, image.width) * ratio
@@ -198,7 +199,7 @@ class _Seen:
     report: Report
     first: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def add(self, part: str, split: CocoSplit, image: CocoImage, digest: str | None) -> None:
+    def add(self, part: str, split: CocoSplit, image: LabelledImage, digest: str | None) -> None:
         """Reports what was met in another part before, once a part."""
         new_name = self.first.get(("name", image.file_name), part) == part
         keys = [("name", image.file_name, f"the image {shorten(image.file_name)}")]

@@ -21,8 +21,9 @@ from yolox_gssam.common.files import write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.images import read_image
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.split import PARTS
 
 
@@ -156,7 +157,7 @@ def _choose(split: CocoSplit, kept: Sequence[str], limit: int | None, balanced: 
     return frozenset(chosen)
 
 
-def _crops(split: CocoSplit, image: CocoImage, objects: Objects, rule: CropRule) -> Iterator[tuple[str, bytes]]:
+def _crops(split: CocoSplit, image: LabelledImage, objects: Objects, rule: CropRule) -> Iterator[tuple[str, bytes]]:
     """Path below the part, and content, of each crop of an image; the image is read only if there is one."""
     numbers = [number for number in range(len(image.labels)) if (image.image_id, number) in objects]
     if not numbers:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.labelled import LabelledImage
 
 SIZES = (
     ("very tiny, < 8 x 8", 8),
@@ -107,7 +108,7 @@ def write_contact_sheet(path: Path, splits: Mapping[str, CocoSplit], count: int 
         part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
 
 
-def _tile(pixels: NDArray[np.uint8], image: CocoImage, classes: Sequence[str]) -> NDArray[np.uint8]:
+def _tile(pixels: NDArray[np.uint8], image: LabelledImage, classes: Sequence[str]) -> NDArray[np.uint8]:
     """One image of the sheet: fitted in, boxes around the objects, the smallest object enlarged in a corner."""
     ratio = min(_TILE_WH[0] / image.width, _TILE_WH[1] / image.height)
     size_wh = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
@@ -128,7 +129,7 @@ def _tile(pixels: NDArray[np.uint8], image: CocoImage, classes: Sequence[str]) -
     return tile
 
 
-def _enlarged(pixels: NDArray[np.uint8], image: CocoImage) -> NDArray[np.uint8]:
+def _enlarged(pixels: NDArray[np.uint8], image: LabelledImage) -> NDArray[np.uint8]:
     """The smallest object of an image with as much again around it, as a square."""
     sizes = image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]
     index = int(sizes.prod(axis=1).argmin())

@@ -18,9 +18,8 @@ from pycocotools.cocoeval import COCOeval
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.coco import RECALLS, coco_index, coco_results
-from yolox_gssam.evaluation.outcomes import ClassOutcomes, match_split, number_clips
-from yolox_gssam.evaluation.truth import load_annotations
+from yolox_gssam.evaluation.coco import RECALLS, coco_annotations, coco_index, coco_results
+from yolox_gssam.evaluation.matching import ClassOutcomes, match_split, number_clips
 
 _MOST_DETECTIONS = 100
 
@@ -79,7 +78,7 @@ def _match_by_iou(split: CocoSplit, detections: Mapping[int, Detections], one_cl
     """The outcomes of each class at IoU 0.50 to 0.95, by pycocotools."""
     clips = number_clips(split)
     clip_of_image = np.array([clips.of_image[image_id] for image_id in sorted(clips.of_image)])
-    truth, results = load_annotations(split), coco_results(split, detections)
+    truth, results = coco_annotations(split), coco_results(split, detections)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluator = COCOeval(coco_index(COCO, split, truth), coco_index(COCO, split, results), "bbox")
         evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0.0, 1e10]], ["all"]

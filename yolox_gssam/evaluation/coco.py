@@ -18,8 +18,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import xyxy_to_xywh
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.truth import load_annotations
 
 
 def _below(side: int) -> tuple[float, float]:
@@ -99,7 +99,7 @@ def evaluate_coco(split: CocoSplit, detections: Mapping[int, Detections]) -> Coc
     Raises:
         ValueError: detections on an image, or of a class, that the split does not have.
     """
-    annotations = load_annotations(split)
+    annotations = coco_annotations(split)
     results = coco_results(split, detections)
     coco_class, evaluator_class = _evaluator_classes()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -111,6 +111,26 @@ def evaluate_coco(split: CocoSplit, detections: Mapping[int, Detections]) -> Coc
         evaluator.evaluate()
         evaluator.accumulate()
     return _metrics(split, annotations, evaluator)
+
+
+def coco_annotations(split: CocoSplit) -> list[dict[str, Any]]:
+    """The true objects and crowd regions of a split as COCO annotations without ids, image by image."""
+    annotations = []
+    for image in split.images:
+        boxes_xywh = xyxy_to_xywh(np.concatenate([image.boxes_xyxy, image.crowd_xyxy])).tolist()
+        labels = [*image.labels.tolist(), *image.crowd_labels.tolist()]
+        areas = [*image.object_areas.tolist(), *(width * height for *_, width, height in boxes_xywh)]
+        for number, (box, label) in enumerate(zip(boxes_xywh, labels, strict=True)):
+            annotations.append(
+                {
+                    "image_id": image.image_id,
+                    "category_id": split.category_ids[label],
+                    "bbox": box,
+                    "area": areas[number],
+                    "iscrowd": int(number >= len(image.labels)),
+                }
+            )
+    return annotations
 
 
 def coco_results(split: CocoSplit, detections: Mapping[int, Detections]) -> list[dict[str, Any]]:

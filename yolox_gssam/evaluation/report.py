@@ -7,12 +7,10 @@ from typing import Any
 from tabulate import tabulate
 
 from yolox_gssam.evaluation.bootstrap import APInterval
-from yolox_gssam.evaluation.centre import CentreScores
 from yolox_gssam.evaluation.coco import AREAS, RECALLS, Accuracy, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
-from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint
 from yolox_gssam.evaluation.matching import CENTRE_RULE
-from yolox_gssam.evaluation.operating import OperatingPoint
+from yolox_gssam.evaluation.operating import CentreScores, FalseAlarmPoint, OperatingPoint
 from yolox_gssam.evaluation.provenance import Provenance
 from yolox_gssam.evaluation.timing import InferenceTime
 

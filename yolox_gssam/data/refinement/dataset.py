@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import read_splits
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.data.images import read_image_bytes
+from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy, xyxy_to_xywh
 from yolox_gssam.data.refinement.clip import MIN_KNOWN, PADDING, WAYS, Refined, combine, padded_xywh
 from yolox_gssam.data.refinement.measure import SURE_SIGMAS, Candidate, measure_box
 from yolox_gssam.data.refinement.singles import combine_singles
@@ -57,11 +58,11 @@ class _Labelled:
 
     part: str
     split: CocoSplit
-    image: CocoImage
+    image: LabelledImage
     found: list[list[Candidate]]
 
     def boxes_xywh(self) -> NDArray[np.float64]:
-        return _xywh(self.image.boxes_xyxy)
+        return xyxy_to_xywh(self.image.boxes_xyxy)
 
 
 def looseness(splits: Mapping[str, CocoSplit], sample: int = 200, seed: int = 0) -> Looseness:
@@ -123,7 +124,7 @@ def _measure(splits: Mapping[str, CocoSplit]) -> list[_Labelled]:
     with progress_bar(everything, description="measure", unit="images") as bar:
         for part, split, image in bar:
             pixels = read_image(split.image_path(image)) if len(image.boxes_xyxy) else np.zeros((1, 1), np.uint8)
-            found = [measure_box(pixels, box) for box in _xywh(image.boxes_xyxy).tolist()]
+            found = [measure_box(pixels, box) for box in xyxy_to_xywh(image.boxes_xyxy).tolist()]
             labelled.append(_Labelled(part, split, image, found))
     return labelled
 
@@ -170,7 +171,7 @@ def _distribute(
         start += len(own.found)
 
 
-def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Iterator[Record]:
+def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Iterator[EncodedImage]:
     for own, tight in zip(labelled, refined, strict=True):
         image = own.image
         boxes = padded_xywh(tight.boxes_xyxy, size_wh=(image.width, image.height))
@@ -179,19 +180,7 @@ def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Itera
             {"original_bbox": box, "refined": WAYS[way]}
             for box, way in zip(own.boxes_xywh().round(3).tolist(), tight.way.tolist(), strict=True)
         ]
-        yield Record(
-            file_name=image.file_name,
-            width=image.width,
-            height=image.height,
-            boxes_xywh=np.concatenate([boxes, _xywh(image.crowd_xyxy)]),
-            labels=np.concatenate([image.labels, image.crowd_labels]),
-            group=image.group or image.file_name,
-            image=read_image_bytes(own.split.image_path(image)),
-            part=own.part,
-            crowd=np.arange(len(boxes) + len(image.crowd_labels)) >= len(boxes),
-            notes=notes + [{}] * len(image.crowd_labels),
+        tight_image = replace(
+            image, boxes_xyxy=xywh_to_xyxy(boxes), group=image.group or image.file_name, split=own.part, notes=notes
         )
-
-
-def _xywh(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+        yield tight_image, read_image_bytes(own.split.image_path(image))

@@ -70,8 +70,8 @@ def draw_sprite(parts: list[Part], shot: Shot) -> Sprite:
         else:
             cv2.fillPoly(drawn, [points], colour.tolist(), shift=_FRACTION_BITS)
     layer = cv2.resize(drawn, (pixels, pixels), interpolation=cv2.INTER_AREA)
-    layer = cv2.GaussianBlur(layer, (0, 0), shot.lens).astype(np.float32)
-    return Sprite(layer, (int(corner[0]), int(corner[1])), _visible_box(layer[..., 3]) + np.tile(corner, 2))
+    blurred: Image = np.asarray(cv2.GaussianBlur(layer, (0, 0), shot.lens), dtype=np.float32)
+    return Sprite(blurred, (int(corner[0]), int(corner[1])), _visible_box(blurred[..., 3]) + np.tile(corner, 2))
 
 
 def lay_over(image: Image, sprite: Sprite) -> None:

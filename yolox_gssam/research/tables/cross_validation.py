@@ -25,8 +25,8 @@ from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit, load_split, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips, interval
-from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep
-from yolox_gssam.evaluation.outcomes import number_clips
+from yolox_gssam.evaluation.matching import number_clips
+from yolox_gssam.evaluation.operating import FalseAlarmSweep
 from yolox_gssam.research.tables.cells import DoneCell, annotations_digest, load_cell
 from yolox_gssam.research.tables.paper import NETWORKS, ORIGIN
 
