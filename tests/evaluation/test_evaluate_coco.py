@@ -21,9 +21,10 @@ from pycocotools.cocoeval import COCOeval
 from yolox.evaluators import COCOEvaluator
 
 from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.labelled import AREAS
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation import coco
-from yolox_gssam.evaluation.coco import AREAS, coco_annotations, coco_results, evaluate_coco, summary_line
+from yolox_gssam.evaluation.coco import coco_annotations, coco_results, evaluate_coco, summary_line
 
 BOX = (100, 100, 20, 20)
 OTHER = (300, 300, 20, 20)

@@ -16,7 +16,6 @@ COMMANDS = {
     "benchmark": "time networks, training and the contrast in turn",
     "classify": "train and measure classifiers, for the paper's Table 1",
     "gpu": "make the most of some minutes on a GPU",
-    "refine_svanstrom": "measure the tight boxes of all Svanström clips anew",
 }
 """Each subcommand, which is the name of its module here, and what it does."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli import cutouts
+from yolox_gssam.cli import cutouts, refine_svanstrom
 from yolox_gssam.cli.parser import count
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
@@ -70,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_stats(commands)
     _add_clip(commands)
     cutouts.add_command(commands, _HelpFormatter)
+    refine_svanstrom.add_command(commands, _HelpFormatter)
     return parser
 
 

@@ -8,6 +8,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def _below(side: int) -> tuple[float, float]:
+    """Areas of less than a square of `side` pixels; both ends of a range belong to it, as COCO counts."""
+    return 0.0, float(np.nextafter(side**2, 0))
+
+
+AREAS: dict[str, tuple[float, float]] = {
+    "very tiny": _below(8),
+    "tiny": _below(16),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e10),
+}
+"""Size of an object -> from which to which area, in square pixels of the original image, both ends included: "tiny"
+holds "very tiny", and "small" holds both. The last three are COCO's own."""
+SIZE_LIMITS = {
+    "very tiny": "< 8 x 8",
+    "tiny": "< 16 x 16",
+    "small": "< 32 x 32",
+    "medium": "to 96 x 96",
+    "large": "> 96 x 96",
+}
+"""What tables say of `AREAS`, in pixels."""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledImage:
     """One image and its objects, without its pixels.

@@ -18,23 +18,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolox_gssam.data.coco import CocoSplit
-from yolox_gssam.data.labelled import xyxy_to_xywh
+from yolox_gssam.data.labelled import AREAS, xyxy_to_xywh
 from yolox_gssam.detections import Detections
 
-
-def _below(side: int) -> tuple[float, float]:
-    """Areas of less than a square of `side` pixels; pycocotools counts both ends of a range in."""
-    return 0.0, float(np.nextafter(side**2, 0))
-
-
-# Areas in square pixels of the original image. The last three are COCO's own.
-AREAS: dict[str, tuple[float, float]] = {
-    "very tiny": _below(8),
-    "tiny": _below(16),
-    "small": (0.0, 32.0**2),
-    "medium": (32.0**2, 96.0**2),
-    "large": (96.0**2, 1e10),
-}
 RECALLS = tuple(np.linspace(0, 1, 101).tolist())
 _ALL, _IOU_50, _IOU_75, _MAX_1, _MAX_10, _MAX_100 = 0, 0, 5, 0, 1, 2
 

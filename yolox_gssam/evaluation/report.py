@@ -6,8 +6,9 @@ from typing import Any
 
 from tabulate import tabulate
 
+from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS
 from yolox_gssam.evaluation.bootstrap import APInterval
-from yolox_gssam.evaluation.coco import AREAS, RECALLS, Accuracy, CocoMetrics, percent
+from yolox_gssam.evaluation.coco import RECALLS, Accuracy, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
 from yolox_gssam.evaluation.matching import CENTRE_RULE
 from yolox_gssam.evaluation.operating import CentreScores, FalseAlarmPoint, OperatingPoint
@@ -17,13 +18,6 @@ from yolox_gssam.evaluation.timing import InferenceTime
 MOST_COLUMNS = 15
 """Up to so many classes the confusion matrix is printed."""
 
-_SIZE_LIMITS = {
-    "very tiny": "< 8 x 8",
-    "tiny": "< 16 x 16",
-    "small": "< 32 x 32",
-    "medium": "to 96 x 96",
-    "large": "> 96 x 96",
-}
 _STEP_NAMES = {"preprocess": "pre-processing", "network": "network", "nms": "NMS", "total": "together"}
 
 
@@ -95,7 +89,7 @@ class EvalReport:
         return "\n\n".join((head, *(section for section in sections if section)))
 
     def _accuracy(self) -> str:
-        by_size = [(f"{name}, {_SIZE_LIMITS[name]} px", group) for name, group in self.coco.by_size.items()]
+        by_size = [(f"{name}, {SIZE_LIMITS[name]} px", group) for name, group in self.coco.by_size.items()]
         groups = [("all", self.coco.overall), *by_size, *self.coco.by_class.items()]
         rows = [(name, *_accuracy_cells(group)) for name, group in groups]
         table = _tabulate(rows, ("percent", "objects", "AP", "AP50", "AP75", "AR"))
