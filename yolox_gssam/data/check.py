@@ -111,16 +111,20 @@ def read_splits(root: Path, report: Report) -> dict[str, CocoSplit]:
     paths = {part: root / "annotations" / f"{part}.json" for part in PARTS}
     if not any(path.exists() for path in paths.values()):
         raise UserError(f"{printable(root)}: no data set: annotations/train.json, val.json and test.json were expected")
-    splits: dict[str, CocoSplit] = {}
-    for part, path in paths.items():
-        if path.exists():
-            try:
-                splits[part] = parse_coco(read_json(path), path, root / "images", report)
-            except UserError as error:
-                report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
-        elif part != "test":
-            report(Fault(path, "", "no such file"))
-    return splits
+    read = {name: _read(path, root, report) for name, path in paths.items() if path.exists() or name != "test"}
+    return {name: split for name, split in read.items() if split is not None}
+
+
+def _read(path: Path, root: Path, report: Report) -> CocoSplit | None:
+    """A split of the data set; None where its file is reported as a whole."""
+    if not path.exists():
+        report(Fault(path, "", "no such file"))
+        return None
+    try:
+        return parse_coco(read_json(path), path, root / "images", report)
+    except UserError as error:
+        report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
+        return None
 
 
 def fold_files(root: Path) -> list[Path]:
@@ -135,15 +139,9 @@ def _check_folds(root: Path, known: set[str], classes: set[tuple[str, ...]], rep
         missing, whole = set(known), True
         for part in PARTS:
             path = folder / f"{part}.json"
-            if not path.exists():
-                report(Fault(path, "", "no such file"))
+            split = _read(path, root, report)
+            if split is None:
                 whole = False
-                continue
-            try:
-                split = parse_coco(read_json(path), path, root / "images", report)
-            except UserError as error:
-                whole = False
-                report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
                 continue
             if split.classes not in classes:
                 report(Fault(path, "", f"the classes {shorten(list(split.classes))} are not the set's own"))

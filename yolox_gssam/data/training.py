@@ -129,11 +129,6 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
             image, boxes, labels = self.paster.paste(image, boxes, labels, rng)
         return image.transpose(2, 0, 1), targets_of(boxes, labels)
 
-    @property
-    def out_hw(self) -> tuple[int, int]:
-        """Height and width of what comes out."""
-        return self.size_hw if self.crop_hw is None else self.crop_hw
-
     def fill_cache(self, device: torch.device) -> None:
         """Reads and decodes every image, and keeps it on `device` at the size used."""
         cache = ImageCache([self._size(index) for index in range(len(self))], device)
