@@ -72,15 +72,15 @@ def test_layout_and_contents(tmp_path: Path) -> None:
             assert set(annotation) == {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
             assert annotation["area"] == 50
     assert sorted(names) == [f"{number:03d}.jpg" for number in range(40)]
-    assert [summary["parts"][part]["images"] for part in ("train", "val", "test")] == [32, 4, 4]
-    assert sum(part["objects"]["drone"] for part in summary["parts"].values()) == sum(n % 3 for n in range(1, 40, 2))
+    assert [summary["splits"][part]["images"] for part in ("train", "val", "test")] == [32, 4, 4]
+    assert sum(part["objects"]["drone"] for part in summary["splits"].values()) == sum(n % 3 for n in range(1, 40, 2))
 
 
 def test_folds_beside_the_sets_own_parts(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     summary = build_dataset(out, CLASSES, records(), folds=3, **ABOUT)
     assert read(out / "dataset.json") == summary
-    assert "fold 0" in summary["own_parts"]
+    assert "fold 0" in summary["own_splits"]
     tested: list[str] = []
     for fold, groups in enumerate(summary["folds"]):
         for part in ("train", "val", "test"):
@@ -131,9 +131,9 @@ def _drop_an_image(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(_drop_an_image, "fold1: 1 of the set's images are in none of its parts", id="image left out"),
+        pytest.param(_drop_an_image, "fold1: 1 of the set's images are in none of its splits", id="image left out"),
         pytest.param(lambda c: c["categories"][0].update(name="plane"), "are not the set's own", id="classes"),
-        pytest.param(lambda c: c["images"][0].update(file_name="x.jpg"), "in none of the set's own parts", id="image"),
+        pytest.param(lambda c: c["images"][0].update(file_name="x.jpg"), "in none of the set's own splits", id="image"),
         pytest.param(lambda c: c["annotations"][0].update(bbox=[1, 2, 0, 4]), "has no area", id="box"),
         pytest.param(lambda c: c["annotations"][0].update(bbox=[1, 2, 9, 4]), "have changed since", id="other box"),
     ],
@@ -194,7 +194,7 @@ def test_keeps_given_parts_and_crowds(tmp_path: Path) -> None:
     given.append(record(10, split="train", **crowd))
     summary = build_dataset(tmp_path / "a", CLASSES, given, **ABOUT)
     assert {path.name for path in (tmp_path / "a" / "annotations").iterdir()} == {"train.json", "val.json"}
-    assert summary["parts"]["val"]["images"] == 4
+    assert summary["splits"]["val"]["images"] == 4
     *objects, region = read(tmp_path / "a" / "annotations" / "train.json")["annotations"]
     assert [own["iscrowd"] for own in objects] == [0] * len(objects)
     assert (region["iscrowd"], region["bbox"], region["category_id"]) == (1, [3, 4, 29, 5], 1)

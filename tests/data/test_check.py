@@ -179,7 +179,7 @@ def test_clip_in_two_parts_is_told_once(root: Path) -> None:
 def test_parts_of_different_classes(root: Path) -> None:
     edit(root, lambda content: content["categories"][0].update({"name": "plane"}), "val")
     (fault,) = check_dataset(root)
-    assert "the parts differ in their classes" in fault.message
+    assert "the splits differ in their classes" in fault.message
 
 
 def test_every_fault_is_listed(root: Path) -> None:

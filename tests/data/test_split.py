@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
+from yolox_gssam.data.split import SPLITS, Group, split_folds, split_groups
 
 SHARES = (0.8, 0.1, 0.1)
 INFRARED = Path(__file__).parents[3] / "shared" / "data" / "svanstrom" / "labels_infrared.json"
@@ -24,7 +24,7 @@ def random_groups(seed: int, count: int, classes: int, largest: int) -> dict[str
 
 
 def images_of_parts(groups: dict[str, Group], parts: dict[str, str]) -> list[int]:
-    return [sum(groups[name].images for name, own in parts.items() if own == part) for part in PARTS]
+    return [sum(groups[name].images for name, own in parts.items() if own == part) for part in SPLITS]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -50,7 +50,7 @@ def test_each_class_is_spread_over_the_parts(seed: int) -> None:
     parts = split_groups(groups, SHARES, seed)
     for name, count in clips.items():
         own = Counter(part for group, part in parts.items() if group.startswith(name))
-        for part, share in zip(PARTS, SHARES, strict=True):
+        for part, share in zip(SPLITS, SHARES, strict=True):
             assert abs(own[part] - share * count) <= 2
 
 
@@ -90,7 +90,7 @@ def test_shares_that_are_none(shares: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_too_few_groups(count: int) -> None:
-    with pytest.raises(UserError, match="cannot fill 3 parts"):
+    with pytest.raises(UserError, match="cannot fill 3 splits"):
         split_groups({f"clip_{number}": Group(5) for number in range(count)}, SHARES, 0)
 
 

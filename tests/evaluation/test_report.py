@@ -24,7 +24,7 @@ TIME = InferenceTime(dict.fromkeys(("preprocess", "network", "nms", "total"), Mi
 
 def make_report(split: CocoSplit, detections: dict[int, Detections], timing: InferenceTime | None) -> EvalReport:
     return EvalReport(
-        part="test",
+        split="test",
         images=len(split.images),
         settings={"experiment": "origin", "score": 0.01},
         coco=evaluate_coco(split, detections),

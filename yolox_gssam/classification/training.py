@@ -26,7 +26,7 @@ from yolox_gssam.common.memory import keep_freed_memory
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import Stopped, StopRequest
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 from yolox_gssam.engine import resume
 from yolox_gssam.engine.faults import training_faults
 from yolox_gssam.engine.history import Row, write_csv
@@ -98,7 +98,7 @@ class Training:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.parts = {
             part: LabelledImages(data, part, recipe.image_size, recipe.seed if part == "train" else None)
-            for part in PARTS
+            for part in SPLITS
             if part != "test" or (data / part).is_dir()
         }
         self.class_names = self.parts["train"].class_names

@@ -20,7 +20,7 @@ from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.images import image_size
 from yolox_gssam.data.labelled import LabelledImage, xyxy_to_xywh
 from yolox_gssam.data.paths import name_fault
-from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
+from yolox_gssam.data.split import SPLITS, Group, split_folds, split_groups
 
 DECIMALS = 3
 """Digits kept of a coordinate: a thousandth of a pixel."""
@@ -28,7 +28,7 @@ HASH_RULE = (
     "sha256 of the lines '<sha256>  <path>' of every file below annotations/ and images/, sorted by path, as sha256sum "
     "prints"
 )
-OWN_PARTS = "annotations/{train,val,test}.json and the counts in parts are those of fold 0"
+OWN_SPLITS = "annotations/{train,val,test}.json and the counts in splits are those of fold 0"
 """What dataset.json says of a data set with folds."""
 
 
@@ -54,11 +54,11 @@ def build_dataset(
     Images are taken one at a time. One without a group is a group by itself. All or none tell their split: then it is
     kept. Boxes are clipped to their image; those left without an area are dropped and
     counted. Everything is made in a folder beside `out` that takes its name at the end, so that an error, Ctrl-C
-    or a full disk leaves nothing. A part without images (share 0) gets no file.
+    or a full disk leaves nothing. A split without images (share 0) gets no file.
 
     Args:
-        folds: for cross-validation: writes `annotations/fold<k>/` with the parts of each fold, see `split_folds`; those
-            of fold 0 are the set's own. Instead of `shares`.
+        folds: for cross-validation: writes `annotations/fold<k>/` with the splits of each fold, see `split_folds`;
+            those of fold 0 are the set's own. Instead of `shares`.
         total: number of images for the progress bar, if known.
         details: further entries of dataset.json, such as how the boxes were made.
 
@@ -74,19 +74,19 @@ def build_dataset(
         with progress_bar(images, description="images", unit="images", total=total) as bar:
             for image, data in bar:
                 collection.add(image, data)
-        parts_of_folds = collection.split_folds(folds, seed) if folds is not None else []
+        splits_of_folds = collection.split_folds(folds, seed) if folds is not None else []
         collection.write_annotations(shares, seed, source)
-        for number, parts in enumerate(parts_of_folds):
-            collection.write_parts(f"annotations/fold{number}", parts, f"{source}, fold {number}")
+        for number, splits in enumerate(splits_of_folds):
+            collection.write_splits(f"annotations/fold{number}", splits, f"{source}, fold {number}")
         summary = {
             "source": source,
             "command": command,
             "seed": seed,
             "classes": list(classes),
             **(details or {}),
-            **({"shares": list(shares)} if folds is None else {"own_parts": OWN_PARTS}),
+            **({"shares": list(shares)} if folds is None else {"own_splits": OWN_SPLITS}),
             **collection.counts(),
-            **({} if folds is None else {"folds": collection.describe_folds(parts_of_folds)}),
+            **({} if folds is None else {"folds": collection.describe_folds(splits_of_folds)}),
             "hash": content_hash(collection.digests),
             "hash_rule": HASH_RULE,
         }
@@ -198,39 +198,39 @@ class _Collection:
         return annotations
 
     def write_annotations(self, shares: Sequence[float], seed: int, source: str) -> None:
-        """Splits what was collected and writes one file a part."""
+        """Splits what was collected and writes one file for each split."""
         if not self.entries:
             raise UserError("no images were found")
-        if any(part is None for part in self.splits):
+        if any(split is None for split in self.splits):
             self._split(shares, seed)
         elif not {"train", "val"} <= set(self.splits):
-            raise UserError("the parts to keep must be train and val at least; leave out --keep-split to split anew")
-        self.write_parts("annotations", self.splits, source)
+            raise UserError("the splits to keep must be train and val at least; leave out --keep-split to split anew")
+        self.write_splits("annotations", self.splits, source)
 
     def split_folds(self, folds: int, seed: int) -> list[list[str | None]]:
-        """The part of each image in each fold; the set's own parts become those of the first."""
-        if any(part is not None for part in self.splits):
+        """The split of each image in each fold; the set's own splits become those of the first."""
+        if any(split is not None for split in self.splits):
             raise UserError("--folds and --keep-split exclude each other: folds split anew")
         of_folds = split_folds(self._groups(), folds, seed)
-        parts: list[list[str | None]] = [[part_of[entry["group"]] for entry in self.entries] for part_of in of_folds]
-        self.splits = parts[0]
-        return parts
+        splits: list[list[str | None]] = [[split_of[entry["group"]] for entry in self.entries] for split_of in of_folds]
+        self.splits = splits[0]
+        return splits
 
-    def describe_folds(self, parts_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
-        """For each fold the groups of each part."""
+    def describe_folds(self, splits_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
+        """For each fold the groups of each split."""
         return [
             {
-                part: sorted({e["group"] for e, own in zip(self.entries, parts, strict=True) if own == part})
-                for part in PARTS
+                split: sorted({e["group"] for e, own in zip(self.entries, splits, strict=True) if own == split})
+                for split in SPLITS
             }
-            for parts in parts_of_folds
+            for splits in splits_of_folds
         ]
 
-    def write_parts(self, folder: str, parts: Sequence[str | None], source: str) -> None:
-        """Writes `<folder>/<part>.json` for each part that has images."""
+    def write_splits(self, folder: str, splits: Sequence[str | None], source: str) -> None:
+        """Writes `<folder>/<split>.json` for each split that has images."""
         categories = [{"id": number, "name": name} for number, name in enumerate(self.classes, 1)]
-        for part in PARTS:
-            images = [entry for entry, own in zip(self.entries, parts, strict=True) if own == part]
+        for split in SPLITS:
+            images = [entry for entry, own in zip(self.entries, splits, strict=True) if own == split]
             if not images:
                 continue
             annotations = [
@@ -240,9 +240,9 @@ class _Collection:
             ]
             for number, annotation in enumerate(annotations, 1):
                 annotation["id"] = number
-            name = f"{folder}/{part}.json"
+            name = f"{folder}/{split}.json"
             document = {
-                "info": {"description": f"{source}, part {part}"},
+                "info": {"description": f"{source}, part {split}"},  # as always: sets made anew keep their hash
                 "licenses": [],
                 "images": images,
                 "annotations": annotations,
@@ -252,9 +252,9 @@ class _Collection:
             self.digests[name] = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
 
     def _split(self, shares: Sequence[float], seed: int) -> None:
-        """Gives each image the part of its group."""
-        part_of = split_groups(self._groups(), shares, seed)
-        self.splits = [part_of[entry["group"]] for entry in self.entries]
+        """Gives each image the split of its group."""
+        split_of = split_groups(self._groups(), shares, seed)
+        self.splits = [split_of[entry["group"]] for entry in self.entries]
 
     def _groups(self) -> dict[str, Group]:
         groups: dict[str, Group] = defaultdict(Group)
@@ -265,15 +265,15 @@ class _Collection:
         return groups
 
     def counts(self) -> dict[str, Any]:
-        """Images, groups and objects of each part and class."""
-        parts: dict[str, Any] = {}
-        for part in PARTS:
-            indices = [index for index, own in enumerate(self.splits) if own == part]
+        """Images, groups and objects of each split and class."""
+        splits: dict[str, Any] = {}
+        for split in SPLITS:
+            indices = [index for index, own in enumerate(self.splits) if own == split]
             objects = Counter(a["category_id"] for index in indices for a in self.objects[index])
-            parts[part] = {
+            splits[split] = {
                 "images": len(indices),
                 "images_without_objects": sum(not self.objects[index] for index in indices),
                 "groups": len({self.entries[index]["group"] for index in indices}),
                 "objects": {name: objects[number] for number, name in enumerate(self.classes, 1)},
             }
-        return {"parts": parts, "boxes_clipped": self.adjusted["clipped"], "boxes_dropped": self.adjusted["dropped"]}
+        return {"splits": splits, "boxes_clipped": self.adjusted["clipped"], "boxes_dropped": self.adjusted["dropped"]}

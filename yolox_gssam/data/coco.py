@@ -35,7 +35,7 @@ MAX_JSON_BYTES = 2**29
 
 @dataclass(frozen=True, eq=False)
 class CocoSplit:
-    """One part of a data set.
+    """One split of a data set.
 
     Attributes:
         path: the annotation file.

@@ -1,4 +1,4 @@
-"""What is in a data set: counts by part, class and size, a box-size histogram, and a contact sheet."""
+"""What is in a data set: counts by split, class and size, a box-size histogram, and a contact sheet."""
 
 import math
 from collections import Counter
@@ -44,13 +44,13 @@ def summary_table(splits: Mapping[str, CocoSplit]) -> str:
     sizes = [size_counts(object_areas(split)) for split in splits.values()]
     rows += [(f"  {name}, {SIZE_LIMITS[name]}", [count[name] for count in sizes]) for name in AREAS]
     width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "".join(f"{part:>9}" for part in (*splits, "all"))]
+    lines = [" " * width + "".join(f"{split:>9}" for split in (*splits, "all"))]
     lines += [f"{name:<{width}}" + "".join(f"{value:>9,}" for value in (*row, sum(row))) for name, row in rows]
     return "\n".join(lines)
 
 
 def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
-    """Draws how many objects of each part have which size, as PNG.
+    """Draws how many objects of each split have which size, as PNG.
 
     Raises:
         UserError: the file cannot be written.

@@ -23,11 +23,11 @@ _STEP_NAMES = {"preprocess": "pre-processing", "network": "network", "nms": "NMS
 
 @dataclass(frozen=True, eq=False)
 class EvalReport:
-    """One evaluation of one network, or of detections from elsewhere, on one part of a data set.
+    """One evaluation of one network, or of detections from elsewhere, on one split of a data set.
 
     Attributes:
-        part: "train", "val" or "test".
-        images: how many the part has.
+        split: "train", "val" or "test".
+        images: how many the split has.
         settings: what the network ran with: experiment, input size, thresholds, precision; plain values.
         interval: of the mAP50:95 over clips; None where none was drawn.
         false_alarms: by IoU.
@@ -36,7 +36,7 @@ class EvalReport:
         sensors: name -> the same of the images of one sensor; empty where the data do not tell them apart.
     """
 
-    part: str
+    split: str
     images: int
     settings: Mapping[str, Any]
     coco: CocoMetrics
@@ -51,7 +51,7 @@ class EvalReport:
     def to_json(self) -> dict[str, Any]:
         """Plain values: fractions in [0, 1], times in milliseconds, None for what cannot be measured."""
         return {
-            "part": self.part,
+            "split": self.split,
             "images": self.images,
             "settings": dict(self.settings),
             "coco": self.coco.twelve(),
@@ -85,7 +85,7 @@ class EvalReport:
         """Text of several short tables, in percent and milliseconds; "-" for what cannot be measured."""
         sections = (self._accuracy(), self._confusion(), self._false_alarms(), self._centre(), self._time())
         settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items())
-        head = f"{self.provenance.annotations} ({self.part}): {self.images} images\n{settings}"
+        head = f"{self.provenance.annotations} ({self.split}): {self.images} images\n{settings}"
         return "\n\n".join((head, *(section for section in sections if section)))
 
     def _accuracy(self) -> str:

@@ -56,7 +56,7 @@ class Looseness:
 class _Labelled:
     """An image of the set and what was found in its boxes."""
 
-    part: str
+    split_name: str
     split: CocoSplit
     image: LabelledImage
     found: list[list[Candidate]]
@@ -91,7 +91,7 @@ def looseness(splits: Mapping[str, CocoSplit], sample: int = 200, seed: int = 0)
 def refine_dataset(root: Path, out: Path, *, command: str) -> dict[str, Any]:
     """Writes the set `root` with tight boxes into `out`; returns what its dataset.json holds.
 
-    The parts stay. Images of one group are taken for frames of one film, in the order of their names; images that
+    The splits stay. Images of one group are taken for frames of one film, in the order of their names; images that
     have no group, or one of few images, are judged by the whole set. Each annotation keeps its box in "original_bbox"
     and says in "refined" how the new one came about. Crowd regions stay as they are.
 
@@ -120,12 +120,12 @@ def refine_dataset(root: Path, out: Path, *, command: str) -> dict[str, Any]:
 def _measure(splits: Mapping[str, CocoSplit]) -> list[_Labelled]:
     """What stands out in each box of each image; shows a progress bar."""
     labelled = []
-    everything = [(part, split, image) for part, split in splits.items() for image in split.images]
+    everything = [(split_name, split, image) for split_name, split in splits.items() for image in split.images]
     with progress_bar(everything, description="measure", unit="images") as bar:
-        for part, split, image in bar:
+        for split_name, split, image in bar:
             pixels = read_image(split.image_path(image)) if len(image.boxes_xyxy) else np.zeros((1, 1), np.uint8)
             found = [measure_box(pixels, box) for box in xyxy_to_xywh(image.boxes_xyxy).tolist()]
-            labelled.append(_Labelled(part, split, image, found))
+            labelled.append(_Labelled(split_name, split, image, found))
     return labelled
 
 
@@ -181,6 +181,10 @@ def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Itera
             for box, way in zip(own.boxes_xywh().round(3).tolist(), tight.way.tolist(), strict=True)
         ]
         tight_image = replace(
-            image, boxes_xyxy=xywh_to_xyxy(boxes), group=image.group or image.file_name, split=own.part, notes=notes
+            image,
+            boxes_xyxy=xywh_to_xyxy(boxes),
+            group=image.group or image.file_name,
+            split=own.split_name,
+            notes=notes,
         )
         yield tight_image, read_image_bytes(own.split.image_path(image))
