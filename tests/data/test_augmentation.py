@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from yolox_gssam.common.letterbox import PAD_VALUE
 from yolox_gssam.data.augmentation import (
     Augmentation,
-    Frame,
     Recipe,
     crop,
     fit_scale,
@@ -20,6 +19,7 @@ from yolox_gssam.data.augmentation import (
     mosaic,
     place,
     scaled_size,
+    whole,
 )
 from yolox_gssam.data.rendering import render
 
@@ -28,12 +28,12 @@ SIZE_HW = (100, 160)
 Box = tuple[float, float, float, float]
 
 
-def framed(*boxes_xyxy: Box, size_hw: tuple[int, int] = SIZE_HW) -> Frame:
+def framed(*boxes_xyxy: Box, size_hw: tuple[int, int] = SIZE_HW) -> Recipe:
     """An image with these boxes."""
-    return Frame(0, size_hw, np.array(boxes_xyxy, float).reshape(-1, 4), np.zeros(len(boxes_xyxy), np.int64))
+    return whole(0, size_hw, np.array(boxes_xyxy, float).reshape(-1, 4), np.zeros(len(boxes_xyxy), np.int64))
 
 
-def made(recipe: Recipe, *frames: Frame) -> NDArray[np.uint8]:
+def made(recipe: Recipe, *frames: Recipe) -> NDArray[np.uint8]:
     """The image of a recipe whose images are black with bright boxes; a frame's index must be its place in `frames`."""
     images = []
     for frame in frames:
@@ -70,7 +70,7 @@ def test_flip_moves_boxes_with_the_pixels_and_twice_is_none() -> None:
 @pytest.mark.parametrize("position", range(4))
 def test_mosaic_boxes_hold_their_pixels(settings: Augmentation, position: int) -> None:
     """The bright object of one of four images lies inside its box; an upright box touches it on all sides."""
-    frames = [framed((42, 24, 57, 37), size_hw=(60, 96)), Frame(1, (60, 96), np.zeros((0, 4)), np.zeros(0, np.int64))]
+    frames = [framed((42, 24, 57, 37), size_hw=(60, 96)), whole(1, (60, 96), np.zeros((0, 4)), np.zeros(0, np.int64))]
     four = [frames[1]] * 4
     four[position] = frames[0]
     seen = 0
@@ -92,7 +92,7 @@ def test_mosaic_boxes_hold_their_pixels(settings: Augmentation, position: int) -
 def test_zoomed_boxes_are_centred_on_their_pixels(scale: float) -> None:
     """Pixels and boxes are scaled about the same point: a soft light in the middle of its box stays there."""
     settings = Augmentation(degrees=0.0, shear=0.0, mosaic_scale=(scale, scale), mixup_scale=(scale, scale))
-    frame, empty = framed((61, 35, 91, 64)), Frame(1, SIZE_HW, np.zeros((0, 4)), np.zeros(0, np.int64))
+    frame, empty = framed((61, 35, 91, 64)), whole(1, SIZE_HW, np.zeros((0, 4)), np.zeros(0, np.int64))
     ys, xs = np.mgrid[: SIZE_HW[0], : SIZE_HW[1]] + 0.5
     images = np.full((2, *SIZE_HW, 3), PAD_VALUE, np.uint8)
     images[0] += np.rint(140 * np.exp(-((xs - 76) ** 2 + (ys - 49.5) ** 2) / 18)).astype(np.uint8)[..., None]
@@ -122,7 +122,7 @@ def test_mosaic_never_makes_a_10_pixel_drone_smaller_than_8() -> None:
 
 
 def test_mixup_keeps_the_boxes_of_both() -> None:
-    first, second = framed((10, 10, 30, 30)), Frame(1, SIZE_HW, np.array([[100.0, 60, 140, 90]]), np.zeros(1, np.int64))
+    first, second = framed((10, 10, 30, 30)), whole(1, SIZE_HW, np.array([[100.0, 60, 140, 90]]), np.zeros(1, np.int64))
     rng = np.random.default_rng(0)
     mixed = [mixup(place(first, SIZE_HW), second, Augmentation(mixup_scale=(1.0, 1.0)), rng) for _ in range(6)]
     for recipe in mixed:
@@ -156,12 +156,12 @@ def test_crop_of_a_mosaic_is_a_part_of_it() -> None:
     255 / 64 in x and in y where OpenCV 4 rounds coordinates to 1/32 pixel."""
     rng = np.random.default_rng(3)
     images = [rng.integers(0, 256, (100, 160, 3), dtype=np.uint8) for _ in range(5)]
-    frames = [Frame(i, SIZE_HW, np.array([[70.0, 40, 80, 50]]), np.zeros(1, np.int64)) for i in range(5)]
+    frames = [whole(i, SIZE_HW, np.array([[70.0, 40, 80, 50]]), np.zeros(1, np.int64)) for i in range(5)]
     settings = Augmentation()
-    whole = mixup(mosaic(frames[:4], SIZE_HW, settings, rng), frames[4], settings, rng)
-    part = flip(crop(whole, (48, 64), settings, rng))
-    whole_image, image = render(whole, images.__getitem__).astype(int), render(part, images.__getitem__)
-    left, top = (round(whole.layers[0].matrix[i, 2] - flip(part).layers[0].matrix[i, 2]) for i in range(2))
+    blend = mixup(mosaic(frames[:4], SIZE_HW, settings, rng), frames[4], settings, rng)
+    part = flip(crop(blend, (48, 64), settings, rng))
+    whole_image, image = render(blend, images.__getitem__).astype(int), render(part, images.__getitem__)
+    left, top = (round(blend.layers[0].matrix[i, 2] - flip(part).layers[0].matrix[i, 2]) for i in range(2))
     expected = whole_image[top : top + 48, left : left + 64][:, ::-1]
     assert image.shape == expected.shape
     assert np.abs(image - expected).max() <= 2 * 255 / 64 + 1

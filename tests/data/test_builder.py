@@ -11,9 +11,10 @@ from pycocotools.coco import COCO
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import encode_jpeg
-from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import check_dataset
 from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.experiment import DroneExp
 
 CLASSES = ("bird", "drone")
@@ -24,7 +25,7 @@ def jpeg(seed: int = 0, width: int = 32, height: int = 24) -> bytes:
     return encode_jpeg(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8), 90)
 
 
-def record(number: int = 0, **changes: Any) -> Record:
+def record(number: int = 0, image: bytes | None = None, **changes: Any) -> EncodedImage:
     fields: dict[str, Any] = {
         "file_name": f"{number:03d}.jpg",
         "width": 32,
@@ -32,12 +33,14 @@ def record(number: int = 0, **changes: Any) -> Record:
         "boxes_xywh": [[1, 2, 10, 5]] * (number % 3),
         "labels": [number % 2] * (number % 3),
         "group": f"clip {number // 4}",
-        "image": jpeg(number),
+        **changes,
     }
-    return Record(**{**fields, **changes})
+    boxes_xyxy, labels = xywh_to_xyxy(fields.pop("boxes_xywh")), np.array(fields.pop("labels"), np.int64)
+    labelled = LabelledImage(**fields, boxes_xyxy=boxes_xyxy, labels=labels)
+    return labelled, jpeg(number) if image is None else image
 
 
-def records(count: int = 40) -> Iterator[Record]:
+def records(count: int = 40) -> Iterator[EncodedImage]:
     return (record(number) for number in range(count))
 
 
@@ -69,15 +72,15 @@ def test_layout_and_contents(tmp_path: Path) -> None:
             assert set(annotation) == {"id", "image_id", "category_id", "bbox", "area", "iscrowd"}
             assert annotation["area"] == 50
     assert sorted(names) == [f"{number:03d}.jpg" for number in range(40)]
-    assert [summary["parts"][part]["images"] for part in ("train", "val", "test")] == [32, 4, 4]
-    assert sum(part["objects"]["drone"] for part in summary["parts"].values()) == sum(n % 3 for n in range(1, 40, 2))
+    assert [summary["splits"][part]["images"] for part in ("train", "val", "test")] == [32, 4, 4]
+    assert sum(part["objects"]["drone"] for part in summary["splits"].values()) == sum(n % 3 for n in range(1, 40, 2))
 
 
 def test_folds_beside_the_sets_own_parts(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     summary = build_dataset(out, CLASSES, records(), folds=3, **ABOUT)
     assert read(out / "dataset.json") == summary
-    assert "fold 0" in summary["own_parts"]
+    assert "fold 0" in summary["own_splits"]
     tested: list[str] = []
     for fold, groups in enumerate(summary["folds"]):
         for part in ("train", "val", "test"):
@@ -128,9 +131,9 @@ def _drop_an_image(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(_drop_an_image, "fold1: 1 of the set's images are in none of its parts", id="image left out"),
+        pytest.param(_drop_an_image, "fold1: 1 of the set's images are in none of its splits", id="image left out"),
         pytest.param(lambda c: c["categories"][0].update(name="plane"), "are not the set's own", id="classes"),
-        pytest.param(lambda c: c["images"][0].update(file_name="x.jpg"), "in none of the set's own parts", id="image"),
+        pytest.param(lambda c: c["images"][0].update(file_name="x.jpg"), "in none of the set's own splits", id="image"),
         pytest.param(lambda c: c["annotations"][0].update(bbox=[1, 2, 0, 4]), "has no area", id="box"),
         pytest.param(lambda c: c["annotations"][0].update(bbox=[1, 2, 9, 4]), "have changed since", id="other box"),
     ],
@@ -155,7 +158,7 @@ def test_a_part_of_a_fold_that_is_gone_is_one_fault(tmp_path: Path) -> None:
 
 
 def test_folds_of_a_set_that_keeps_its_parts(tmp_path: Path) -> None:
-    kept = (record(number, part="train" if number % 2 else "val") for number in range(8))
+    kept = (record(number, split="train" if number % 2 else "val") for number in range(8))
     with pytest.raises(UserError, match="--folds and --keep-split exclude each other"):
         build_dataset(tmp_path / "mine", CLASSES, kept, folds=2, **ABOUT)
     assert not (tmp_path / "mine").exists()
@@ -186,15 +189,17 @@ def test_boxes_are_clipped_dropped_and_counted(tmp_path: Path) -> None:
 
 
 def test_keeps_given_parts_and_crowds(tmp_path: Path) -> None:
-    given = [record(number, part="val" if number < 5 else "train") for number in range(1, 10)]
-    given.append(record(11, part="train", crowd=[True, False]))
+    given = [record(number, split="val" if number < 5 else "train") for number in range(1, 10)]
+    crowd = {"crowd_xyxy": np.array([[3.0, 4, 40, 9]]), "crowd_labels": np.array([0])}
+    given.append(record(10, split="train", **crowd))
     summary = build_dataset(tmp_path / "a", CLASSES, given, **ABOUT)
     assert {path.name for path in (tmp_path / "a" / "annotations").iterdir()} == {"train.json", "val.json"}
-    assert summary["parts"]["val"]["images"] == 4
-    crowds = [a["iscrowd"] for a in read(tmp_path / "a" / "annotations" / "train.json")["annotations"]]
-    assert crowds == [0] * (len(crowds) - 2) + [1, 0]
+    assert summary["splits"]["val"]["images"] == 4
+    *objects, region = read(tmp_path / "a" / "annotations" / "train.json")["annotations"]
+    assert [own["iscrowd"] for own in objects] == [0] * len(objects)
+    assert (region["iscrowd"], region["bbox"], region["category_id"]) == (1, [3, 4, 29, 5], 1)
     with pytest.raises(UserError, match="train and val at least"):
-        build_dataset(tmp_path / "b", CLASSES, [record(1, part="test")], **ABOUT)
+        build_dataset(tmp_path / "b", CLASSES, [record(1, split="test")], **ABOUT)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +226,7 @@ def test_a_faulty_record_leaves_nothing(tmp_path: Path, changes: dict[str, Any],
     "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device"), ValueError("bug")]
 )
 def test_nothing_is_left_whatever_happens(tmp_path: Path, error: BaseException) -> None:
-    def broken() -> Iterator[Record]:
+    def broken() -> Iterator[EncodedImage]:
         yield from records(12)
         raise error
 

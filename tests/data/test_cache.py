@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader
 from yolox_gssam.data import cache as caching
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.cache import ImageCache, choose_cache
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.training import SampleRequest, TrainingSet, collate
 
 CPU = torch.device("cpu")
@@ -116,7 +117,7 @@ def test_memory_is_shared_where_processes_are_not_forked(monkeypatch: pytest.Mon
 def test_spawned_loaders_read_the_same_memory(tmp_path: Path) -> None:
     """What is written here after they have started is what they give."""
     cv2.imwrite(str(tmp_path / "0.png"), np.zeros((32, 32, 3), np.uint8))
-    image = CocoImage(1, "0.png", 32, 32, np.zeros((0, 4)), np.zeros(0, np.int64))
+    image = LabelledImage("0.png", 32, 32, np.zeros((0, 4)), np.zeros(0, np.int64), image_id=1)
     split = CocoSplit(tmp_path / "train.json", tmp_path, ("drone",), (1,), (image,))
     data = TrainingSet(split, (32, 32), Augmentation(mosaic_prob=0.0, hsv_prob=0.0, flip_prob=0.0), seed=0)
     data.fill_cache(CPU)

@@ -11,9 +11,10 @@ import pytest
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import encode_jpeg
-from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.check import check_dataset, read_splits, shrinkage
 from yolox_gssam.data.faults import raise_fatal
+from yolox_gssam.data.labelled import LabelledImage
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +22,16 @@ def good_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 images of two classes in groups of two, without a fault."""
     rng = np.random.default_rng(0)
     records = [
-        Record(
-            file_name=f"{number:02d}.jpg",
-            width=64,
-            height=48,
-            boxes_xywh=[[5, 6, 20, 10], [30, 30, 4, 3]],
-            labels=[number % 2, 1],
-            group=f"clip {number // 2}",
-            image=encode_jpeg(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), 90),
+        (
+            LabelledImage(
+                file_name=f"{number:02d}.jpg",
+                width=64,
+                height=48,
+                boxes_xyxy=np.array([[5.0, 6, 25, 16], [30, 30, 34, 33]]),
+                labels=np.array([number % 2, 1]),
+                group=f"clip {number // 2}",
+            ),
+            encode_jpeg(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), 90),
         )
         for number in range(20)
     ]
@@ -176,7 +179,7 @@ def test_clip_in_two_parts_is_told_once(root: Path) -> None:
 def test_parts_of_different_classes(root: Path) -> None:
     edit(root, lambda content: content["categories"][0].update({"name": "plane"}), "val")
     (fault,) = check_dataset(root)
-    assert "the parts differ in their classes" in fault.message
+    assert "the splits differ in their classes" in fault.message
 
 
 def test_every_fault_is_listed(root: Path) -> None:

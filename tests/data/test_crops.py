@@ -95,7 +95,7 @@ def test_size_scales_the_crop(splits: dict[str, CocoSplit], tmp_path: Path) -> N
 
 def test_parts_stay_apart_and_are_counted(splits: dict[str, CocoSplit], tmp_path: Path) -> None:
     summary = cut_all(splits, tmp_path / "out")
-    assert summary["parts"] == {
+    assert summary["splits"] == {
         "train": {"crops": {"bird": 3, "drone": 2}, "groups": 2},
         "val": {"crops": {"bird": 1, "drone": 1}, "groups": 1},
         "test": {"crops": {"bird": 2, "drone": 2}, "groups": 1},
@@ -109,14 +109,14 @@ def test_parts_stay_apart_and_are_counted(splits: dict[str, CocoSplit], tmp_path
 
 def test_limit_and_balance_are_drawn_by_the_seed(splits: dict[str, CocoSplit], tmp_path: Path) -> None:
     crops = {
-        seed: cut_all(splits, tmp_path / f"balanced{seed}", balanced=True, seed=seed)["parts"]["train"]["crops"]
+        seed: cut_all(splits, tmp_path / f"balanced{seed}", balanced=True, seed=seed)["splits"]["train"]["crops"]
         for seed in range(6)
     }
     assert list(crops.values()) == [{"bird": 2, "drone": 2}] * 6
     drawn = {frozenset(files(tmp_path / f"balanced{seed}")) for seed in range(6)}
     assert len(drawn) > 1
     limited = cut_all(splits, tmp_path / "limited", limit=1)
-    assert limited["parts"]["test"]["crops"] == {"bird": 1, "drone": 1}
+    assert limited["splits"]["test"]["crops"] == {"bird": 1, "drone": 1}
 
 
 def test_same_arguments_give_the_same_files(splits: dict[str, CocoSplit], tmp_path: Path) -> None:

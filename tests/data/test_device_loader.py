@@ -10,8 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from yolox_gssam.data.augmentation import Augmentation
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.device_loader import DeviceLoader
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, collate
 
 
@@ -25,7 +26,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
         cv2.imwrite(str(folder / f"{i}.png"), image)
         corners = rng.uniform(0, 40, (i % 3, 2))
         boxes = np.hstack([corners, corners + rng.uniform(5, 20, (i % 3, 2))])
-        images.append(CocoImage(i + 1, f"{i}.png", 80, 60, boxes, rng.integers(0, 2, i % 3)))
+        images.append(LabelledImage(f"{i}.png", 80, 60, boxes, rng.integers(0, 2, i % 3), image_id=i + 1))
     split = CocoSplit(folder / "train.json", folder, ("bird", "drone"), (1, 2), tuple(images))
     data = TrainingSet(split, (64, 96), Augmentation(), seed=0)
     data.fill_cache(torch.device("cpu"))

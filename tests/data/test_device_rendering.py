@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from yolox_gssam.data.augmentation import Augmentation, Layer, Recipe, Tile
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.data.device_rendering import _bgr_to_hsv, render_batch, shift_hsv
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.rendering import render
 from yolox_gssam.data.rendering import shift_hsv as shift_hsv_on_cpu
 from yolox_gssam.data.training import SampleRequest, TrainingSet
@@ -38,7 +39,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> CocoSplit:
         cv2.imwrite(str(folder / f"{i}.png"), scenery(rng, (height, width)))
         corners = rng.uniform(0, 40, (i % 3, 2))
         boxes = np.hstack([corners, corners + rng.uniform(5, 20, (i % 3, 2))])
-        images.append(CocoImage(i + 1, f"{i}.png", width, height, boxes, np.zeros(i % 3, np.int64)))
+        images.append(LabelledImage(f"{i}.png", width, height, boxes, np.zeros(i % 3, np.int64), image_id=i + 1))
     return CocoSplit(folder / "train.json", folder, ("drone",), (1,), tuple(images))
 
 
@@ -81,7 +82,8 @@ def test_whole_grey_images_are_those_of_opencv_to_the_level(tmp_path: Path) -> N
     for number in range(4):
         grey = rng.integers(0, 256, SIZE_HW, dtype=np.uint8)
         cv2.imwrite(str(tmp_path / f"{number}.png"), grey)
-        images.append(CocoImage(number + 1, f"{number}.png", *SIZE_HW[::-1], np.zeros((0, 4)), np.zeros(0, np.int64)))
+        no_boxes, no_labels = np.zeros((0, 4)), np.zeros(0, np.int64)
+        images.append(LabelledImage(f"{number}.png", *SIZE_HW[::-1], no_boxes, no_labels, image_id=number + 1))
     grey_split = CocoSplit(tmp_path / "train.json", tmp_path, ("drone",), (1,), tuple(images))
     data = TrainingSet(grey_split, SIZE_HW, Augmentation(mosaic_prob=0.0, hsv_gains=(0, 0, 30)), seed=0)
     data.fill_cache(CPU)

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from yolox_gssam.data.augmentation import Frame, fit_scale, place
+from yolox_gssam.data.augmentation import fit_scale, place, whole
 from yolox_gssam.data.rendering import render, resize, shift_hsv
 
 
@@ -14,7 +14,7 @@ def test_placed_after_resize_equals_the_letterbox_of_yolox() -> None:
 
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     fitted = resize(image, fit_scale((90, 120), (64, 96)))
-    frame = Frame(0, fitted.shape[:2], np.zeros((0, 4)), np.zeros(0, np.int64))
+    frame = whole(0, fitted.shape[:2], np.zeros((0, 4)), np.zeros(0, np.int64))
     padded = render(place(frame, (64, 96)), [fitted].__getitem__)
     np.testing.assert_array_equal(padded.transpose(2, 0, 1), preproc(image, (64, 96))[0])
 
@@ -28,7 +28,7 @@ def test_images_of_the_set_stay_as_they_are() -> None:
     """They may lie in the cache."""
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     before = image.copy()
-    recipe = place(Frame(0, (40, 50), np.zeros((0, 4)), np.zeros(0, np.int64)), (40, 50))
+    recipe = place(whole(0, (40, 50), np.zeros((0, 4)), np.zeros(0, np.int64)), (40, 50))
     made = render(recipe, [image].__getitem__)
     made[:] = 0
     np.testing.assert_array_equal(image, before)

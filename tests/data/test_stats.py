@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -5,8 +6,9 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import CocoImage, CocoSplit
-from yolox_gssam.data.stats import box_sides, size_counts, summary_table, write_contact_sheet, write_histogram
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
+from yolox_gssam.data.stats import object_areas, size_counts, summary_table, write_contact_sheet, write_histogram
 
 
 def split_of(part: str, folder: Path, boxes_of_images: list[list[list[float]]]) -> CocoSplit:
@@ -16,7 +18,9 @@ def split_of(part: str, folder: Path, boxes_of_images: list[list[list[float]]]) 
         cv2.imwrite(str(folder / name), np.full((100, 200, 3), 128, np.uint8))
         labels = np.arange(len(boxes)) % 2
         images.append(
-            CocoImage(number, name, 200, 100, np.array(boxes, float).reshape(-1, 4), labels, f"clip {number}")
+            LabelledImage(
+                name, 200, 100, np.array(boxes, float).reshape(-1, 4), labels, f"clip {number}", image_id=number
+            )
         )
     return CocoSplit(folder / f"{part}.json", folder, ("bird", "drone"), (1, 2), tuple(images))
 
@@ -29,13 +33,16 @@ def splits(tmp_path: Path) -> dict[str, CocoSplit]:
     }
 
 
-def test_sides_are_of_the_square_of_the_same_area(splits: dict[str, CocoSplit]) -> None:
-    np.testing.assert_allclose(box_sides(splits["train"]), [7, 16, 40])
+def test_areas_are_those_of_the_boxes_or_of_the_file(splits: dict[str, CocoSplit]) -> None:
+    np.testing.assert_allclose(object_areas(splits["train"]), [7 * 7, 16 * 16, 40 * 40])
+    told = replace(splits["train"].images[0], areas=np.array([20.0, 30.0]))
+    np.testing.assert_array_equal(object_areas(replace(splits["train"], images=(told,))), [20, 30])
 
 
 def test_size_counts_at_the_bounds() -> None:
     sides = np.array([7.9, 8, 15.9, 16, 31.9, 32, 95.9, 96, 1000])
-    assert list(size_counts(sides).values()) == [1, 2, 2, 2, 2]  # a bound belongs to the larger size, as in COCO
+    # Small holds tiny, and that very tiny; 32 and 96 count twice, as in COCO.
+    assert list(size_counts(sides**2).values()) == [1, 3, 6, 3, 2]
     assert list(size_counts(np.zeros(0)).values()) == [0] * 5
 
 
@@ -47,9 +54,9 @@ def test_summary_table(splits: dict[str, CocoSplit]) -> None:
     assert rows["objects"] == ["3", "3", "6"]
     assert rows["bird"] == ["2", "2", "4"]
     assert rows["very tiny, < 8 x 8"] == ["1", "1", "2"]
-    assert rows["tiny, < 16 x 16"] == ["0", "1", "1"]
-    assert rows["small, < 32 x 32"] == ["1", "0", "1"]
-    assert rows["large"] == ["0", "1", "1"]
+    assert rows["tiny, < 16 x 16"] == ["1", "2", "3"]
+    assert rows["small, < 32 x 32"] == ["2", "2", "4"]
+    assert rows["large, > 96 x 96"] == ["0", "1", "1"]
 
 
 def test_pictures(tmp_path: Path, splits: dict[str, CocoSplit]) -> None:

@@ -33,7 +33,7 @@ def test_without_test_images_the_validation_ones_become_them(tmp_path: Path) -> 
     summary = copy_classes(root, tmp_path / "few", 2, 0, {"source": "drawn"})
     drawn = summary["classes"]
     assert len(drawn) == 2
-    assert summary["parts"] == {part: dict.fromkeys(drawn, n) for part, n in (("train", 18), ("val", 2), ("test", 3))}
+    assert summary["splits"] == {part: dict.fromkeys(drawn, n) for part, n in (("train", 18), ("val", 2), ("test", 3))}
     assert all(name.startswith("val_") for name in names(tmp_path / "few", "test"))
     train, val = names(tmp_path / "few", "train"), names(tmp_path / "few", "val")
     assert not train & val
@@ -45,7 +45,7 @@ def test_without_test_images_the_validation_ones_become_them(tmp_path: Path) -> 
 def test_parts_that_are_there_stay(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "all", {"train": 4, "val": 3, "test": 2})
     summary = copy_classes(root, tmp_path / "few", 3, 0, {})
-    assert [set(summary["parts"][part].values()) for part in ("train", "val", "test")] == [{4}, {3}, {2}]
+    assert [set(summary["splits"][part].values()) for part in ("train", "val", "test")] == [{4}, {3}, {2}]
 
 
 def test_the_seed_draws(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_the_seed_draws(tmp_path: Path) -> None:
         pytest.param({"train": 2}, 2, r"train/ and val/ with one folder a class are needed", id="no val"),
         pytest.param({"train": 2, "val": 2}, 7, "6 classes are there; draw 2 to as many, not 7", id="too many"),
         pytest.param({"train": 2, "val": 2}, 1, "not 1", id="too few"),
-        pytest.param({"train": 2, "val": 1}, 2, "1 images; a class needs at least 2 in each part", id="few images"),
+        pytest.param({"train": 2, "val": 1}, 2, "1 images; a class needs at least 2 in each split", id="few images"),
     ],
 )
 def test_bad_folders_are_refused(counts: dict[str, int], count: int, message: str, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.augmentation import Augmentation
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, collate
 
 PLAIN = Augmentation(mosaic_prob=0.0, hsv_prob=0.0, flip_prob=0.0)
@@ -25,7 +26,7 @@ def split(tmp_path: Path) -> CocoSplit:
         cv2.imwrite(str(tmp_path / f"{i}.png"), rng.integers(0, 256, (60, 80, 3), dtype=np.uint8))
         corners = rng.uniform(0, 40, (i, 2))
         boxes = np.hstack([corners, corners + rng.uniform(5, 20, (i, 2))])
-        images.append(CocoImage(i + 1, f"{i}.png", 80, 60, boxes, rng.integers(0, 2, i)))
+        images.append(LabelledImage(f"{i}.png", 80, 60, boxes, rng.integers(0, 2, i), image_id=i + 1))
     return CocoSplit(tmp_path / "train.json", tmp_path, ("bird", "drone"), (1, 2), tuple(images))
 
 

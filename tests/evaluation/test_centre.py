@@ -10,8 +10,12 @@ from evaluation.cases import found, in_clips, make_split, moved, random_case
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips
-from yolox_gssam.evaluation.centre import score_by_centre, split_by_sensor
-from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep, recall_at_false_alarms
+from yolox_gssam.evaluation.operating import (
+    FalseAlarmSweep,
+    recall_at_false_alarms,
+    score_by_centre,
+    split_by_sensor,
+)
 
 DRONE = 1
 SMALL, LARGE = (100, 100, 4, 4), (200, 200, 16, 9)  # sides 4 and 12: reaches 3 and 6

@@ -7,6 +7,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,9 +21,10 @@ from pycocotools.cocoeval import COCOeval
 from yolox.evaluators import COCOEvaluator
 
 from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.labelled import AREAS
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation import coco
-from yolox_gssam.evaluation.coco import AREAS, coco_results, evaluate_coco, summary_line
+from yolox_gssam.evaluation.coco import coco_annotations, coco_results, evaluate_coco, summary_line
 
 BOX = (100, 100, 20, 20)
 OTHER = (300, 300, 20, 20)
@@ -264,18 +266,30 @@ def test_a_detection_in_a_crowd_is_not_counted(tmp_path: Path) -> None:
     document = json.loads(split.path.read_text())
     document["annotations"][1]["iscrowd"] = 1
     split.path.write_text(json.dumps(document))
+    split = load_split(split.path, split.image_dir)
     metrics = evaluate_coco(split, {1: found((DRONE, 0.9, (220, 220, 10, 10)), (DRONE, 0.8, BOX))})
     assert metrics.overall.objects == 1
     assert metrics.overall.ap == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("number", [pytest.param(0, id="0"), pytest.param(-4, id="negative")])
-def test_ids_that_the_evaluators_take_for_no_match(tmp_path: Path, number: int) -> None:
-    split = make_split(tmp_path, [[(7, BOX)]])
-    document = json.loads(split.path.read_text())
-    document["annotations"][0]["id"] = number
-    split.path.write_text(json.dumps(document))
+def test_negative_ids_which_the_evaluators_take_for_no_match(tmp_path: Path) -> None:
+    split = make_split(tmp_path, [[(7, BOX)]], id=-4)
     assert evaluate_coco(split, {1: found((DRONE, 0.9, BOX))}).overall.ap == pytest.approx(1, abs=1e-12)
+
+
+def test_true_objects_as_annotations(tmp_path: Path) -> None:
+    """What overhangs the image is cut off, as for training; crowd regions come last; areas are the file's."""
+    split = make_split(tmp_path, [[(7, (600, 500, 50, 20))], [(3, (5, 6, 7, 8)), (9, (1, 2, 3, 4))]], area=11.5)
+    document = json.loads(split.path.read_text())
+    document["annotations"][1] |= {"iscrowd": 1}
+    del document["annotations"][2]["area"], document["annotations"][2]["iscrowd"]
+    split.path.write_text(json.dumps(document))
+    split = load_split(split.path, split.image_dir)
+    first, second, crowd = coco_annotations(split)
+    assert first == {"image_id": 1, "category_id": 7, "bbox": [600, 500, 40, 12], "area": 11.5, "iscrowd": 0}
+    assert second == {"image_id": 2, "category_id": 9, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 0}
+    assert (crowd["image_id"], crowd["category_id"], crowd["bbox"], crowd["iscrowd"]) == (2, 3, [5, 6, 7, 8], 1)
+    assert [own["image_id"] for own in coco_annotations(replace(split, images=split.images[1:]))] == [2, 2]
 
 
 def test_the_file_says_what_the_area_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from evaluation.cases import Box, found, make_split, random_case
 
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.false_alarms import recall_at_false_alarms
+from yolox_gssam.evaluation.operating import recall_at_false_alarms
 
 BOX, OTHER, THIRD = (100, 100, 20, 20), (300, 300, 20, 20), (400, 100, 20, 20)
 BIRD, DRONE, PLANE = range(3)

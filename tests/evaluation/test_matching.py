@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 from evaluation.cases import Box, found, moved
 
+from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.matching import match_greedy
-from yolox_gssam.evaluation.truth import Truth
 
 LEFT, RIGHT, FAR = (0, 0, 10, 10), (4, 0, 10, 10), (100, 100, 10, 10)
 BETWEEN = (1, 0, 10, 10)  # IoU 9/11 with LEFT, 7/13 with RIGHT
 SMALL, LARGE = (100, 100, 4, 4), (200, 200, 16, 9)  # sides 4 and 12: by centre, reaches 3 and 6
 
 
-def truth(*boxes: Box, crowd: tuple[bool, ...] | None = None) -> Truth:
-    flags = crowd or (False,) * len(boxes)
-    return Truth(np.array(boxes, float).reshape(-1, 4), np.zeros(len(boxes), np.int64), np.array(flags, bool))
+def truth(*boxes: Box, crowd: tuple[Box, ...] = ()) -> LabelledImage:
+    labels, crowd_labels = (np.zeros(len(given), np.int64) for given in (boxes, crowd))
+    return LabelledImage("a.jpg", 640, 512, xywh_to_xyxy(boxes), labels, None, xywh_to_xyxy(crowd), crowd_labels)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_exact_cases(
 
 def test_a_crowd_takes_any_number_but_is_never_found() -> None:
     detections = found((0, 0.9, (10, 10, 5, 5)), (0, 0.8, (50, 50, 5, 5)), (0, 0.7, (98, 98, 5, 5)), (0, 0.6, LEFT))
-    matches = match_greedy(detections, truth(LEFT, (0, 0, 100, 100), crowd=(False, True)), 0.5)
+    matches = match_greedy(detections, truth(LEFT, crowd=((0, 0, 100, 100),)), 0.5)
     assert matches.truth_index.tolist() == [-1, -1, -1, 0]
     # Of the third, 2 x 2 of 5 x 5 pixels lie in the region.
     assert matches.on_crowd.tolist() == [True, True, False, False]
@@ -124,6 +124,6 @@ def test_crowd_by_centre() -> None:
         (0, 0.7, moved((100.5, 20, 0, 0), 0, 0)),
         (0, 0.6, moved((10, 10, 0, 0), 0, 0)),
     )
-    matches = match_greedy(detections, truth((8, 8, 4, 4), region, crowd=(False, True)), "centre")
+    matches = match_greedy(detections, truth((8, 8, 4, 4), crowd=(region,)), "centre")
     assert matches.truth_index.tolist() == [-1, -1, -1, 0]
     assert matches.on_crowd.tolist() == [True, True, False, False]

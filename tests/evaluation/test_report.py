@@ -10,10 +10,9 @@ from yolox_gssam.common.files import write_json
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import APInterval
-from yolox_gssam.evaluation.centre import score_by_centre
 from yolox_gssam.evaluation.coco import evaluate_coco
 from yolox_gssam.evaluation.confusion import confusion_matrix
-from yolox_gssam.evaluation.false_alarms import recall_at_false_alarms
+from yolox_gssam.evaluation.operating import recall_at_false_alarms, score_by_centre
 from yolox_gssam.evaluation.provenance import Provenance
 from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.timing import InferenceTime, Milliseconds
@@ -25,7 +24,7 @@ TIME = InferenceTime(dict.fromkeys(("preprocess", "network", "nms", "total"), Mi
 
 def make_report(split: CocoSplit, detections: dict[int, Detections], timing: InferenceTime | None) -> EvalReport:
     return EvalReport(
-        part="test",
+        split="test",
         images=len(split.images),
         settings={"experiment": "origin", "score": 0.01},
         coco=evaluate_coco(split, detections),

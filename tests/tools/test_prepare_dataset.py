@@ -347,7 +347,7 @@ class TestSvanstrom:
 
     def test_one_class(self, run_tool: RunTool, source: Path, tmp_path: Path) -> None:
         arguments = ["prepare_dataset", "svanstrom", source, "--stride", 150, "--classes", "BIRD"]
-        assert_one_line_error(run_tool(*arguments, "--out", tmp_path / "out"), "1 group(s) cannot fill 3 parts")
+        assert_one_line_error(run_tool(*arguments, "--out", tmp_path / "out"), "1 group(s) cannot fill 3 splits")
         kept = run_tool(*arguments, "--keep-negatives", "--out", tmp_path / "out")
         assert kept.returncode == 0, kept.stderr
         found = annotations_by_name(tmp_path / "out")
@@ -366,7 +366,7 @@ class TestSvanstrom:
             path.write_bytes(data[: len(data) // 2])
         result = run_tool("prepare_dataset", "svanstrom", source, "--stride", 50, "--out", tmp_path / "out")
         if (how, path.suffix) == ("missing", ".mp4"):  # labels alone are no clip
-            assert_one_line_error(result, "cannot fill 3 parts")
+            assert_one_line_error(result, "cannot fill 3 splits")
         else:
             assert_one_line_error(result, spoiled)
         assert [entry.name for entry in tmp_path.iterdir()] == ["svanstrom"]

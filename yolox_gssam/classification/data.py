@@ -15,7 +15,7 @@ from torchvision.transforms import v2
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import IMAGE_SUFFIXES, read_image
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's images, RGB in [0, 1]: what torchvision's pretrained weights expect."""
@@ -50,7 +50,7 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
             )
         except FileNotFoundError as error:
             raise UserError(
-                f"{printable(root / split)}: {error}; needed are <split>/<class>/<image>, splits {', '.join(PARTS)}, "
+                f"{printable(root / split)}: {error}; needed are <split>/<class>/<image>, splits {', '.join(SPLITS)}, "
                 "as tools/prepare_dataset.py crops makes them"
             ) from error
         self.class_names: list[str] = list(self.folder.classes)

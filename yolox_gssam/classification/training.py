@@ -20,7 +20,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 from yolox_gssam.engine.history import Row, write_csv
 from yolox_gssam.engine.identity import RunIdentity, joint_hash
 from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_everything
@@ -65,7 +65,7 @@ class Training:
         self.dtype = None if recipe.precision == "float32" else getattr(torch, recipe.precision)
         self.splits = {
             name: LabelledImages(data, name, recipe.image_size, recipe.seed if name == "train" else None)
-            for name in PARTS
+            for name in SPLITS
             if name != "test" or (data / name).is_dir()
         }
         self.class_names = self.splits["train"].class_names

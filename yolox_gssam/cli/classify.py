@@ -17,7 +17,7 @@ from yolox_gssam.common.device import choose_device, half_dtype
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 from yolox_gssam.research.tables.classifiers import PAPER_ATTENTIONS, read_paper, run_name, tasks_of, write_table
 from yolox_gssam.research.tables.pool import Pool
 
@@ -108,7 +108,7 @@ def _train(args: argparse.Namespace) -> None:
 def _add_eval(commands: Any) -> None:
     parser = _add_command(commands, "eval", _eval, "measure a trained network")
     parser.add_argument("-c", "--ckpt", type=Path, required=True, metavar="FILE", help="such as .../best_ckpt.pth")
-    parser.add_argument("--split", choices=PARTS, default="test", help="split of the data")
+    parser.add_argument("--split", choices=SPLITS, default="test", help="split of the data")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the numbers there, as JSON")
 
 

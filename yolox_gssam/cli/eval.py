@@ -23,11 +23,15 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ap_interval
-from yolox_gssam.evaluation.centre import score_by_centre, split_by_sensor
 from yolox_gssam.evaluation.classes import check_classes, common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.confusion import confusion_matrix
-from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint, recall_at_false_alarms
+from yolox_gssam.evaluation.operating import (
+    FalseAlarmPoint,
+    recall_at_false_alarms,
+    score_by_centre,
+    split_by_sensor,
+)
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
 from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.evaluation.provenance import Provenance, find_provenance
@@ -41,7 +45,7 @@ from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor
 
 TIMED_IMAGES = 50
-"""Images in memory that the timing goes round, spread over the part."""
+"""Images in memory that the timing goes round, spread over the split."""
 NETWORK_OPTIONS = ("device", "fp16", "backend", "tight", "batch_size", "conf", "nms", "tsize", "common_classes")
 """Options that say how the network runs, by their names in the parsed arguments."""
 
@@ -108,7 +112,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def add_measures(measures: argparse._ArgumentGroup) -> None:
     """The options that say what is measured."""
-    measures.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
+    measures.add_argument("--split", choices=("test", "val", "train"), default="test", help="split of the data set")
     measures.add_argument(
         "--class", dest="class_name", metavar="NAME", help="class that raises alarms; by default drone, or else each"
     )
@@ -148,7 +152,7 @@ def main(args: argparse.Namespace) -> None:
     split, detections = measured.split, measured.detections
     alarm_classes = choose_alarm_classes(split, args.class_name)
     report = EvalReport(
-        part=args.split,
+        split=args.split,
         images=len(split.images),
         settings=measured.settings,
         coco=evaluate_coco(split, detections),
@@ -208,7 +212,7 @@ def run_network(args: argparse.Namespace) -> Measured:
 
 
 def read_detections(args: argparse.Namespace) -> Measured:
-    """The detections of the file, on a part of the data set that the exp, or else `data_dir`, names.
+    """The detections of the file, on a split of the data set that the exp, or else `data_dir`, names.
 
     Raises:
         UserError: the file or the data cannot be read or do not fit each other, or an option is for a network.
@@ -251,7 +255,7 @@ def false_alarm_points(
 
 
 def time_images(predictor: Predictor, split: CocoSplit, repeats: int) -> InferenceTime | None:
-    """Times single images from all over the part; None for no repeats."""
+    """Times single images from all over the split; None for no repeats."""
     if repeats <= 0:
         return None
     step = -(-len(split.images) // TIMED_IMAGES)
@@ -262,10 +266,10 @@ def time_images(predictor: Predictor, split: CocoSplit, repeats: int) -> Inferen
 def write_outputs(folder: Path, report: EvalReport, measured: Measured) -> None:
     """Writes the files and prints the main numbers and where the files lie; given detections are not written again."""
     files = {
-        "numbers": folder / f"eval_{report.part}.json",
-        "curves": folder / f"precision_recall_{report.part}.png",
-        "confusion": folder / f"confusion_{report.part}.png",
-        "detections": folder / f"detections_{report.part}.json",
+        "numbers": folder / f"eval_{report.split}.json",
+        "curves": folder / f"precision_recall_{report.split}.png",
+        "confusion": folder / f"confusion_{report.split}.png",
+        "detections": folder / f"detections_{report.split}.json",
     }
     if (given := measured.provenance.detections) is None:
         write_json(files["detections"], coco_results(measured.split, measured.detections))

@@ -28,7 +28,6 @@ COMMANDS = {
     "benchmark": _Command("benchmark", "time networks, training and the contrast in turn"),
     "classify": _Command("classify", "train and measure classifiers, for the paper's Table 1"),
     "gpu": _Command("gpu", "make the most of some minutes on a GPU"),
-    "refine_svanstrom": _Command("refine_svanstrom", "measure the tight boxes of all Svanström clips anew"),
 }
 
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli import cutouts
+from yolox_gssam.cli import cutouts, refine_svanstrom
 from yolox_gssam.cli.parser import PlainFormatter, count
 from yolox_gssam.common.bit_depth import RULE, add_range_option
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
 from yolox_gssam.data.faults import Fault, raise_fatal
@@ -70,6 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_stats(commands)
     _add_clip(commands)
     cutouts.add_command(commands, _HelpFormatter)
+    refine_svanstrom.add_command(commands, _HelpFormatter)
     return parser
 
 
@@ -100,13 +101,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         nargs=3,
         default=(0.8, 0.1, 0.1),
         metavar=("TRAIN", "VAL", "TEST"),
-        help="share of the images in each part",
+        help="share of the images in each split",
     )
     split.add_argument(
         "--folds",
         type=_several,
         metavar="K",
-        help="split into K folds for cross-validation: every group (clip) is in the test part of one of them, and a"
+        help="split into K folds for cross-validation: every group (clip) is in the test split of one of them, and a"
         " tenth of the groups validates",
     )
 
@@ -178,7 +179,7 @@ def _add_coco(commands: Any) -> None:
         metavar="DIR",
         help="image folder, one for all files or one each (default: where each file lies)",
     )
-    groups = _add_grouping(parser, "keep the parts: each file is one, told by its name or folder")
+    groups = _add_grouping(parser, "keep the splits: each file is one, told by its name or folder")
     groups.add_argument("--group-field", metavar="NAME", help="field of an image entry that names its group (clip)")
     _add_output(parser)
 
@@ -212,7 +213,7 @@ def _add_yolo(commands: Any) -> None:
         help="what a line of more than five numbers holds: a polygon, or a box and key points; auto: by kpt_shape in"
         " data.yaml, else by the numbers",
     )
-    _add_grouping(parser, "keep the parts that data.yaml names")
+    _add_grouping(parser, "keep the splits that data.yaml names")
     _add_output(parser)
 
 
@@ -249,7 +250,7 @@ def _add_voc(commands: Any) -> None:
         help=f"what the numbers of a box count. {'; '.join(f'{name}: {MEANING[name]}' for name in COORDINATES)}; auto:"
         " by who wrote each file, where it says so, else by the images",
     )
-    _add_grouping(parser, "keep the parts of ImageSets/Main/{train,val,test}.txt")
+    _add_grouping(parser, "keep the splits of ImageSets/Main/{train,val,test}.txt")
     _add_output(parser)
 
 
@@ -292,9 +293,9 @@ def _add_crops(commands: Any) -> None:
     parser.add_argument("--size", type=count, metavar="N", help="scale each crop to so many pixels a side")
     parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="of the stored crops")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="classes to keep (default: all)")
-    parser.add_argument("--limit", type=count, metavar="N", help="at most so many crops of each class in each part")
+    parser.add_argument("--limit", type=count, metavar="N", help="at most so many crops of each class in each split")
     parser.add_argument(
-        "--balanced", action="store_true", help="in each part as many crops of each class as of its rarest one"
+        "--balanced", action="store_true", help="in each split as many crops of each class as of its rarest one"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; must not exist")
     parser.add_argument("--seed", type=_natural, default=0, help="of which crops are drawn where there are too many")
@@ -311,8 +312,8 @@ def _crops(args: argparse.Namespace) -> None:
         seed=args.seed,
         source={"source": f"objects of {args.root}", "command": _command()},
     )
-    for part, counts in summary["parts"].items():
-        print(f"{part}: {', '.join(f'{count} {name}' for name, count in counts['crops'].items())}")
+    for split, counts in summary["splits"].items():
+        print(f"{split}: {', '.join(f'{count} {name}' for name, count in counts['crops'].items())}")
     print(args.out)
 
 
@@ -327,8 +328,8 @@ def _add_classes(commands: Any) -> None:
 def _classes(args: argparse.Namespace) -> None:
     source = {"source": f"classes of {args.root}", "command": _command()}
     summary = copy_classes(args.root, args.out, args.count, args.seed, source)
-    for part, counts in summary["parts"].items():
-        print(f"{part}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+    for split, counts in summary["splits"].items():
+        print(f"{split}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
     print(args.out)
 
 
@@ -456,7 +457,7 @@ def _command() -> str:
 def _build(
     args: argparse.Namespace,
     classes: Sequence[str],
-    records: Iterable[Record],
+    images: Iterable[EncodedImage],
     source: str,
     total: int | None = None,
     details: Mapping[str, Any] | None = None,
@@ -464,7 +465,7 @@ def _build(
     summary = build_dataset(
         args.out,
         classes,
-        records,
+        images,
         source=source,
         command=_command(),
         seed=args.seed,
@@ -479,9 +480,9 @@ def _build(
 
 def _tell(summary: Mapping[str, Any]) -> None:
     """Prints what is in a new data set."""
-    for part, counts in summary["parts"].items():
+    for split, counts in summary["splits"].items():
         objects = ", ".join(f"{count} {name}" for name, count in counts["objects"].items())
-        print(f"{part}: {counts['images']} images ({counts['images_without_objects']} without objects): {objects}")
+        print(f"{split}: {counts['images']} images ({counts['images_without_objects']} without objects): {objects}")
     clipped, dropped = summary["boxes_clipped"], summary["boxes_dropped"]
     if clipped or dropped:
         print(f"{clipped} boxes clipped to their image, {dropped} without an area left out")

@@ -1,17 +1,15 @@
-"""Measures the tight boxes of all Svanström clips, every frame, and packs them into the file that the importer uses:
-
-python tools/refine_svanstrom.py shared/data/svanstrom --workers 2
-"""
+"""The subcommand `refine-svanstrom` of the data command: the tight boxes of all Svanström clips, measured anew."""
 
 import argparse
 import multiprocessing
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 
-from yolox_gssam.cli.parser import HelpFormatter, count
+from yolox_gssam.cli.parser import count
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.formats.svanstrom import SENSORS, ClipLabels, find_clips, label_path, read_labels
@@ -20,19 +18,20 @@ from yolox_gssam.data.refinement.clip import WAYS, Refined
 from yolox_gssam.data.refinement.packed import PackedClips
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
+def add_command(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
+    """Adds the subcommand to the data command."""
+    summary = "measure the tight boxes of all Svanström clips and pack them into the file that the importer uses"
+    parser = commands.add_parser("refine-svanstrom", help=summary, description=summary, formatter_class=formatter)
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder with Data/Video_V/, Data/Video_IR/ or both")
     parser.add_argument("--sensor", choices=tuple(SENSORS), default="both", help="whose clips are measured")
     parser.add_argument("--output", type=Path, default=REFINED_PATH, metavar="FILE", help="written anew")
     parser.add_argument(
         "--workers", type=count, default=1, metavar="N", help="processes; the file does not depend on it"
     )
-    return parser
+    parser.set_defaults(run=run)
 
 
-def main(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measures and packs."""
     clips = find_clips(args.root, args.sensor)
     packed, ways = PackedClips({}), Counter[str]()

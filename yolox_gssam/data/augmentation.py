@@ -56,23 +56,6 @@ class Augmentation:
     min_side: float = 2.0
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """An image of the set at the size used, without its pixels.
-
-    Attributes:
-        index: of the image in the set.
-        size_hw: height and width.
-        boxes_xyxy: (n, 4) float64, pixels of this image.
-        labels: (n,) int64 class indices.
-    """
-
-    index: int
-    size_hw: tuple[int, int]
-    boxes_xyxy: NDArray[np.float64]
-    labels: NDArray[np.int64]
-
-
 @dataclass(frozen=True)
 class Tile:
     """A whole image of the set on a canvas, its top left corner at whole pixels."""
@@ -186,36 +169,40 @@ def scaled_size(image_hw: tuple[int, int], scale: float) -> tuple[int, int]:
     return max(int(image_hw[0] * scale), 1), max(int(image_hw[1] * scale), 1)
 
 
-def place(frame: Frame, size_hw: tuple[int, int]) -> Recipe:
-    """The image at the top left of a grey one of `size_hw`, which it must fit."""
-    layer = Layer((Tile(frame.index, frame.size_hw),), np.eye(3))
-    return Recipe(size_hw, (layer,), frame.boxes_xyxy, frame.labels)
+def whole(index: int, size_hw: tuple[int, int], boxes_xyxy: NDArray[np.float64], labels: NDArray[np.int64]) -> Recipe:
+    """Image `index` of the set at the size used, `size_hw`, and nothing else."""
+    return Recipe(size_hw, (Layer((Tile(index, size_hw),), np.eye(3)),), boxes_xyxy, labels)
 
 
-def mosaic(frames: Sequence[Frame], size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> Recipe:
-    """Four images of `size_hw` at most around the middle of a canvas of twice that size; a random rotated, sheared and
-    zoomed window of `size_hw` is cut from it."""
+def place(image: Recipe, size_hw: tuple[int, int]) -> Recipe:
+    """A whole image at the top left of a grey one of `size_hw`, which it must fit."""
+    return replace(image, size_hw=size_hw)
+
+
+def mosaic(images: Sequence[Recipe], size_hw: tuple[int, int], augmentation: Augmentation, rng: Generator) -> Recipe:
+    """Four whole images of `size_hw` at most around the middle of a canvas of twice that size; a random, rotated,
+    sheared and zoomed window of `size_hw` is cut from it."""
     height, width = size_hw
     tiles, boxes = [], []
-    for position, frame in enumerate(frames):
-        h, w = frame.size_hw
+    for position, image in enumerate(images):
+        h, w = image.size_hw
         # Above left, above right, below left and below right of the middle, each touching it.
         top = height - h if position < 2 else height
         left = width - w if position % 2 == 0 else width
-        tiles.append(Tile(frame.index, frame.size_hw, left, top))
-        boxes.append(frame.boxes_xyxy + np.array([left, top, left, top]))
-    labels = np.concatenate([frame.labels for frame in frames])
+        tiles.append(replace(image.layers[0].tiles[0], left=left, top=top))
+        boxes.append(image.boxes_xyxy + np.array([left, top, left, top]))
+    labels = np.concatenate([image.labels for image in images])
     canvas = Recipe((2 * height, 2 * width), (Layer(tuple(tiles), np.eye(3)),), np.concatenate(boxes), labels)
     return keep_visible(_move(canvas, _window(size_hw, augmentation, rng), size_hw), augmentation)
 
 
-def mixup(recipe: Recipe, other: Frame, augmentation: Augmentation, rng: Generator) -> Recipe:
-    """The training image blended half and half with `other`, zoomed, mirrored by chance and shifted. Both keep their
-    boxes."""
+def mixup(recipe: Recipe, other: Recipe, augmentation: Augmentation, rng: Generator) -> Recipe:
+    """The training image blended half and half with a whole one, which is zoomed, mirrored by chance and shifted. Both
+    keep their boxes."""
     size_hw = recipe.size_hw
     scale = fit_scale(other.size_hw, size_hw) * rng.uniform(*augmentation.mixup_scale)
     height, width = scaled_size(other.size_hw, scale)
-    zoomed = _move(place(other, other.size_hw), np.diag([scale, scale, 1.0]), (height, width))
+    zoomed = _move(other, np.diag([scale, scale, 1.0]), (height, width))
     if rng.random() < 0.5:
         zoomed = flip(zoomed)
     # Where the other is larger than the image it is cropped at a random place, where smaller it is put at one.

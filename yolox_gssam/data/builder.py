@@ -18,8 +18,9 @@ from yolox_gssam.common.files import umask, write_json
 from yolox_gssam.common.images import image_size
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
+from yolox_gssam.data.labelled import LabelledImage, xyxy_to_xywh
 from yolox_gssam.data.paths import name_fault
-from yolox_gssam.data.split import PARTS, Group, split_folds, split_groups
+from yolox_gssam.data.split import SPLITS, Group, split_folds, split_groups
 
 DECIMALS = 3
 """Digits kept of a coordinate: a thousandth of a pixel."""
@@ -27,43 +28,18 @@ HASH_RULE = (
     "sha256 of the lines '<sha256>  <path>' of every file below annotations/ and images/, sorted by path, as sha256sum "
     "prints"
 )
-OWN_PARTS = "annotations/{train,val,test}.json and the counts in parts are those of fold 0"
+OWN_SPLITS = "annotations/{train,val,test}.json and the counts in splits are those of fold 0"
 """What dataset.json says of a data set with folds."""
 
 
-@dataclass(frozen=True, eq=False)
-class Record:
-    """One image on its way into a data set.
-
-    Attributes:
-        file_name: its name below images/, forward slashes.
-        image: the encoded image, written as it is. Its upright size must be width x height.
-        boxes_xywh: (n, 4), COCO pixels: the image's left upper corner is (0, 0).
-        labels: (n,) index into the classes.
-        group: images of one group (a clip) stay in one part.
-        stratum: groups of one stratum (a sensor) are spread over all parts by themselves.
-        part: "train", "val" or "test" to keep a split that is there already; in all records or in none.
-        crowd: (n,) true for a region of many objects: ignored, neither trained on nor counted. None: no crowds.
-        notes: (n,) further fields of each box's annotation, such as the box as it was before. None: no further ones.
-    """
-
-    file_name: str
-    width: int
-    height: int
-    boxes_xywh: NDArray[np.float64] | Sequence[Sequence[float]]
-    labels: NDArray[np.int64] | Sequence[int]
-    group: str
-    image: bytes
-    part: str | None = None
-    crowd: NDArray[np.bool_] | Sequence[bool] | None = None
-    stratum: str = ""
-    notes: Sequence[Mapping[str, Any]] | None = None
+EncodedImage = tuple[LabelledImage, bytes]
+"""A labelled image on its way into a data set, and its encoded pixels, which are written as they are."""
 
 
 def build_dataset(
     out: Path,
     classes: Sequence[str],
-    records: Iterable[Record],
+    images: Iterable[EncodedImage],
     *,
     source: str,
     command: str,
@@ -75,18 +51,19 @@ def build_dataset(
 ) -> dict[str, Any]:
     """Writes images/, annotations/{train,val,test}.json and dataset.json into `out`; returns what dataset.json holds.
 
-    Records are taken one at a time. Boxes are clipped to their image; those left without an area are dropped and
+    Images are taken one at a time. One without a group is a group by itself. All or none tell their split: then it is
+    kept. Boxes are clipped to their image; those left without an area are dropped and
     counted. Everything is made in a folder beside `out` that takes its name at the end, so that an error, Ctrl-C
-    or a full disk leaves nothing. A part without images (share 0) gets no file.
+    or a full disk leaves nothing. A split without images (share 0) gets no file.
 
     Args:
-        folds: for cross-validation: writes `annotations/fold<k>/` with the parts of each fold, see `split_folds`; those
-            of fold 0 are the set's own. Instead of `shares`.
-        total: number of records for the progress bar, if known.
+        folds: for cross-validation: writes `annotations/fold<k>/` with the splits of each fold, see `split_folds`;
+            those of fold 0 are the set's own. Instead of `shares`.
+        total: number of images for the progress bar, if known.
         details: further entries of dataset.json, such as how the boxes were made.
 
     Raises:
-        UserError: `out` is there and not empty, a faulty record, too few groups, or the disk is full.
+        UserError: `out` is there and not empty, a faulty image, too few groups, or the disk is full.
     """
     classes = tuple(classes)
     if not classes or len(set(classes)) < len(classes):
@@ -94,22 +71,22 @@ def build_dataset(
     with new_folder(out) as folder:
         (folder / "images").mkdir()
         collection = _Collection(folder, classes)
-        with progress_bar(records, description="images", unit="images", total=total) as bar:
-            for record in bar:
-                collection.add(record)
-        parts_of_folds = collection.split_folds(folds, seed) if folds is not None else []
+        with progress_bar(images, description="images", unit="images", total=total) as bar:
+            for image, data in bar:
+                collection.add(image, data)
+        splits_of_folds = collection.split_folds(folds, seed) if folds is not None else []
         collection.write_annotations(shares, seed, source)
-        for number, parts in enumerate(parts_of_folds):
-            collection.write_parts(f"annotations/fold{number}", parts, f"{source}, fold {number}")
+        for number, splits in enumerate(splits_of_folds):
+            collection.write_splits(f"annotations/fold{number}", splits, f"{source}, fold {number}")
         summary = {
             "source": source,
             "command": command,
             "seed": seed,
             "classes": list(classes),
             **(details or {}),
-            **({"shares": list(shares)} if folds is None else {"own_parts": OWN_PARTS}),
+            **({"shares": list(shares)} if folds is None else {"own_splits": OWN_SPLITS}),
             **collection.counts(),
-            **({} if folds is None else {"folds": collection.describe_folds(parts_of_folds)}),
+            **({} if folds is None else {"folds": collection.describe_folds(splits_of_folds)}),
             "hash": content_hash(collection.digests),
             "hash_rule": HASH_RULE,
         }
@@ -155,109 +132,105 @@ class _Collection:
     classes: tuple[str, ...]
     entries: list[dict[str, Any]] = field(default_factory=list)
     objects: list[list[dict[str, Any]]] = field(default_factory=list)
-    parts: list[str | None] = field(default_factory=list)
+    splits: list[str | None] = field(default_factory=list)
     strata: dict[str, str] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     adjusted: Counter[str] = field(default_factory=Counter)
 
-    def add(self, record: Record) -> None:
-        """Checks a record and writes its image."""
-        problem = name_fault(record.file_name)
+    def add(self, image: LabelledImage, data: bytes) -> None:
+        """Checks an image and its labels, and writes it."""
+        problem = name_fault(image.file_name)
         if problem:
             raise UserError(problem)
-        size = image_size(record.image, record.file_name)
-        if size != (record.width, record.height):
-            stated = f"{record.width} x {record.height}"
-            raise UserError(
-                f"{printable(record.file_name)}: the image is {size[0]} x {size[1]}, its labels say {stated}"
-            )
-        path = self.folder / "images" / record.file_name
+        size, name = image_size(data, image.file_name), printable(image.file_name)
+        if size != (image.width, image.height):
+            stated = f"{image.width} x {image.height}"
+            raise UserError(f"{name}: the image is {size[0]} x {size[1]}, its labels say {stated}")
+        path = self.folder / "images" / image.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("xb") as stream:
-                stream.write(record.image)
+                stream.write(data)
         except FileExistsError as error:
-            raise UserError(f"{printable(record.file_name)}: two images have this name") from error
-        self.digests[f"images/{record.file_name}"] = hashlib.sha256(record.image).hexdigest()
-        self.objects.append(self._annotations(record))
-        self.parts.append(record.part)
+            raise UserError(f"{name}: two images have this name") from error
+        self.digests[f"images/{image.file_name}"] = hashlib.sha256(data).hexdigest()
+        notes = [{}] * len(image.labels) if image.notes is None else image.notes
+        objects = self._annotations(image, image.boxes_xyxy, image.labels, is_crowd=0)
+        crowds = self._annotations(image, image.crowd_xyxy, image.crowd_labels, is_crowd=1)
+        annotations = [own and {**own, **note} for own, note in zip(objects, notes, strict=True)] + crowds
+        self.objects.append([annotation for annotation in annotations if annotation])
+        self.splits.append(image.split)
+        group = image.file_name if image.group is None else image.group
         self.entries.append(
             {
                 "id": len(self.entries) + 1,
-                "file_name": record.file_name,
-                "width": record.width,
-                "height": record.height,
-                "group": record.group,
+                "file_name": image.file_name,
+                "width": image.width,
+                "height": image.height,
+                "group": group,
             }
         )
-        self.strata[record.group] = record.stratum
+        self.strata[group] = image.stratum
 
-    def _annotations(self, record: Record) -> list[dict[str, Any]]:
-        """The record's boxes as COCO annotations without ids."""
-        boxes = np.asarray(record.boxes_xywh, np.float64).reshape(-1, 4)
-        labels = np.asarray(record.labels, np.int64).reshape(-1)
-        crowd = np.zeros(len(labels), bool) if record.crowd is None else np.asarray(record.crowd, bool)
-        if not len(boxes) == len(labels) == len(crowd):
-            raise UserError(f"{printable(record.file_name)}: {len(boxes)} boxes but {len(labels)} labels")
-        if not np.isfinite(boxes).all():
-            raise UserError(f"{printable(record.file_name)}: a box holds a number that is not finite")
+    def _annotations(
+        self, image: LabelledImage, boxes_xyxy: NDArray[np.float64], labels: NDArray[np.int64], is_crowd: int
+    ) -> list[dict[str, Any] | None]:
+        """Boxes as COCO annotations without ids; None where nothing of a box is in the image."""
+        name = printable(image.file_name)
+        if len(boxes_xyxy) != len(labels):
+            raise UserError(f"{name}: {len(boxes_xyxy)} boxes but {len(labels)} labels")
+        if not np.isfinite(boxes_xyxy).all():
+            raise UserError(f"{name}: a box holds a number that is not finite")
         if ((labels < 0) | (labels >= len(self.classes))).any():
-            raise UserError(f"{printable(record.file_name)}: a label is not one of the {len(self.classes)} classes")
-        limits = np.array([record.width, record.height], np.float64)
-        corners = np.clip(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1).reshape(-1, 2, 2), 0, limits)
-        clipped = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], axis=1).round(DECIMALS)
-        annotations = []
-        notes = record.notes or [{}] * len(boxes)
-        for box, given, label, is_crowd, note in zip(clipped, boxes, labels, crowd, notes, strict=True):
+            raise UserError(f"{name}: a label is not one of the {len(self.classes)} classes")
+        clipped = np.clip(boxes_xyxy, 0, np.array([image.width, image.height] * 2, np.float64))
+        annotations: list[dict[str, Any] | None] = []
+        for box, moved, label in zip(
+            xyxy_to_xywh(clipped).round(DECIMALS), np.abs(clipped - boxes_xyxy), labels.tolist(), strict=True
+        ):
             if box[2] <= 0 or box[3] <= 0:
                 self.adjusted["dropped"] += 1
+                annotations.append(None)
                 continue
-            self.adjusted["clipped"] += bool(np.abs(box - given).max() > 0.01)  # pixels: less is rounding
-            annotations.append(
-                {
-                    "category_id": int(label) + 1,
-                    "bbox": box.tolist(),
-                    "area": round(float(box[2] * box[3]), DECIMALS),
-                    "iscrowd": int(is_crowd),
-                    **note,
-                }
-            )
+            self.adjusted["clipped"] += bool(moved.max() > 0.01)  # pixels: less is rounding
+            area = round(float(box[2] * box[3]), DECIMALS)
+            annotations.append({"category_id": label + 1, "bbox": box.tolist(), "area": area, "iscrowd": is_crowd})
         return annotations
 
     def write_annotations(self, shares: Sequence[float], seed: int, source: str) -> None:
-        """Splits what was collected and writes one file a part."""
+        """Splits what was collected and writes one file for each split."""
         if not self.entries:
             raise UserError("no images were found")
-        if any(part is None for part in self.parts):
+        if any(split is None for split in self.splits):
             self._split(shares, seed)
-        elif not {"train", "val"} <= set(self.parts):
-            raise UserError("the parts to keep must be train and val at least; leave out --keep-split to split anew")
-        self.write_parts("annotations", self.parts, source)
+        elif not {"train", "val"} <= set(self.splits):
+            raise UserError("the splits to keep must be train and val at least; leave out --keep-split to split anew")
+        self.write_splits("annotations", self.splits, source)
 
     def split_folds(self, folds: int, seed: int) -> list[list[str | None]]:
-        """The part of each image in each fold; the set's own parts become those of the first."""
-        if any(part is not None for part in self.parts):
+        """The split of each image in each fold; the set's own splits become those of the first."""
+        if any(split is not None for split in self.splits):
             raise UserError("--folds and --keep-split exclude each other: folds split anew")
         of_folds = split_folds(self._groups(), folds, seed)
-        parts: list[list[str | None]] = [[part_of[entry["group"]] for entry in self.entries] for part_of in of_folds]
-        self.parts = parts[0]
-        return parts
+        splits: list[list[str | None]] = [[split_of[entry["group"]] for entry in self.entries] for split_of in of_folds]
+        self.splits = splits[0]
+        return splits
 
-    def describe_folds(self, parts_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
-        """For each fold the groups of each part."""
+    def describe_folds(self, splits_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
+        """For each fold the groups of each split."""
         return [
             {
-                part: sorted({e["group"] for e, own in zip(self.entries, parts, strict=True) if own == part})
-                for part in PARTS
+                split: sorted({e["group"] for e, own in zip(self.entries, splits, strict=True) if own == split})
+                for split in SPLITS
             }
-            for parts in parts_of_folds
+            for splits in splits_of_folds
         ]
 
-    def write_parts(self, folder: str, parts: Sequence[str | None], source: str) -> None:
-        """Writes `<folder>/<part>.json` for each part that has images."""
+    def write_splits(self, folder: str, splits: Sequence[str | None], source: str) -> None:
+        """Writes `<folder>/<split>.json` for each split that has images."""
         categories = [{"id": number, "name": name} for number, name in enumerate(self.classes, 1)]
-        for part in PARTS:
-            images = [entry for entry, own in zip(self.entries, parts, strict=True) if own == part]
+        for split in SPLITS:
+            images = [entry for entry, own in zip(self.entries, splits, strict=True) if own == split]
             if not images:
                 continue
             annotations = [
@@ -267,9 +240,9 @@ class _Collection:
             ]
             for number, annotation in enumerate(annotations, 1):
                 annotation["id"] = number
-            name = f"{folder}/{part}.json"
+            name = f"{folder}/{split}.json"
             document = {
-                "info": {"description": f"{source}, part {part}"},
+                "info": {"description": f"{source}, part {split}"},  # as always: sets made anew keep their hash
                 "licenses": [],
                 "images": images,
                 "annotations": annotations,
@@ -279,9 +252,9 @@ class _Collection:
             self.digests[name] = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
 
     def _split(self, shares: Sequence[float], seed: int) -> None:
-        """Gives each image the part of its group."""
-        part_of = split_groups(self._groups(), shares, seed)
-        self.parts = [part_of[entry["group"]] for entry in self.entries]
+        """Gives each image the split of its group."""
+        split_of = split_groups(self._groups(), shares, seed)
+        self.splits = [split_of[entry["group"]] for entry in self.entries]
 
     def _groups(self) -> dict[str, Group]:
         groups: dict[str, Group] = defaultdict(Group)
@@ -292,15 +265,15 @@ class _Collection:
         return groups
 
     def counts(self) -> dict[str, Any]:
-        """Images, groups and objects of each part and class."""
-        parts: dict[str, Any] = {}
-        for part in PARTS:
-            indices = [index for index, own in enumerate(self.parts) if own == part]
+        """Images, groups and objects of each split and class."""
+        splits: dict[str, Any] = {}
+        for split in SPLITS:
+            indices = [index for index, own in enumerate(self.splits) if own == split]
             objects = Counter(a["category_id"] for index in indices for a in self.objects[index])
-            parts[part] = {
+            splits[split] = {
                 "images": len(indices),
                 "images_without_objects": sum(not self.objects[index] for index in indices),
                 "groups": len({self.entries[index]["group"] for index in indices}),
                 "objects": {name: objects[number] for number, name in enumerate(self.classes, 1)},
             }
-        return {"parts": parts, "boxes_clipped": self.adjusted["clipped"], "boxes_dropped": self.adjusted["dropped"]}
+        return {"splits": splits, "boxes_clipped": self.adjusted["clipped"], "boxes_dropped": self.adjusted["dropped"]}

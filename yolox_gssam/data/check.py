@@ -13,9 +13,10 @@ from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import content_hash
-from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
+from yolox_gssam.data.coco import CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.labelled import LabelledImage
+from yolox_gssam.data.split import SPLITS
 
 MIN_SIDE = 2.0
 """Pixels of the network's input: an object with a shorter side below this can hardly be found."""
@@ -47,8 +48,8 @@ def check_dataset(root: Path, deep: list[str] | None = None, input_hw: tuple[int
     """Every fault in the annotation files and images of a data set; shows a progress bar.
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
-    sized images, for links out of the set, for images (by name and by content) and groups in two parts, for classes
-    that differ between parts, for folds that differ from the set's own parts in images or classes, and for changes
+    sized images, for links out of the set, for images (by name and by content) and groups in two splits, for classes
+    that differ between splits, for folds that differ from the set's own splits in images or classes, and for changes
     since dataset.json was written. Stops at `MAX_FAULTS`.
 
     Args:
@@ -77,13 +78,13 @@ def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str
     splits = read_splits(root, report)
     seen = _Seen(report)
     digests: dict[str, str] = {}
-    everything = [(part, split, image) for part, split in splits.items() for image in split.images]
+    everything = [(split_name, split, image) for split_name, split in splits.items() for image in split.images]
     with progress_bar(everything, description="check", unit="images") as bar:
-        for part, split, image in bar:
+        for split_name, split, image in bar:
             data = _check_image(split, image, report)
             _check_shape(split, image, input_hw, report)
             digest = hashlib.sha256(data).hexdigest() if data else None
-            seen.add(part, split, image, digest)
+            seen.add(split_name, split, image, digest)
             if data and has_more_than_eight_bits(data, image.file_name):
                 deep.append(image.file_name)
             if digest:
@@ -91,7 +92,7 @@ def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str
     classes = {split.classes for split in splits.values()}
     _check_folds(root, {image.file_name for _, _, image in everything}, classes, report)
     if len(classes) > 1:
-        report(Fault(root / "annotations", "", f"the parts differ in their classes: {shorten(sorted(classes))}"))
+        report(Fault(root / "annotations", "", f"the splits differ in their classes: {shorten(sorted(classes))}"))
     if not faults:
         faults += _changes(root, digests, list(splits.values()))
 
@@ -103,68 +104,68 @@ def shrinkage(splits: list[CocoSplit], size_hw: tuple[int, int]) -> Shrinkage:
 
 
 def read_splits(root: Path, report: Report) -> dict[str, CocoSplit]:
-    """The parts of a data set that are there; a missing train or val is reported.
+    """The splits of a data set that are there; a missing train or val is reported.
 
     Raises:
         UserError: no data set in there, or a file that is not COCO at all where `report` raises.
     """
-    paths = {part: root / "annotations" / f"{part}.json" for part in PARTS}
+    paths = {split_name: root / "annotations" / f"{split_name}.json" for split_name in SPLITS}
     if not any(path.exists() for path in paths.values()):
         raise UserError(f"{printable(root)}: no data set: annotations/train.json, val.json and test.json were expected")
-    splits: dict[str, CocoSplit] = {}
-    for part, path in paths.items():
-        if path.exists():
-            try:
-                splits[part] = parse_coco(read_json(path), path, root / "images", report)
-            except UserError as error:
-                report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
-        elif part != "test":
-            report(Fault(path, "", "no such file"))
-    return splits
+    read = {name: _read(path, root, report) for name, path in paths.items() if path.exists() or name != "test"}
+    return {name: split for name, split in read.items() if split is not None}
+
+
+def _read(path: Path, root: Path, report: Report) -> CocoSplit | None:
+    """A split of the data set; None where its file is reported as a whole."""
+    if not path.exists():
+        report(Fault(path, "", "no such file"))
+        return None
+    try:
+        return parse_coco(read_json(path), path, root / "images", report)
+    except UserError as error:
+        report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
+        return None
 
 
 def fold_files(root: Path) -> list[Path]:
     """The annotation files of all folds of a data set, where it has any."""
-    return [path for part in PARTS for path in sorted(root.glob(f"annotations/fold*/{part}.json"))]
+    return [path for split_name in SPLITS for path in sorted(root.glob(f"annotations/fold*/{split_name}.json"))]
 
 
 def _check_folds(root: Path, known: set[str], classes: set[tuple[str, ...]], report: Report) -> None:
-    """Reports, for each fold, groups in two of its parts, and other images or classes than the set's own parts have."""
+    """Reports, for each fold, groups in two of its splits, and other images or classes than the set itself has."""
     for folder in sorted({path.parent for path in fold_files(root)}):
         seen = _Seen(report)
         missing, whole = set(known), True
-        for part in PARTS:
-            path = folder / f"{part}.json"
-            if not path.exists():
-                report(Fault(path, "", "no such file"))
+        for split_name in SPLITS:
+            path = folder / f"{split_name}.json"
+            split = _read(path, root, report)
+            if split is None:
                 whole = False
-                continue
-            try:
-                split = parse_coco(read_json(path), path, root / "images", report)
-            except UserError as error:
-                whole = False
-                report(Fault(path, "", str(error).removeprefix(f"{printable(path)}: ")))
                 continue
             if split.classes not in classes:
                 report(Fault(path, "", f"the classes {shorten(list(split.classes))} are not the set's own"))
             missing -= {image.file_name for image in split.images}
             for image in split.images:
-                seen.add(part, split, image, None)
+                seen.add(split_name, split, image, None)
                 if image.file_name not in known:
-                    message = f"{shorten(image.file_name)} is in none of the set's own parts"
+                    message = f"{shorten(image.file_name)} is in none of the set's own splits"
                     report(Fault(path, f"image {image.image_id}", message))
         if missing and whole:
             example = shorten(min(missing))
-            report(Fault(folder, "", f"{len(missing)} of the set's images are in none of its parts, such as {example}"))
+            report(
+                Fault(folder, "", f"{len(missing)} of the set's images are in none of its splits, such as {example}")
+            )
 
 
-def _sides(image: CocoImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
+def _sides(image: LabelledImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """Shorter side of each object in pixels of the input."""
     ratio = letterbox_ratio((image.height, image.width), size_hw)
     return ratio * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
 
 
-def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | None:
+def _check_image(split: CocoSplit, image: LabelledImage, report: Report) -> bytes | None:
     """The bytes of an image; None where they cannot be had."""
     where = f"image {image.image_id}"
     path = split.image_dir / image.file_name
@@ -180,7 +181,7 @@ def _check_image(split: CocoSplit, image: CocoImage, report: Report) -> bytes | 
     return data
 
 
-def _check_shape(split: CocoSplit, image: CocoImage, input_hw: tuple[int, int], report: Report) -> None:
+def _check_shape(split: CocoSplit, image: LabelledImage, input_hw: tuple[int, int], report: Report) -> None:
     """Reports an image of which hardly anything is left in the input."""
     left = min(image.height, image.width) * letterbox_ratio((image.height, image.width), input_hw)
     if left < MIN_SIDE:
@@ -198,17 +199,18 @@ class _Seen:
     report: Report
     first: dict[tuple[str, str], str] = field(default_factory=dict)
 
-    def add(self, part: str, split: CocoSplit, image: CocoImage, digest: str | None) -> None:
-        """Reports what was met in another part before, once a part."""
-        new_name = self.first.get(("name", image.file_name), part) == part
+    def add(self, split_name: str, split: CocoSplit, image: LabelledImage, digest: str | None) -> None:
+        """Reports what was met in another split before, once a split."""
+        new_name = self.first.get(("name", image.file_name), split_name) == split_name
         keys = [("name", image.file_name, f"the image {shorten(image.file_name)}")]
         if image.group is not None:
             keys.append(("group", image.group, f"the group {shorten(image.group)}"))
         if digest and new_name:
             keys.append(("content", digest, f"an image of the same content as {shorten(image.file_name)}"))
         for kind, key, shown in keys:
-            before = self.first.setdefault((kind, key), part)
-            if before != part and self.first.setdefault((f"{kind} in {part}", key), image.file_name) == image.file_name:
+            before = self.first.setdefault((kind, key), split_name)
+            here = self.first.setdefault((f"{kind} in {split_name}", key), image.file_name)
+            if before != split_name and here == image.file_name:
                 self.report(Fault(split.path, f"image {image.image_id}", f"{shown} is also in {before}.json"))
 
 

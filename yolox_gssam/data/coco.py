@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import read_image
 from yolox_gssam.common.text import is_text, one_line, printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, raise_fatal
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.paths import name_fault, require_inside
 
-__all__ = ["CocoImage", "CocoSplit", "load_split", "parse_coco", "read_image", "read_json"]
+__all__ = ["CocoSplit", "LabelledImage", "load_split", "parse_coco", "read_image", "read_json"]
 
 MAX_NUMBER = 2**31
 """Coordinates and sizes beyond this are taken for damage."""
@@ -33,53 +33,25 @@ MAX_JSON_BYTES = 2**29
 """Largest JSON file that is read: COCO's own largest has 450 MB, and each byte may take thirty in memory."""
 
 
-def _no_boxes() -> NDArray[np.float64]:
-    return np.zeros((0, 4))
-
-
-@dataclass(frozen=True, eq=False)
-class CocoImage:
-    """One image and its objects.
-
-    Attributes:
-        file_name: relative to the image folder, forward slashes; it does not lead out of it.
-        boxes_xyxy: (n, 4) float64, pixels, clipped to the image, each with an area.
-        labels: (n,) int64, index into the classes, from 0.
-        group: the "group" field (a clip), None where the file has none.
-        crowd_xyxy: (m, 4) float64, boxes with iscrowd=1, likewise clipped: not objects to train on.
-        crowd_labels: (m,) int64.
-    """
-
-    image_id: int
-    file_name: str
-    width: int
-    height: int
-    boxes_xyxy: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    group: str | None = None
-    crowd_xyxy: NDArray[np.float64] = field(default_factory=_no_boxes)
-    crowd_labels: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-
-
 @dataclass(frozen=True, eq=False)
 class CocoSplit:
-    """One part of a data set.
+    """One split of a data set.
 
     Attributes:
         path: the annotation file.
         image_dir: the folder that `file_name` starts from.
         classes: names in the order of ascending category id.
         category_ids: `category_ids[label]` is the COCO id.
-        images: in the order of the file.
+        images: in the order of the file; their boxes are clipped to them, each has an area.
     """
 
     path: Path
     image_dir: Path
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
-    images: tuple[CocoImage, ...]
+    images: tuple[LabelledImage, ...]
 
-    def image_path(self, image: CocoImage) -> Path:
+    def image_path(self, image: LabelledImage) -> Path:
         """Where the image lies.
 
         Raises:
@@ -167,6 +139,7 @@ class _Objects:
     boxes_xyxy: list[tuple[float, float, float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     crowd: list[bool] = field(default_factory=list)
+    areas: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -286,6 +259,8 @@ class _Reader:
                     of_image.boxes_xyxy.append(clipped)
                     of_image.labels.append(label_of[category_id])
                     of_image.crowd.append(bool(entry.get("iscrowd", 0)))
+                    area = entry.get("area")
+                    of_image.areas.append(float(area if isinstance(area, (int, float)) else box[2] * box[3]))
         return objects
 
     def _clip(
@@ -311,13 +286,12 @@ class _Reader:
         return left, top, right, bottom
 
 
-def _make_image(image_id: int, entry: _Entry, objects: _Objects | None) -> CocoImage:
+def _make_image(image_id: int, entry: _Entry, objects: _Objects | None) -> LabelledImage:
     """Puts an image and its objects, crowds apart, together."""
     objects = objects or _Objects()
     boxes = np.array(objects.boxes_xyxy, np.float64).reshape(-1, 4)
     labels, crowd = np.array(objects.labels, np.int64), np.array(objects.crowd, bool)
-    return CocoImage(
-        image_id,
+    return LabelledImage(
         entry.file_name,
         entry.width,
         entry.height,
@@ -326,6 +300,8 @@ def _make_image(image_id: int, entry: _Entry, objects: _Objects | None) -> CocoI
         entry.group,
         boxes[crowd],
         labels[crowd],
+        np.array(objects.areas, np.float64)[~crowd],
+        image_id,
     )
 
 

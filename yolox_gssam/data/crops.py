@@ -1,6 +1,6 @@
-"""Objects of a detection set cut out with what surrounds them: a folder of images for each class of each part.
+"""Objects of a detection set cut out with what surrounds them: a folder of images for each class of each split.
 
-The layout is torchvision's ImageFolder: `<part>/<class>/<image>`. Parts stay as they are, so that no clip is in two.
+The layout is torchvision's ImageFolder: `<split>/<class>/<image>`. Splits stay as they are, so that no clip is in two.
 """
 
 import hashlib
@@ -22,8 +22,9 @@ from yolox_gssam.common.images import read_image
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
-from yolox_gssam.data.coco import CocoImage, CocoSplit
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
+from yolox_gssam.data.split import SPLITS
 
 
 @dataclass(frozen=True)
@@ -92,38 +93,38 @@ def make_crops(
     seed: int,
     source: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes `<part>/<class>/<image>_<number>.jpg` and dataset.json into `out`; returns what dataset.json holds.
+    """Writes `<split>/<class>/<image>_<number>.jpg` and dataset.json into `out`; returns what dataset.json holds.
 
     Crowd regions are no objects and left out. The same arguments give the same files.
 
     Args:
         classes: those to keep; None: all.
-        limit: at most so many crops of each class in each part, drawn by `seed`; None: all.
-        balanced: in each part as many of each class as there are of its rarest one.
+        limit: at most so many crops of each class in each split, drawn by `seed`; None: all.
+        balanced: in each split as many of each class as there are of its rarest one.
         source: what else dataset.json says of where it is from.
 
     Raises:
-        UserError: an unknown class, a class without an object in a part, `out` is there, or what the images have wrong.
+        UserError: an unknown class, a class without an object in a split, `out` is there, or a faulty image.
     """
     kept = _known_classes(splits, classes)
-    chosen = {part: _choose(splits[part], kept, limit, balanced, seed, part) for part in PARTS if part in splits}
+    chosen = {name: _choose(splits[name], kept, limit, balanced, seed, name) for name in SPLITS if name in splits}
     digests: dict[str, str] = {}
     with new_folder(out) as folder:
-        for part, objects in chosen.items():
-            split = splits[part]
+        for split_name, objects in chosen.items():
+            split = splits[split_name]
             for name in kept:
-                (folder / part / name).mkdir(parents=True)
-            with progress_bar(split.images, description=f"crops of {part}", unit="images") as bar:
+                (folder / split_name / name).mkdir(parents=True)
+            with progress_bar(split.images, description=f"crops of {split_name}", unit="images") as bar:
                 for image in bar:
                     for path, data in _crops(split, image, objects, rule):
-                        (folder / part / path).parent.mkdir(parents=True, exist_ok=True)
-                        (folder / part / path).write_bytes(data)
-                        digests[f"{part}/{path}"] = hashlib.sha256(data).hexdigest()
+                        (folder / split_name / path).parent.mkdir(parents=True, exist_ok=True)
+                        (folder / split_name / path).write_bytes(data)
+                        digests[f"{split_name}/{path}"] = hashlib.sha256(data).hexdigest()
         summary = {
             **source,
             "seed": seed,
             "classes": sorted(kept),  # as ImageFolder orders them
-            "parts": {part: _counts(splits[part], objects) for part, objects in chosen.items()},
+            "splits": {name: _counts(splits[name], objects) for name, objects in chosen.items()},
             "hash": content_hash(digests),
             "hash_rule": HASH_RULE.replace("every file below annotations/ and images/", "every image"),
         }
@@ -135,8 +136,10 @@ Objects = frozenset[tuple[int, int]]
 """Image ids and numbers of objects within the image."""
 
 
-def _choose(split: CocoSplit, kept: Sequence[str], limit: int | None, balanced: bool, seed: int, part: str) -> Objects:
-    """The objects of a part that are cut out."""
+def _choose(
+    split: CocoSplit, kept: Sequence[str], limit: int | None, balanced: bool, seed: int, split_name: str
+) -> Objects:
+    """The objects of a split that are cut out."""
     by_class: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for image in split.images:
         for number, label in enumerate(image.labels):
@@ -151,13 +154,13 @@ def _choose(split: CocoSplit, kept: Sequence[str], limit: int | None, balanced: 
     chosen: set[tuple[int, int]] = set()
     for name in kept:
         objects = by_class[name]
-        rng = np.random.default_rng([seed, *f"{part}/{name}".encode()])
+        rng = np.random.default_rng([seed, *f"{split_name}/{name}".encode()])
         chosen.update(objects[index] for index in rng.permutation(len(objects))[:most])
     return frozenset(chosen)
 
 
-def _crops(split: CocoSplit, image: CocoImage, objects: Objects, rule: CropRule) -> Iterator[tuple[str, bytes]]:
-    """Path below the part, and content, of each crop of an image; the image is read only if there is one."""
+def _crops(split: CocoSplit, image: LabelledImage, objects: Objects, rule: CropRule) -> Iterator[tuple[str, bytes]]:
+    """Path below the split, and content, of each crop of an image; the image is read only if there is one."""
     numbers = [number for number in range(len(image.labels)) if (image.image_id, number) in objects]
     if not numbers:
         return

@@ -12,13 +12,13 @@ CHANGED = "changed while the run used it; put it back as it was and go on with -
 
 
 class Snapshot:
-    """The annotation file and the images of one part, as they are now.
+    """The annotation file and the images of one split, as they are now.
 
     Nothing is read but the annotation file: of an image only its size in bytes and its time of change are kept. An
     image that is missing now is reported when it is needed.
 
     Args:
-        split: the part.
+        split: the split.
 
     Raises:
         UserError: the annotation file cannot be read.

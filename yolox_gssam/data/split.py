@@ -1,4 +1,4 @@
-"""Train, val and test: whole groups (clips) in each part, each class spread over all of them."""
+"""Train, val and test: whole groups (clips) in each split, each class spread over all of them."""
 
 import hashlib
 from collections import Counter
@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from yolox_gssam.common.errors import UserError
 
-PARTS = ("train", "val", "test")
-"""The parts of every data set, in this order."""
+SPLITS = ("train", "val", "test")
+"""The splits of every data set, in this order."""
 
 
 @dataclass
@@ -16,7 +16,7 @@ class Group:
     """What the split must know of a group: how many images, and how many objects of each label.
 
     Attributes:
-        stratum: groups of one stratum, as of one camera, are spread over all parts by themselves.
+        stratum: groups of one stratum, as of one camera, are spread over all splits by themselves.
     """
 
     images: int = 0
@@ -30,31 +30,33 @@ class Group:
 
 
 def split_groups(groups: Mapping[str, Group], shares: Sequence[float], seed: int) -> dict[str, str]:
-    """The part of each group, deterministic from the names, the contents and the seed, whatever their order.
+    """The split of each group, deterministic from the names, the contents and the seed, whatever their order.
 
     The groups are laid in a row, class by class (a group belongs to its rarest class) and in random order within a
-    class; each in turn goes to the part that lags furthest behind its share of the images so far. So at every point
-    of the row no part is further from its share than the largest group so far, and no class further than twice that.
-    Only where a part would stay empty does it get a small group of another part.
+    class; each in turn goes to the split that lags furthest behind its share of the images so far. So at every point
+    of the row no split is further from its share than the largest group so far, and no class further than twice that.
+    Only where a split would stay empty does it get a small group of another split.
 
     Raises:
-        UserError: shares that are no shares, or fewer groups than parts to fill.
+        UserError: shares that are no shares, or fewer groups than splits to fill.
     """
     total_share = sum(shares)
-    if len(shares) != len(PARTS) or min(shares) < 0 or not 0 < total_share < float("inf"):
-        raise UserError(f"the shares of {', '.join(PARTS)} must be three numbers from 0, not {list(shares)}")
+    if len(shares) != len(SPLITS) or min(shares) < 0 or not 0 < total_share < float("inf"):
+        raise UserError(f"the shares of {', '.join(SPLITS)} must be three numbers from 0, not {list(shares)}")
     wanted = [index for index, share in enumerate(shares) if share > 0]
     if len(groups) < len(wanted):
-        raise UserError(f"{len(groups)} group(s) cannot fill {len(wanted)} parts; make more groups or set a share to 0")
-    parts = _deal(groups, shares, seed)
-    _fill_empty_parts(parts, wanted, groups)
-    return {name: PARTS[index] for name, index in parts.items()}
+        raise UserError(
+            f"{len(groups)} group(s) cannot fill {len(wanted)} splits; make more groups or set a share to 0"
+        )
+    splits = _deal(groups, shares, seed)
+    _fill_empty_splits(splits, wanted, groups)
+    return {name: SPLITS[index] for name, index in splits.items()}
 
 
 def split_folds(groups: Mapping[str, Group], folds: int, seed: int) -> list[dict[str, str]]:
-    """The part of each group in each of so many folds: every group is in the test part of one of them.
+    """The split of each group in each of so many folds: every group is in the test split of one of them.
 
-    The groups are dealt as in `split_groups`, into as many equal sets as there are folds, each the test part once; of
+    The groups are dealt as in `split_groups`, into as many equal sets as there are folds, each the test split once; of
     the rest half as many images again validate, dealt likewise, and the others train.
 
     Raises:
@@ -73,23 +75,23 @@ def split_folds(groups: Mapping[str, Group], folds: int, seed: int) -> list[dict
     for fold in range(folds):
         rest = {name: group for name, group in groups.items() if fold_of[name] != fold}
         validates = _deal(rest, [1 - validation_share, validation_share], seed)
-        _fill_empty_parts(validates, [0, 1], rest)
-        parts = {name: PARTS[index] for name, index in validates.items()}
-        result.append({name: parts.get(name, "test") for name in groups})
+        _fill_empty_splits(validates, [0, 1], rest)
+        splits = {name: SPLITS[index] for name, index in validates.items()}
+        result.append({name: splits.get(name, "test") for name in groups})
     return result
 
 
 def _deal(groups: Mapping[str, Group], shares: Sequence[float], seed: int) -> dict[str, int]:
-    """The number of each group's part: each group in turn goes to the part that lags furthest behind its share."""
-    parts: dict[str, int] = {}
+    """The number of each group's split: each group in turn goes to the split that lags furthest behind its share."""
+    splits: dict[str, int] = {}
     images, total_share, seen = [0] * len(shares), sum(shares), 0
     wanted = [index for index, share in enumerate(shares) if share > 0]
     for name in _in_a_row(groups, seed):
         seen += groups[name].images
         lags = [share / total_share * seen - count for share, count in zip(shares, images, strict=True)]
-        parts[name] = max(wanted, key=lags.__getitem__)
-        images[parts[name]] += groups[name].images
-    return parts
+        splits[name] = max(wanted, key=lags.__getitem__)
+        images[splits[name]] += groups[name].images
+    return splits
 
 
 def _in_a_row(groups: Mapping[str, Group], seed: int) -> list[str]:
@@ -104,11 +106,11 @@ def _in_a_row(groups: Mapping[str, Group], seed: int) -> list[str]:
     return sorted(groups, key=place)
 
 
-def _fill_empty_parts(parts: dict[str, int], wanted: Sequence[int], groups: Mapping[str, Group]) -> None:
-    """Gives each empty part the smallest group of the part with the most groups."""
+def _fill_empty_splits(splits: dict[str, int], wanted: Sequence[int], groups: Mapping[str, Group]) -> None:
+    """Gives each empty split the smallest group of the split with the most groups."""
     for empty in wanted:
-        counts = Counter(parts.values())
+        counts = Counter(splits.values())
         if counts[empty] == 0:
             richest = max(wanted, key=counts.__getitem__)
-            smallest = min((groups[name].images, name) for name, part in parts.items() if part == richest)[1]
-            parts[smallest] = empty
+            smallest = min((groups[name].images, name) for name, split in splits.items() if split == richest)[1]
+            splits[smallest] = empty

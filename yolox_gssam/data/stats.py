@@ -1,4 +1,4 @@
-"""What is in a data set: counts by part, class and size, a box-size histogram, and a contact sheet."""
+"""What is in a data set: counts by split, class and size, a box-size histogram, and a contact sheet."""
 
 import math
 from collections import Counter
@@ -11,56 +11,46 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS, LabelledImage
 
-SIZES = (
-    ("very tiny, < 8 x 8", 8),
-    ("tiny, < 16 x 16", 16),
-    ("small, < 32 x 32", 32),
-    ("medium, < 96 x 96", 96),
-    ("large", math.inf),
-)
-"""Name and upper bound of the side of a square of the same area, each from the bound before it; from 32 on COCO's."""
-
+_BOUNDS = (8, 16, 32, 96)  # sides of squares where one of `AREAS` ends
 _TILE_WH = (384, 288)
 _ZOOM_SIDE = 96
 _COLOURS = ((0, 200, 255), (255, 128, 0), (80, 220, 80), (220, 80, 220), (60, 60, 255), (255, 255, 80))  # BGR
 
 
-def box_sides(split: CocoSplit) -> NDArray[np.float64]:
-    """Side in pixels of the square of the same area, for every object of a part: (n,)."""
-    boxes = np.concatenate([image.boxes_xyxy for image in split.images] or [np.zeros((0, 4))])
-    return np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+def object_areas(split: CocoSplit) -> NDArray[np.float64]:
+    """Square pixels of every object of a split: (n,)."""
+    return np.concatenate([np.zeros(0), *(image.object_areas for image in split.images)])
 
 
-def size_counts(sides: NDArray[np.float64]) -> dict[str, int]:
-    """Number of objects in each of `SIZES`."""
-    bins = np.searchsorted([bound for _, bound in SIZES], sides, side="right")
-    counts = np.bincount(bins, minlength=len(SIZES))
-    return {name: int(count) for (name, _), count in zip(SIZES, counts, strict=True)}
+def size_counts(areas: NDArray[np.float64]) -> dict[str, int]:
+    """How many objects have each size of `AREAS`, as evaluation counts them."""
+    return {name: int(((low <= areas) & (areas <= high)).sum()) for name, (low, high) in AREAS.items()}
 
 
 def summary_table(splits: Mapping[str, CocoSplit]) -> str:
-    """Images, objects of each class and of each size, one column a part."""
+    """Images, objects of each class and of each size (see `AREAS`), one column a split."""
     rows: list[tuple[str, list[int]]] = [("images", [len(split.images) for split in splits.values()])]
     empty = [sum(not len(image.labels) for image in split.images) for split in splits.values()]
     rows.append(("images without objects", empty))
     groups = [len({image.group for image in split.images} - {None}) for split in splits.values()]
     rows.append(("groups", groups))
-    rows.append(("objects", [len(box_sides(split)) for split in splits.values()]))
+    rows.append(("objects", [len(object_areas(split)) for split in splits.values()]))
     labels = [Counter(label for image in split.images for label in image.labels.tolist()) for split in splits.values()]
     for label, name in enumerate(next(iter(splits.values())).classes):
         rows.append((f"  {name}", [count[label] for count in labels]))
-    sizes = [size_counts(box_sides(split)) for split in splits.values()]
-    rows += [(f"  {name}", [count[name] for count in sizes]) for name, _ in SIZES]
+    sizes = [size_counts(object_areas(split)) for split in splits.values()]
+    rows += [(f"  {name}, {SIZE_LIMITS[name]}", [count[name] for count in sizes]) for name in AREAS]
     width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "".join(f"{part:>9}" for part in (*splits, "all"))]
+    lines = [" " * width + "".join(f"{split:>9}" for split in (*splits, "all"))]
     lines += [f"{name:<{width}}" + "".join(f"{value:>9,}" for value in (*row, sum(row))) for name, row in rows]
     return "\n".join(lines)
 
 
 def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
-    """Draws how many objects of each part have which size, as PNG.
+    """Draws how many objects of each split have which size, as PNG.
 
     Raises:
         UserError: the file cannot be written.
@@ -71,11 +61,11 @@ def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    sides = [box_sides(split) for split in splits.values()]
+    sides = [np.sqrt(object_areas(split)) for split in splits.values()]
     largest = max((float(side.max()) for side in sides if len(side)), default=1.0)
     edges = np.geomspace(2, max(largest, 128) * 1.01, 40)
     axes.hist([np.clip(side, 2, None) for side in sides], bins=edges.tolist(), stacked=True, label=list(splits))
-    for _, bound in SIZES[:-1]:
+    for bound in _BOUNDS:
         axes.axvline(bound, color="black", linewidth=0.8, linestyle=":")
     axes.set_xscale("log", base=2)
     ticks = [2**power for power in range(1, math.ceil(math.log2(edges[-1])))]
@@ -107,7 +97,7 @@ def write_contact_sheet(path: Path, splits: Mapping[str, CocoSplit], count: int 
         part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
 
 
-def _tile(pixels: NDArray[np.uint8], image: CocoImage, classes: Sequence[str]) -> NDArray[np.uint8]:
+def _tile(pixels: NDArray[np.uint8], image: LabelledImage, classes: Sequence[str]) -> NDArray[np.uint8]:
     """One image of the sheet: fitted in, boxes around the objects, the smallest object enlarged in a corner."""
     ratio = min(_TILE_WH[0] / image.width, _TILE_WH[1] / image.height)
     size_wh = max(1, round(image.width * ratio)), max(1, round(image.height * ratio))
@@ -128,7 +118,7 @@ def _tile(pixels: NDArray[np.uint8], image: CocoImage, classes: Sequence[str]) -
     return tile
 
 
-def _enlarged(pixels: NDArray[np.uint8], image: CocoImage) -> NDArray[np.uint8]:
+def _enlarged(pixels: NDArray[np.uint8], image: LabelledImage) -> NDArray[np.uint8]:
     """The smallest object of an image with as much again around it, as a square."""
     sizes = image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]
     index = int(sizes.prod(axis=1).argmin())

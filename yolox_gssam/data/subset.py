@@ -14,24 +14,24 @@ from yolox_gssam.common.images import IMAGE_SUFFIXES, read_image_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 
 VAL_SHARE = 0.1
-"""Of the training images of each class that become validation images where the source has no test part."""
+"""Of the training images of each class that become validation images where the source has no test split."""
 
 
 def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[str, Any]) -> dict[str, Any]:
     """Copies `count` classes of the ImageFolder `root` into `out` and writes dataset.json; returns what it holds.
 
     `root` has train/ and val/, each with a folder for each class, and may have test/. Where it has none, as ImageNet,
-    whose val/ has the labels that its test images lack, val/ becomes the test part and a tenth of each class of
-    train/ the validation part.
+    whose val/ has the labels that its test images lack, val/ becomes the test split and a tenth of each class of
+    train/ the validation split.
 
     Raises:
         UserError: no such folders, fewer classes than asked for, a class without enough images, or `out` is there.
     """
-    parts = [part for part in PARTS if (root / part).is_dir()]
-    if parts[:2] != ["train", "val"]:
+    splits = [split for split in SPLITS if (root / split).is_dir()]
+    if splits[:2] != ["train", "val"]:
         raise UserError(
             f"{printable(root)}: not a folder of images: train/ and val/ with one folder a class are needed"
         )
@@ -40,7 +40,7 @@ def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[s
         raise UserError(f"{printable(root / 'train')}: {len(names)} classes are there; draw 2 to as many, not {count}")
     rng = np.random.default_rng(seed)
     drawn = sorted(names[index] for index in rng.permutation(len(names))[:count])
-    images = {part: {name: _images(root / part / name) for name in drawn} for part in parts}
+    images = {split: {name: _images(root / split / name) for name in drawn} for split in splits}
     if "test" not in images:
         images["test"], images["val"] = images["val"], {}
         for name, paths in images["train"].items():
@@ -53,7 +53,7 @@ def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[s
             **source,
             "seed": seed,
             "classes": drawn,
-            "parts": {part: {name: len(paths) for name, paths in images[part].items()} for part in PARTS},
+            "splits": {split: {name: len(paths) for name, paths in images[split].items()} for split in SPLITS},
             "hash": content_hash(digests),
             "hash_rule": HASH_RULE.replace("every file below annotations/ and images/", "every image"),
         }
@@ -62,8 +62,10 @@ def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[s
 
 
 def _copy(folder: Path, images: Mapping[str, Mapping[str, list[Path]]]) -> dict[str, str]:
-    """Copies part -> class -> images; returns the sha256 of each file by its path in the set."""
-    everything = [(f"{part}/{name}", path) for part in images for name in images[part] for path in images[part][name]]
+    """Copies split -> class -> images; returns the sha256 of each file by its path in the set."""
+    everything = [
+        (f"{split}/{name}", path) for split in images for name in images[split] for path in images[split][name]
+    ]
     digests = {}
     with progress_bar(everything, description="copy", unit="images") as bar:
         for place, path in bar:
@@ -81,5 +83,5 @@ def _images(folder: Path) -> list[Path]:
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if len(paths) < 2:
-        raise UserError(f"{printable(folder)}: {len(paths)} images; a class needs at least 2 in each part")
+        raise UserError(f"{printable(folder)}: {len(paths)} images; a class needs at least 2 in each split")
     return paths

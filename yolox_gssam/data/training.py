@@ -152,12 +152,12 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def draw(self, request: SampleRequest) -> aug.Recipe:
         """What the sample is made of, and its boxes."""
         rng, settings = self._generator(request), self.augmentation
-        frames = [self._frame(index) for index in self._choose(request, rng)]
-        if len(frames) == 1:
-            recipe = aug.place(frames[0], self.input_size)
+        images = [self._whole(index) for index in self._choose(request, rng)]
+        if len(images) == 1:
+            recipe = aug.place(images[0], self.input_size)
         else:
-            recipe = aug.mosaic(frames[:4], self.input_size, settings, rng)
-            for other in frames[4:]:
+            recipe = aug.mosaic(images[:4], self.input_size, settings, rng)
+            for other in images[4:]:
                 recipe = aug.mixup(recipe, other, settings, rng)
         if self.crop_size is not None:
             recipe = aug.crop(recipe, self.crop_size, settings, rng)
@@ -190,9 +190,9 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
         truth = self.split.images[index]
         return aug.scaled_size((truth.height, truth.width), self._scale(index))
 
-    def _frame(self, index: int) -> aug.Frame:
+    def _whole(self, index: int) -> aug.Recipe:
         truth = self.split.images[index]
-        return aug.Frame(index, self._size(index), truth.boxes_xyxy * self._scale(index), truth.labels)
+        return aug.whole(index, self._size(index), truth.boxes_xyxy * self._scale(index), truth.labels)
 
     def _image(self, index: int) -> NDArray[np.uint8]:
         return self._read(index) if self.cache is None else self.cache[index].numpy()

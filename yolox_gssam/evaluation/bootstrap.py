@@ -4,25 +4,21 @@ The frames of a clip resemble each other, so that whole clips are drawn, not ima
 Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals).
 """
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.coco import RECALLS, coco_index, coco_results
-from yolox_gssam.evaluation.outcomes import ClassOutcomes, match_split, number_clips
-from yolox_gssam.evaluation.truth import load_annotations
+from yolox_gssam.evaluation.coco import RECALLS
+from yolox_gssam.evaluation.matching import ClassOutcomes, match_split, number_clips
 
 _MOST_DETECTIONS = 100
+_IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
 
 
 class ClipAP:
@@ -76,44 +72,19 @@ class ClipAP:
 
 
 def _match_by_iou(split: CocoSplit, detections: Mapping[int, Detections], one_class: bool) -> list[ClassOutcomes]:
-    """The outcomes of each class at IoU 0.50 to 0.95, by pycocotools."""
-    clips = number_clips(split)
-    clip_of_image = np.array([clips.of_image[image_id] for image_id in sorted(clips.of_image)])
-    truth, results = load_annotations(split), coco_results(split, detections)
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluator = COCOeval(coco_index(COCO, split, truth), coco_index(COCO, split, results), "bbox")
-        evaluator.params.areaRng, evaluator.params.areaRngLbl = [[0.0, 1e10]], ["all"]
-        evaluator.params.maxDets = [_MOST_DETECTIONS]
-        evaluator.params.useCats = int(not one_class)
-        evaluator.evaluate()
-    images, classes = len(split.images), 1 if one_class else len(split.classes)
-    return [
-        _class_by_iou(evaluator.evalImgs[label * images : (label + 1) * images], clip_of_image, len(clips.names))
-        for label in range(classes)
+    """The outcomes of each class at IoU 0.50 to 0.95, a row of `right` and `wrong` for each threshold."""
+    of_thresholds = [
+        match_split(split, detections, threshold, most=_MOST_DETECTIONS, one_class=one_class)
+        for threshold in _IOU_THRESHOLDS
     ]
-
-
-def _class_by_iou(
-    of_images: Sequence[dict[str, NDArray[np.float64]] | None], clip_of_image: NDArray[np.int64], clips: int
-) -> ClassOutcomes:
-    """One class, from what pycocotools found out about each image."""
-    objects = np.zeros(clips, np.int64)
-    scores, right, wrong = [np.zeros(0)], [np.zeros((10, 0), bool)], [np.zeros((10, 0), bool)]
-    clip_numbers = [clip_of_image[:0]]
-    for number, result in zip(clip_of_image, of_images, strict=True):
-        if result is None:  # neither objects nor detections of this class
-            continue
-        counted, matched = ~result["dtIgnore"].astype(bool), result["dtMatches"] > 0
-        objects[number] += int((result["gtIgnore"] == 0).sum())
-        scores.append(np.array(result["dtScores"], dtype=np.float64))
-        right.append(counted & matched)
-        wrong.append(counted & ~matched)
-        clip_numbers.append(np.full(len(scores[-1]), number))
-    # Stable, as pycocotools sorts: of equal scores the one of the earlier image comes first.
-    all_scores = np.concatenate(scores)
-    order = np.argsort(-all_scores, kind="stable")
-    right_all, wrong_all = (np.concatenate(parts, axis=1)[:, order] for parts in (right, wrong))
-    return ClassOutcomes(all_scores[order], np.concatenate(clip_numbers)[order], right_all, wrong_all, objects)
+    return [
+        replace(
+            rows[0],
+            right=np.concatenate([row.right for row in rows]),
+            wrong=np.concatenate([row.wrong for row in rows]),
+        )
+        for rows in zip(*of_thresholds, strict=True)
+    ]
 
 
 def _class_ap(outcomes: ClassOutcomes, counts: NDArray[np.int64]) -> float | None:

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 
 
@@ -69,12 +70,13 @@ def _numbers(names: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
     return np.array([wanted.index(name) if name in wanted else -1 for name in names], np.int64)
 
 
-def _keep_objects(image: CocoImage, numbers: NDArray[np.int64]) -> CocoImage:
+def _keep_objects(image: LabelledImage, numbers: NDArray[np.int64]) -> LabelledImage:
     labels, crowd_labels = numbers[image.labels], numbers[image.crowd_labels]
     return replace(
         image,
         boxes_xyxy=image.boxes_xyxy[labels >= 0],
         labels=labels[labels >= 0],
+        areas=image.object_areas[labels >= 0],
         crowd_xyxy=image.crowd_xyxy[crowd_labels >= 0],
         crowd_labels=crowd_labels[crowd_labels >= 0],
     )

@@ -18,23 +18,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import AREAS, xyxy_to_xywh
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.truth import load_annotations
 
-
-def _below(side: int) -> tuple[float, float]:
-    """Areas of less than a square of `side` pixels; pycocotools counts both ends of a range in."""
-    return 0.0, float(np.nextafter(side**2, 0))
-
-
-# Areas in square pixels of the original image. The last three are COCO's own.
-AREAS: dict[str, tuple[float, float]] = {
-    "very tiny": _below(8),
-    "tiny": _below(16),
-    "small": (0.0, 32.0**2),
-    "medium": (32.0**2, 96.0**2),
-    "large": (96.0**2, 1e10),
-}
 RECALLS = tuple(np.linspace(0, 1, 101).tolist())
 _ALL, _IOU_50, _IOU_75, _MAX_1, _MAX_10, _MAX_100 = 0, 0, 5, 0, 1, 2
 
@@ -99,7 +85,7 @@ def evaluate_coco(split: CocoSplit, detections: Mapping[int, Detections]) -> Coc
     Raises:
         ValueError: detections on an image, or of a class, that the split does not have.
     """
-    annotations = load_annotations(split)
+    annotations = coco_annotations(split)
     results = coco_results(split, detections)
     coco_class, evaluator_class = _evaluator_classes()
     with contextlib.redirect_stdout(io.StringIO()):
@@ -111,6 +97,26 @@ def evaluate_coco(split: CocoSplit, detections: Mapping[int, Detections]) -> Coc
         evaluator.evaluate()
         evaluator.accumulate()
     return _metrics(split, annotations, evaluator)
+
+
+def coco_annotations(split: CocoSplit) -> list[dict[str, Any]]:
+    """The true objects and crowd regions of a split as COCO annotations without ids, image by image."""
+    annotations = []
+    for image in split.images:
+        boxes_xywh = xyxy_to_xywh(np.concatenate([image.boxes_xyxy, image.crowd_xyxy])).tolist()
+        labels = [*image.labels.tolist(), *image.crowd_labels.tolist()]
+        areas = [*image.object_areas.tolist(), *(width * height for *_, width, height in boxes_xywh)]
+        for number, (box, label) in enumerate(zip(boxes_xywh, labels, strict=True)):
+            annotations.append(
+                {
+                    "image_id": image.image_id,
+                    "category_id": split.category_ids[label],
+                    "bbox": box,
+                    "area": areas[number],
+                    "iscrowd": int(number >= len(image.labels)),
+                }
+            )
+    return annotations
 
 
 def coco_results(split: CocoSplit, detections: Mapping[int, Detections]) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.matching import match_greedy
-from yolox_gssam.evaluation.truth import Truth, truth_by_image
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +54,18 @@ def confusion_matrix(
     """
     size = len(split.classes) + 1
     counts = np.zeros((size, size), dtype=np.int64)
-    for image_id, truth in truth_by_image(split).items():
-        found = detections.get(image_id, Detections.empty()).above(score_threshold)
-        _add_image(counts, found, truth, iou_threshold)
+    for image in split.images:
+        found = detections.get(image.image_id, Detections.empty()).above(score_threshold)
+        _add_image(counts, found, image, iou_threshold)
     return ConfusionMatrix(counts, split.classes, score_threshold, iou_threshold)
 
 
-def _add_image(counts: NDArray[np.int64], found: Detections, truth: Truth, iou_threshold: float) -> None:
+def _add_image(counts: NDArray[np.int64], found: Detections, truth: LabelledImage, iou_threshold: float) -> None:
     """Adds one image to `counts`."""
     matches = match_greedy(found, truth, iou_threshold)
     hits = matches.truth_index >= 0
     np.add.at(counts, (truth.labels[matches.truth_index[hits]], found.labels[hits]), 1)
     np.add.at(counts[-1], found.labels[~hits & ~matches.on_crowd], 1)
-    missed = ~truth.crowd
+    missed = np.ones(len(truth.labels), bool)
     missed[matches.truth_index[hits]] = False
     np.add.at(counts[:, -1], truth.labels[missed], 1)

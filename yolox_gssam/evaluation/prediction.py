@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from yolox_gssam.common.images import read_image
 from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoImage, CocoSplit
+from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.pipeline import map_in_threads
 from yolox_gssam.inference.predictor import Predictor
@@ -27,7 +28,7 @@ def predict_split(predictor: Predictor, split: CocoSplit, batch_size: int, worke
         UserError: an image cannot be read.
     """
 
-    def read(image: CocoImage) -> tuple[int, NDArray[np.uint8]]:
+    def read(image: LabelledImage) -> tuple[int, NDArray[np.uint8]]:
         return image.image_id, read_image(split.image_path(image))
 
     faults = {image.image_id: narrow_fault((image.height, image.width), predictor.test_size) for image in split.images}

@@ -6,36 +6,28 @@ from typing import Any
 
 from tabulate import tabulate
 
+from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS
 from yolox_gssam.evaluation.bootstrap import APInterval
-from yolox_gssam.evaluation.centre import CentreScores
-from yolox_gssam.evaluation.coco import AREAS, RECALLS, Accuracy, CocoMetrics, percent
+from yolox_gssam.evaluation.coco import RECALLS, Accuracy, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
-from yolox_gssam.evaluation.false_alarms import FalseAlarmPoint
 from yolox_gssam.evaluation.matching import CENTRE_RULE
-from yolox_gssam.evaluation.operating import OperatingPoint
+from yolox_gssam.evaluation.operating import CentreScores, FalseAlarmPoint, OperatingPoint
 from yolox_gssam.evaluation.provenance import Provenance
 from yolox_gssam.evaluation.timing import InferenceTime
 
 MOST_COLUMNS = 15
 """Up to so many classes the confusion matrix is printed."""
 
-_SIZE_LIMITS = {
-    "very tiny": "< 8 x 8",
-    "tiny": "< 16 x 16",
-    "small": "< 32 x 32",
-    "medium": "to 96 x 96",
-    "large": "> 96 x 96",
-}
 _STEP_NAMES = {"preprocess": "pre-processing", "network": "network", "nms": "NMS", "total": "together"}
 
 
 @dataclass(frozen=True, eq=False)
 class EvalReport:
-    """One evaluation of one network, or of detections from elsewhere, on one part of a data set.
+    """One evaluation of one network, or of detections from elsewhere, on one split of a data set.
 
     Attributes:
-        part: "train", "val" or "test".
-        images: how many the part has.
+        split: "train", "val" or "test".
+        images: how many the split has.
         settings: what the network ran with: experiment, input size, thresholds, precision; plain values.
         interval: of the mAP50:95 over clips; None where none was drawn.
         false_alarms: by IoU.
@@ -44,7 +36,7 @@ class EvalReport:
         sensors: name -> the same of the images of one sensor; empty where the data do not tell them apart.
     """
 
-    part: str
+    split: str
     images: int
     settings: Mapping[str, Any]
     coco: CocoMetrics
@@ -59,7 +51,7 @@ class EvalReport:
     def to_json(self) -> dict[str, Any]:
         """Plain values: fractions in [0, 1], times in milliseconds, None for what cannot be measured."""
         return {
-            "part": self.part,
+            "split": self.split,
             "images": self.images,
             "settings": dict(self.settings),
             "coco": self.coco.twelve(),
@@ -93,11 +85,11 @@ class EvalReport:
         """Text of several short tables, in percent and milliseconds; "-" for what cannot be measured."""
         sections = (self._accuracy(), self._confusion(), self._false_alarms(), self._centre(), self._time())
         settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in self.settings.items())
-        head = f"{self.provenance.annotations} ({self.part}): {self.images} images\n{settings}"
+        head = f"{self.provenance.annotations} ({self.split}): {self.images} images\n{settings}"
         return "\n\n".join((head, *(section for section in sections if section)))
 
     def _accuracy(self) -> str:
-        by_size = [(f"{name}, {_SIZE_LIMITS[name]} px", group) for name, group in self.coco.by_size.items()]
+        by_size = [(f"{name}, {SIZE_LIMITS[name]} px", group) for name, group in self.coco.by_size.items()]
         groups = [("all", self.coco.overall), *by_size, *self.coco.by_class.items()]
         rows = [(name, *_accuracy_cells(group)) for name, group in groups]
         table = _tabulate(rows, ("percent", "objects", "AP", "AP50", "AP75", "AR"))

@@ -95,7 +95,7 @@ def check_frames(clip: Path, frames: int) -> None:
     records = attempt(lambda: list(svanstrom_records({clip: labels}, Sampling(4), ("drone",))))
     if records is not None:
         assert len(records) == len(range(0, frames, 4))
-        assert all(len(record.labels) == (number == 1) for number, record in enumerate(records))
+        assert all(len(record.labels) == (number == 1) for number, (record, _) in enumerate(records))
 
 
 def test_damaged_clips(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def image(tmp_path: Path) -> Path:
 
 
 def test_fractions_become_pixels(image: Path) -> None:
-    (record,) = LabelledSet(("drone",), [sample(image, fractions=True)]).records()
-    np.testing.assert_array_equal(record.boxes_xywh, [[10, 10, 20, 5]])
+    ((record, data),) = LabelledSet(("drone",), [sample(image, fractions=True)]).records()
+    np.testing.assert_array_equal(record.boxes_xyxy, [[10, 10, 30, 15]])
     assert (record.width, record.height, record.group) == (40, 20, "clip1_0007.jpg")
-    assert record.image == image.read_bytes()
+    assert data == image.read_bytes()
 
 
 def test_wrong_size_and_missing_image(image: Path) -> None:
@@ -116,11 +116,12 @@ def test_deep_images_are_kept_or_stored_by_one_range(tmp_path: Path, suffix: str
     cv2.imwrite(str(path), values)
     deep: list[str] = []
     labelled = LabelledSet(("drone",), [sample(path, labels=[0])])
-    (kept,), (stored,) = list(labelled.records(None, deep)), list(labelled.records((7000, 7510), deep))
-    assert (kept.image, kept.file_name) == (path.read_bytes(), path.name)
+    ((kept, kept_data),) = labelled.records(None, deep)
+    ((stored, stored_data),) = labelled.records((7000, 7510), deep)
+    assert (kept_data, kept.file_name) == (path.read_bytes(), path.name)
     np.testing.assert_array_equal(read_image(path), to_eight_bits(values[..., None].repeat(3, -1)))
     assert stored.file_name == ("a.png" if suffix == "png" else "a.tif.png")
-    pixels = cv2.imdecode(np.frombuffer(stored.image, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(stored_data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert pixels.tolist() == [[0, 50, 128, 250]]
     assert pixels.dtype == np.uint8
     assert deep == [path.name] * 2

@@ -80,13 +80,14 @@ def test_boxes_of_clips_equal_the_published_ones(sensor: str, published: str, st
 def test_frames_of_a_real_clip_are_those_that_the_labels_speak_of() -> None:
     """Decoded in a row, a frame is the same as when it is sought out by its number."""
     clip = ROOT / "Data" / "Video_V" / "V_DRONE_001.mp4"
-    records = list(svanstrom_records({clip: read_labels(label_path(clip))}, Sampling(100), ("drone",)))
+    encoded = list(svanstrom_records({clip: read_labels(label_path(clip))}, Sampling(100), ("drone",)))
+    records = [record for record, _ in encoded]
     assert [record.file_name for record in records] == [f"V_DRONE_001_000{n}00.jpg" for n in range(len(records))]
     capture = cv2.VideoCapture(str(clip))
-    for record in records:
+    for record, data in encoded:
         capture.set(cv2.CAP_PROP_POS_FRAMES, int(record.file_name[-10:-4]))
         done, frame = capture.read()
-        stored = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert done
         assert np.abs(frame.astype(float) - stored).mean() < 2
         assert (record.width, record.height, record.group) == (640, 512, "V_DRONE_001")
@@ -94,15 +95,16 @@ def test_frames_of_a_real_clip_are_those_that_the_labels_speak_of() -> None:
 
 def test_every_nth_frame_with_its_boxes(tmp_path: Path) -> None:
     clip = make_clip(tmp_path, "V_DRONE_009", 9)
-    records = list(svanstrom_records({clip: labels_of(9)}, Sampling(2), ("drone", "bird")))
+    encoded = list(svanstrom_records({clip: labels_of(9)}, Sampling(2), ("drone", "bird")))
+    records = [record for record, _ in encoded]
     assert [record.file_name for record in records] == [f"V_DRONE_009_00000{n}.jpg" for n in (0, 2, 4, 6, 8)]
     assert [list(record.labels) for record in records] == [[], [], [0, 1], [0], []]
-    np.testing.assert_array_equal(records[2].boxes_xywh, [[10, 5, 8, 6], [1, 2, 3, 4]])
-    for number, record in zip((0, 2, 4, 6, 8), records, strict=True):
-        image = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(records[2].boxes_xyxy, [[10, 5, 18, 11], [1, 2, 4, 6]])
+    for number, (_, data) in zip((0, 2, 4, 6, 8), encoded, strict=True):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert abs(image.mean() - 20 * number) < 4
     drones = list(svanstrom_records({clip: labels_of(9)}, Sampling(3, offset=1, jpeg_quality=50), ("drone",)))
-    assert [(record.file_name[-8:-4], list(record.labels)) for record in drones] == [
+    assert [(record.file_name[-8:-4], list(record.labels)) for record, _ in drones] == [
         *(("0001", []), ("0004", [0]), ("0007", [])),
     ]
 
@@ -115,10 +117,10 @@ def test_grey_frames_are_stored_in_one_channel_and_read_in_three(
     frame = np.full((48, 64, 3), bgr, np.uint8)
     monkeypatch.setattr(svanstrom, "clip_frames", lambda clip, count, sampling: iter([(4, frame)]))
     clip = tmp_path / "IR_DRONE_009.mp4"
-    (stored,) = svanstrom_records({clip: labels_of(9)}, Sampling(9, offset=4), ("drone",))
+    ((stored, data),) = svanstrom_records({clip: labels_of(9)}, Sampling(9, offset=4), ("drone",))
     assert (stored.group, stored.stratum, stored.width, stored.height) == ("IR_DRONE_009", "IR", 64, 48)
-    assert len(Image.open(io.BytesIO(stored.image)).getbands()) == channels
-    (tmp_path / "stored.jpg").write_bytes(stored.image)
+    assert len(Image.open(io.BytesIO(data)).getbands()) == channels
+    (tmp_path / "stored.jpg").write_bytes(data)
     image = read_image(tmp_path / "stored.jpg")
     assert image.shape == (48, 64, 3)
     assert np.abs(image.astype(int) - frame).max() <= 2

@@ -61,7 +61,7 @@ def test_a_new_set_has_tight_boxes_and_keeps_the_old_ones(tmp_path: Path, per_gr
     assert summary["refined"] == {"measured": 36, "carried": 0, "shrunk": 0}
     assert summary["padding"] == PADDING
     assert check_dataset(tmp_path / "tight") == []
-    assert {part: counts["images"] for part, counts in summary["parts"].items()} == {"train": 24, "val": 12, "test": 0}
+    assert {part: counts["images"] for part, counts in summary["splits"].items()} == {"train": 24, "val": 12, "test": 0}
 
 
 def test_single_images_without_contrast_are_shrunk(tmp_path: Path) -> None:

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.builder import Record
+from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.synthetic import render_scene, synthetic_records
 
 SIZE_HW = (96, 128)
 COUNT = 75  # more than a batch of two processes, and not a multiple of their chunks
 
 
-def content(record: Record) -> tuple[object, ...]:
-    boxes, labels = np.asarray(record.boxes_xywh), np.asarray(record.labels)
-    return record.file_name, record.group, record.image, boxes.tolist(), labels.tolist()
+def content(record: EncodedImage) -> tuple[object, ...]:
+    image, data = record
+    return image.file_name, image.group, data, image.boxes_xyxy.tolist(), image.labels.tolist()
 
 
 def test_same_bytes_from_one_and_from_two_processes() -> None:
@@ -37,19 +37,17 @@ def test_threads_of_opencv_do_not_change_a_picture() -> None:
 
 
 def test_a_record_is_its_scene() -> None:
-    for index, record in enumerate(synthetic_records(6, 11, SIZE_HW, workers=1)):
+    for index, (record, data) in enumerate(synthetic_records(6, 11, SIZE_HW, workers=1)):
         image, boxes_xyxy, labels = render_scene(11, index, SIZE_HW)
-        stored = cv2.imdecode(np.frombuffer(record.image, np.uint8), cv2.IMREAD_COLOR)
+        stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
         assert (record.height, record.width) == stored.shape[:2] == SIZE_HW
         assert np.abs(stored.astype(int) - image).mean() < 3  # the file is a JPEG
-        boxes_xywh = np.asarray(record.boxes_xywh)
-        np.testing.assert_array_equal(boxes_xywh[:, :2], boxes_xyxy[:, :2])
-        np.testing.assert_array_equal(boxes_xywh[:, :2] + boxes_xywh[:, 2:], boxes_xyxy[:, 2:])
+        np.testing.assert_array_equal(record.boxes_xyxy, boxes_xyxy)
         np.testing.assert_array_equal(record.labels, labels)
 
 
 def test_names_and_groups_are_unique() -> None:
-    records = list(synthetic_records(5, 0, SIZE_HW, workers=1))
+    records = [image for image, _ in synthetic_records(5, 0, SIZE_HW, workers=1)]
     assert len({record.file_name for record in records}) == len({record.group for record in records}) == 5
 
 

@@ -9,10 +9,11 @@ import numpy as np
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable, shorten
-from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
+from yolox_gssam.data.coco import CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.coco_repair import repair_coco
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, part_named
+from yolox_gssam.data.labelled import LabelledImage, xyxy_to_xywh
 from yolox_gssam.data.paths import require_inside
 
 
@@ -71,7 +72,7 @@ def _renumbered(document: Any) -> Any:
     return document
 
 
-def _sample(split: CocoSplit, image: CocoImage, prefix: Path, group_field: str | None, part: str | None) -> Sample:
+def _sample(split: CocoSplit, image: LabelledImage, prefix: Path, group_field: str | None, part: str | None) -> Sample:
     """One image with its crowd regions after its objects."""
     if group_field and image.group is None:
         raise UserError(f"{printable(split.path)}: image {image.image_id}: has no field {shorten(group_field)}")
@@ -79,7 +80,7 @@ def _sample(split: CocoSplit, image: CocoImage, prefix: Path, group_field: str |
     return Sample(
         path=require_inside(split.image_dir / image.file_name, split.image_dir),
         file_name=(prefix / image.file_name).as_posix(),
-        boxes_xywh=np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1),
+        boxes_xywh=xyxy_to_xywh(boxes_xyxy),
         labels=[*image.labels.tolist(), *image.crowd_labels.tolist()],
         size_wh=(image.width, image.height),
         crowd=[False] * len(image.labels) + [True] * len(image.crowd_labels),

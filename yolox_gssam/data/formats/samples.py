@@ -22,8 +22,9 @@ from yolox_gssam.common.images import (
     unread_images,
 )
 from yolox_gssam.common.text import printable, shorten
-from yolox_gssam.data.builder import Record
+from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.faults import Fault, Report
+from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 
 MAX_LABEL_BYTES = 2**22
 """Largest label file of one image: room for `MAX_OBJECTS` objects of 400 letters each."""
@@ -41,7 +42,7 @@ class Sample:
         size_wh: the image's size by the labels; None: not told.
         fractions: the boxes are fractions.
         crowd: true for each box that is a region of many objects.
-        group, part: as in `Record`.
+        group, part: the group and the split, as in `LabelledImage`.
     """
 
     path: Path
@@ -62,8 +63,8 @@ class LabelledSet:
     classes: tuple[str, ...]
     samples: list[Sample] = field(default_factory=list)
 
-    def records(self, value_range: ValueRange | None = None, deep: list[str] | None = None) -> Iterator[Record]:
-        """One record a sample; each image is read when its turn comes.
+    def records(self, value_range: ValueRange | None = None, deep: list[str] | None = None) -> Iterator[EncodedImage]:
+        """A labelled image for each sample, with its encoded pixels; each is read when its turn comes.
 
         Args:
             value_range: images of more than 8 bit are stored in 8 bit by it, as PNG; None: they are kept, and whoever
@@ -87,16 +88,21 @@ class LabelledSet:
                 boxes = boxes * [width, height, width, height]
             if sample.size_wh not in (None, (width, height)):
                 raise UserError(f"{printable(sample.path)}: is {width} x {height}, its labels say {sample.size_wh}")
-            yield Record(
-                file_name,
-                width,
-                height,
-                boxes,
-                sample.labels,
-                sample.group or sample.file_name,
+            boxes_xyxy, labels = xywh_to_xyxy(boxes), np.asarray(sample.labels, np.int64).reshape(-1)
+            crowd = np.zeros(len(labels), bool) if sample.crowd is None else np.asarray(sample.crowd, bool)
+            yield (
+                LabelledImage(
+                    file_name,
+                    width,
+                    height,
+                    boxes_xyxy[~crowd],
+                    labels[~crowd],
+                    sample.group or sample.file_name,
+                    boxes_xyxy[crowd],
+                    labels[crowd],
+                    split=sample.part,
+                ),
                 image,
-                sample.part,
-                sample.crowd,
             )
 
 

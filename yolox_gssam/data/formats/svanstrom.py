@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.common.text import printable, shorten
-from yolox_gssam.data.builder import Record
+from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS
 from yolox_gssam.data.guarded import GuardError, call_guarded
+from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.data.refinement.clip import WAYS
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
@@ -167,7 +168,7 @@ def parse_labels(path: Path) -> ClipLabels:
 
 def svanstrom_records(
     labels: Mapping[Path, ClipLabels], sampling: Sampling, classes: Sequence[str]
-) -> Iterator[Record]:
+) -> Iterator[EncodedImage]:
     """Every N-th frame of each clip, named `<clip>_<frame, six digits>.jpg`; frames without objects too.
 
     Boxes of other classes than those asked for are left out.
@@ -183,17 +184,17 @@ def svanstrom_records(
     for clip, truth in labels.items():
         for number, image in clip_frames(clip, truth.frames, sampling):
             here = (truth.frame == number) & np.isin(truth.labels, list(label_of))
-            yield Record(
+            labelled = LabelledImage(
                 file_name=f"{clip.stem}_{number:06d}.jpg",
                 width=image.shape[1],
                 height=image.shape[0],
-                boxes_xywh=truth.boxes_xywh[here],
-                labels=[label_of[label] for label in truth.labels[here].tolist()],
+                boxes_xyxy=xywh_to_xyxy(truth.boxes_xywh[here]),
+                labels=np.array([label_of[label] for label in truth.labels[here].tolist()], np.int64),
                 group=clip.stem,
-                image=encode_jpeg(_without_colour(image), sampling.jpeg_quality),
                 stratum=clip.stem.partition("_")[0],
                 notes=[truth.notes(index) for index in np.flatnonzero(here).tolist()],
             )
+            yield labelled, encode_jpeg(_without_colour(image), sampling.jpeg_quality)
 
 
 def known_classes(names: Sequence[str]) -> tuple[str, ...]:

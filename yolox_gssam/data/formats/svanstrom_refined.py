@@ -1,7 +1,7 @@
 """Tight boxes for the Svanström clips, whose labels have two to five times the side of the object in them.
 
 `svanstrom_refined.npz.xz` beside the package's data modules holds them for the published clips, every frame of both
-sensors; `tools/refine_svanstrom.py` makes it. Clips that it does not hold are measured by the same program.
+sensors; `tools/prepare_dataset.py refine-svanstrom` makes it. Clips that it does not hold are measured likewise.
 """
 
 from collections.abc import Mapping

@@ -23,7 +23,7 @@ from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
 from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
 from yolox_gssam.data.paths import name_fault, require_inside
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 
 MAX_NUMBER = 2**31
 """Coordinates beyond this are taken for damage."""
@@ -197,7 +197,7 @@ def _folders(root: Path) -> tuple[Path, Path]:
 def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
     """The part of each file's stem by ImageSets/Main."""
     part_of: dict[str, str] = {}
-    for part in PARTS:
+    for part in SPLITS:
         path = root / "ImageSets" / "Main" / f"{part}.txt"
         if not path.exists():
             continue

@@ -15,7 +15,7 @@ from yolox_gssam.common.text import is_text, one_line, printable, shorten
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.samples import find_images, read_text
 from yolox_gssam.data.paths import find_end, is_inside, name_fault, require_inside
-from yolox_gssam.data.split import PARTS
+from yolox_gssam.data.split import SPLITS
 
 MAX_YAML_BYTES = 2**17
 """A data.yaml of a thousand classes has a third of it."""
@@ -131,7 +131,7 @@ class _Places:
     def images(self) -> list[tuple[str, Path]]:
         """Part and path of each image."""
         part_of: dict[Path, str] = {}
-        for part in PARTS:
+        for part in SPLITS:
             places = self.settings.get(part) or []
             for place in places if isinstance(places, list) else [places]:
                 for image in self._images_of(part, place):

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import read_image_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.builder import Record, build_dataset
+from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import read_splits
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.data.faults import raise_fatal
+from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy, xyxy_to_xywh
 from yolox_gssam.data.refinement.clip import MIN_KNOWN, PADDING, WAYS, Refined, combine, padded_xywh
 from yolox_gssam.data.refinement.measure import SURE_SIGMAS, Candidate, measure_box
 from yolox_gssam.data.refinement.singles import combine_singles
@@ -55,13 +56,13 @@ class Looseness:
 class _Labelled:
     """An image of the set and what was found in its boxes."""
 
-    part: str
+    split_name: str
     split: CocoSplit
-    image: CocoImage
+    image: LabelledImage
     found: list[list[Candidate]]
 
     def boxes_xywh(self) -> NDArray[np.float64]:
-        return _xywh(self.image.boxes_xyxy)
+        return xyxy_to_xywh(self.image.boxes_xyxy)
 
 
 def looseness(splits: Mapping[str, CocoSplit], sample: int = 200, seed: int = 0) -> Looseness:
@@ -90,7 +91,7 @@ def looseness(splits: Mapping[str, CocoSplit], sample: int = 200, seed: int = 0)
 def refine_dataset(root: Path, out: Path, *, command: str) -> dict[str, Any]:
     """Writes the set `root` with tight boxes into `out`; returns what its dataset.json holds.
 
-    The parts stay. Images of one group are taken for frames of one film, in the order of their names; images that
+    The splits stay. Images of one group are taken for frames of one film, in the order of their names; images that
     have no group, or one of few images, are judged by the whole set. Each annotation keeps its box in "original_bbox"
     and says in "refined" how the new one came about. Crowd regions stay as they are.
 
@@ -119,12 +120,12 @@ def refine_dataset(root: Path, out: Path, *, command: str) -> dict[str, Any]:
 def _measure(splits: Mapping[str, CocoSplit]) -> list[_Labelled]:
     """What stands out in each box of each image; shows a progress bar."""
     labelled = []
-    everything = [(part, split, image) for part, split in splits.items() for image in split.images]
+    everything = [(split_name, split, image) for split_name, split in splits.items() for image in split.images]
     with progress_bar(everything, description="measure", unit="images") as bar:
-        for part, split, image in bar:
+        for split_name, split, image in bar:
             pixels = read_image(split.image_path(image)) if len(image.boxes_xyxy) else np.zeros((1, 1), np.uint8)
-            found = [measure_box(pixels, box) for box in _xywh(image.boxes_xyxy).tolist()]
-            labelled.append(_Labelled(part, split, image, found))
+            found = [measure_box(pixels, box) for box in xyxy_to_xywh(image.boxes_xyxy).tolist()]
+            labelled.append(_Labelled(split_name, split, image, found))
     return labelled
 
 
@@ -170,7 +171,7 @@ def _distribute(
         start += len(own.found)
 
 
-def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Iterator[Record]:
+def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Iterator[EncodedImage]:
     for own, tight in zip(labelled, refined, strict=True):
         image = own.image
         boxes = padded_xywh(tight.boxes_xyxy, size_wh=(image.width, image.height))
@@ -179,19 +180,11 @@ def _records(labelled: Sequence[_Labelled], refined: Sequence[Refined]) -> Itera
             {"original_bbox": box, "refined": WAYS[way]}
             for box, way in zip(own.boxes_xywh().round(3).tolist(), tight.way.tolist(), strict=True)
         ]
-        yield Record(
-            file_name=image.file_name,
-            width=image.width,
-            height=image.height,
-            boxes_xywh=np.concatenate([boxes, _xywh(image.crowd_xyxy)]),
-            labels=np.concatenate([image.labels, image.crowd_labels]),
+        tight_image = replace(
+            image,
+            boxes_xyxy=xywh_to_xyxy(boxes),
             group=image.group or image.file_name,
-            image=read_image_bytes(own.split.image_path(image)),
-            part=own.part,
-            crowd=np.arange(len(boxes) + len(image.crowd_labels)) >= len(boxes),
-            notes=notes + [{}] * len(image.crowd_labels),
+            split=own.split_name,
+            notes=notes,
         )
-
-
-def _xywh(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1)
+        yield tight_image, read_image_bytes(own.split.image_path(image))

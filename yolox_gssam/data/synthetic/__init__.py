@@ -1,4 +1,4 @@
-"""Synthetic pictures of small flying objects: models, backgrounds, camera; as a data set or as a clip."""
+"""Synthetic pictures of small flying objects: silhouettes, backgrounds, camera; as a data set or as a clip."""
 
 from yolox_gssam.data.synthetic.clips import render_clip, write_clip
 from yolox_gssam.data.synthetic.records import synthetic_records

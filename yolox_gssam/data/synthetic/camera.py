@@ -5,7 +5,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from yolox_gssam.data.synthetic.noise import Image, three_channels
+from yolox_gssam.data.synthetic.backgrounds import Image
 
 
 def photograph(rng: Generator, image: Image) -> NDArray[np.uint8]:
@@ -14,7 +14,7 @@ def photograph(rng: Generator, image: Image) -> NDArray[np.uint8]:
     v = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     u = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     vignette = np.asarray(1 - np.float32(rng.uniform(0, 0.15)) * (u * u + v * v) / 2, dtype=np.float32)
-    taken = image * three_channels(vignette)
+    taken = image * vignette[..., None]
     kind = rng.random()
     if kind < 0.3:  # out of focus
         taken = np.asarray(cv2.GaussianBlur(taken, (0, 0), rng.uniform(0.3, 0.7)), dtype=np.float32)

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.synthetic.backgrounds import Background, draw_background
+from yolox_gssam.data.synthetic.backgrounds import Image, draw_background
 from yolox_gssam.data.synthetic.camera import compress
-from yolox_gssam.data.synthetic.noise import Image
-from yolox_gssam.data.synthetic.objects import BUILDERS
 from yolox_gssam.data.synthetic.scenes import check_request
-from yolox_gssam.data.synthetic.solids import Floats, Paint, view_rotation
-from yolox_gssam.data.synthetic.sprites import Shot, Surroundings, draw_sprite, lay_over, sample_paint
+from yolox_gssam.data.synthetic.silhouettes import BUILDERS, Part, Pose
+from yolox_gssam.data.synthetic.sprites import Floats, Shot, draw_sprite, lay_over, sample_tones
 
 FRAME_RATE = 25
 _NOISE, _QUALITY = 1.5, 90  # levels of grey, JPEG
@@ -26,25 +24,32 @@ _NOISE, _QUALITY = 1.5, 90  # levels of grey, JPEG
 
 @dataclass(frozen=True, eq=False)
 class Flyer:
-    """An object on its way: `swing` (6,) holds the phases of its slow turns and of its path, in turns."""
+    """An object on its way: `swing` (4,) holds the phases of its path and of its slow turns, in turns."""
 
     name: str
     seed: int
     side: float
     start_uv: Floats
     end_uv: Floats
-    paint: Paint
+    tones_bgr: Floats
     swing: Floats
 
+    def parts(self, share: float, phase: float) -> list[Part]:
+        """Its silhouette after `share` in 0..1 of the clip, at `phase` of its wing beat or rotor."""
+        tilt, narrow = self._waves(share)[2:]
+        mirror = 1.0 if self.end_uv[0] > self.start_uv[0] else -1.0
+        pose = Pose(0.2 * float(tilt), (mirror * (0.9 + 0.1 * float(narrow)), 1.0))
+        return pose.apply(BUILDERS[self.name](np.random.default_rng(self.seed), phase))
+
     def shot(self, share: float) -> Shot:
-        """How it is seen after `share` in 0..1 of the clip."""
-        wave = np.sin(2 * np.pi * (share * np.array([1, 1.5, 2, 1, 1.5, 1]) + self.swing))
-        centre = self.start_uv + (self.end_uv - self.start_uv) * share + self.side * 0.6 * wave[:2]
-        way = self.end_uv - self.start_uv
-        yaw = (0.0 if way[0] > 0 else np.pi) + 0.5 * wave[2]
-        rotation = view_rotation(float(yaw), 0.12 * wave[3], 0.2 * wave[4], 0.5 + 0.15 * wave[5])
-        side = self.side * (1 + 0.15 * float(wave[5]))
-        return Shot(rotation, side, (float(centre[0]), float(centre[1])), self.paint, (0.0, 0.0), 0.5)
+        """Where it is seen after `share` in 0..1 of the clip."""
+        waves = self._waves(share)
+        centre = self.start_uv + (self.end_uv - self.start_uv) * share + self.side * 0.6 * waves[:2]
+        return Shot(self.side * (1 + 0.15 * float(waves[3])), (float(centre[0]), float(centre[1])), self.tones_bgr)
+
+    def _waves(self, share: float) -> Floats:
+        """Four numbers in -1..1 that go up and down in the course of the clip."""
+        return np.asarray(np.sin(2 * np.pi * (share * np.array([1, 1.5, 2, 1]) + self.swing)))
 
 
 def render_clip(seed: int, size_hw: tuple[int, int], frames: int) -> Iterator[NDArray[np.uint8]]:
@@ -58,13 +63,13 @@ def render_clip(seed: int, size_hw: tuple[int, int], frames: int) -> Iterator[ND
     height, width = size_hw
     travel = np.array([rng.uniform(0.1, 0.2) * width, rng.uniform(0.02, 0.06) * height])
     background = draw_background(rng, (int(height + travel[1]) + 2, int(width + travel[0]) + 2))
-    flyers = [_sample_flyer(rng, name, side, background, size_hw) for name, side in (("drone", 34), ("bird", 24))]
+    flyers = [_sample_flyer(rng, name, side, background.image, size_hw) for name, side in (("drone", 34), ("bird", 24))]
     for frame in range(frames):
         share = frame / max(frames - 1, 1)
         image = _window(background.image, travel * share, size_hw)
         for flyer in flyers:
-            solids = BUILDERS[flyer.name](np.random.default_rng(flyer.seed), frame * 3.2 / FRAME_RATE % 1.0)
-            lay_over(image, draw_sprite(solids, flyer.shot(share)))
+            parts = flyer.parts(share, frame * 3.2 / FRAME_RATE % 1.0)
+            lay_over(image, draw_sprite(parts, flyer.shot(share)))
         noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(_NOISE)
         yield compress(np.clip(np.round(image + noise), 0, 255).astype(np.uint8), _QUALITY)
 
@@ -90,7 +95,7 @@ def write_clip(path: str | os.PathLike[str], seed: int, size_hw: tuple[int, int]
             raise UserError(f"{path}: only {written:.0f} of {frames} frames could be written; is the disk full?")
 
 
-def _sample_flyer(rng: Generator, name: str, side: float, background: Background, size_hw: tuple[int, int]) -> Flyer:
+def _sample_flyer(rng: Generator, name: str, side: float, background: Image, size_hw: tuple[int, int]) -> Flyer:
     """An object that crosses most of the picture in its upper two thirds."""
     height, width = size_hw
     rows = rng.uniform(0.2, 0.65, 2) * height
@@ -98,9 +103,9 @@ def _sample_flyer(rng: Generator, name: str, side: float, background: Background
     if rng.random() < 0.5:
         columns = columns[::-1]
     middle = (float(columns.mean()), float(rows.mean()))
-    paint = sample_paint(rng, Surroundings.of(background.image, middle, width / 2), background.light)
+    tones = sample_tones(rng, background, middle, width / 2)
     ends = np.stack([columns, rows], axis=1)
-    return Flyer(name, int(rng.integers(2**31)), side, ends[0], ends[1], paint, rng.random(6))
+    return Flyer(name, int(rng.integers(2**31)), side, ends[0], ends[1], tones, rng.random(4))
 
 
 def _window(image: Image, shift_uv: Floats, size_hw: tuple[int, int]) -> Image:

@@ -7,12 +7,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.synthetic.backgrounds import Background, draw_background
+from yolox_gssam.data.synthetic.backgrounds import Background, Image, draw_background
 from yolox_gssam.data.synthetic.camera import photograph
-from yolox_gssam.data.synthetic.noise import Image
-from yolox_gssam.data.synthetic.objects import BUILDERS
-from yolox_gssam.data.synthetic.solids import Floats
-from yolox_gssam.data.synthetic.sprites import MAX_SIDE, MIN_SIDE, Sprite, Surroundings, lay_over, sample_sprite
+from yolox_gssam.data.synthetic.silhouettes import BUILDERS
+from yolox_gssam.data.synthetic.sprites import MAX_SIDE, MIN_SIDE, Floats, Sprite, lay_over, sample_sprite
 
 SYNTHETIC_CLASSES: tuple[str, ...] = tuple(BUILDERS)
 SMALLEST_PICTURE = 64
@@ -90,8 +88,7 @@ def _place(rng: Generator, background: Background, name: str, taken: list[Floats
             break
     else:
         return None
-    behind = Surroundings.of(background.image, centre, side)
-    sprite = sample_sprite(rng, name, float(side), centre, behind, background.light)
+    sprite = sample_sprite(rng, name, float(side), centre, background.image)
     inside = (sprite.box_xyxy >= 0).all() and (sprite.box_xyxy[2:] <= (width, height)).all()
     return sprite if inside else None
 

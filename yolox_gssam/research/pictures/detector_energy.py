@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.research.pictures.detector import Look
 from yolox_gssam.research.pictures.energy import Energy, Share, share_inside, summarize
 
@@ -15,7 +16,11 @@ GRAD_CAM = "Grad-CAM"
 
 
 def detector_energy(
-    network: str, look_at: Callable[[NDArray[np.uint8]], Look], split: CocoSplit, images: Sequence[CocoImage], seed: int
+    network: str,
+    look_at: Callable[[NDArray[np.uint8]], Look],
+    split: CocoSplit,
+    images: Sequence[LabelledImage],
+    seed: int,
 ) -> list[Energy]:
     """One row a stage with an attention map, then one of Grad-CAM.
 
@@ -44,7 +49,7 @@ def detector_energy(
     return [summarize(network, place, shares[place], groups[place], seed) for place in places]
 
 
-def _share(look: Look, values: NDArray[np.float32], image: CocoImage) -> Share:
+def _share(look: Look, values: NDArray[np.float32], image: LabelledImage) -> Share:
     """Of a map over the letterboxed input, whose boxes are scaled as the image was."""
     cells = values.shape[1] / look.test_size[1]  # cells an input pixel
     scale = look.ratio * cells

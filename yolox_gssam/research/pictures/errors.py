@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.coco import CocoImage, CocoSplit, read_image
+from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.matching import match_greedy, pairwise_iou
-from yolox_gssam.evaluation.truth import truth_by_image
 from yolox_gssam.inference.overlay import titled
 from yolox_gssam.research.pictures.layout import grid, zoom, zoom_window
 
@@ -29,7 +29,7 @@ class Case:
         score: of the detection, 0 where the object was missed.
     """
 
-    image: CocoImage
+    image: LabelledImage
     box_xyxy: NDArray[np.float32]
     title: str
     score: float
@@ -43,11 +43,10 @@ def find_cases(
     A false alarm's title has its greatest IoU with an object, if any: many are badly placed, or a second hit.
     """
     cases: dict[str, list[Case]] = {kind: [] for kind in KINDS}
-    truths = truth_by_image(split)
     for image in split.images:
-        truth, found = truths[image.image_id], detections.get(image.image_id, Detections.empty())
-        matches = match_greedy(found, truth, iou_threshold)
-        overlaps = pairwise_iou(found, truth)[:, ~truth.crowd]
+        found = detections.get(image.image_id, Detections.empty())
+        matches = match_greedy(found, image, iou_threshold)
+        overlaps = pairwise_iou(found, image.boxes_xyxy)
         hit: set[int] = set()
         for number, index in enumerate(matches.truth_index.tolist()):
             box, score = found.boxes_xyxy[number], float(found.scores[number])
@@ -59,16 +58,15 @@ def find_cases(
                     cases[FALSE_ALARM].append(Case(image, box, title, score))
                 continue
             hit.add(index)
-            if truth.labels[index] == found.labels[number]:
+            if image.labels[index] == found.labels[number]:
                 cases[FOUND].append(Case(image, box, title, score))
             else:
-                title = f"{split.classes[truth.labels[index]]} taken for {title}"
+                title = f"{split.classes[image.labels[index]]} taken for {title}"
                 cases[CONFUSED].append(Case(image, box, title, score))
-        for index in np.flatnonzero(~truth.crowd).tolist():
+        for index in range(len(image.labels)):
             if index not in hit:
-                left, top, width, height = truth.boxes_xywh[index]
-                box = np.array([left, top, left + width, top + height], np.float32)
-                cases[MISSED].append(Case(image, box, split.classes[truth.labels[index]], 0.0))
+                box = image.boxes_xyxy[index].astype(np.float32)
+                cases[MISSED].append(Case(image, box, split.classes[image.labels[index]], 0.0))
     return cases
 
 

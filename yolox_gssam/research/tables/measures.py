@@ -22,7 +22,7 @@ from yolox_gssam.data.coco import CocoSplit, load_split, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, interval
 from yolox_gssam.evaluation.coco import evaluate_coco
-from yolox_gssam.evaluation.false_alarms import FalseAlarmSweep
+from yolox_gssam.evaluation.operating import FalseAlarmSweep
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.research.tables.cells import Cell, DoneCell, annotations_digest, load_cell
 from yolox_gssam.research.tables.markdown import mean

@@ -19,7 +19,7 @@ from yolox_gssam.common.files import write_json, write_text
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit
 from yolox_gssam.evaluation.bootstrap import draw_clips
-from yolox_gssam.evaluation.outcomes import number_clips
+from yolox_gssam.evaluation.matching import number_clips
 from yolox_gssam.research.tables.cells import DoneCell
 from yolox_gssam.research.tables.markdown import deviation, github_table, mean, number
 from yolox_gssam.research.tables.measures import (
