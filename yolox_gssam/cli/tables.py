@@ -176,8 +176,8 @@ def _train(args: argparse.Namespace, study: Study, chosen: Sequence[Cell]) -> No
 
 def _time_networks(args: argparse.Namespace, rows: Sequence[SideSpec]) -> None:
     """Times the runs of the first seed in turn and writes `latency.json` and a chart."""
-    kept = {row: Cell(min(args.seeds), None, row.name).network(args.output_dir) for row in rows}
-    sides = [replace(row, settings={"ckpt": str(path)}) for row, path in kept.items()]
+    seed, folder = min(args.seeds), args.output_dir
+    sides = [replace(row, settings={"ckpt": str(Cell(seed, None, row.name).network(folder))}) for row in rows]
     images, frames = load_frames(Path(load_exp(rows[0].exp_file, rows[0].options).data_dir), TIMED_FRAMES)
     settings = LatencySettings(args.iterations, 20, 1, score_threshold=0.25, nms_threshold=0.45, seed=0)
     timed = measure_latency(sides, images, frames, settings, torch.device(choose_device(args.device)))
