@@ -7,6 +7,9 @@ FAST = ["onnx>=1.17", "onnxruntime>=1.20", "openvino>=2025.0", "hotcoco>=1.3"]
 # From 1.5.6 on it brings opencv-python-headless, which overwrites OpenCV's windows (tools/demo.py --show).
 PICTURES = ["grad-cam>=1.5.4,<1.5.6"]
 
+# What tells of alarms and shows them, for tools/watch.py.
+WATCH = ["starlette>=0.40", "uvicorn>=0.30", "paho-mqtt>=2.0"]
+
 setup(
     name="yolox-gssam",
     version="0.1.0",
@@ -41,9 +44,14 @@ setup(
         "int8": [*FAST, "nncf>=2.15"],
         # Grad-CAM, for tools/visualize.py.
         "pictures": PICTURES,
+        "watch": WATCH,
         "dev": [
             *FAST,
             *PICTURES,
+            *WATCH,
+            # A broker and a client for the tests of watching.
+            "amqtt>=0.11",
+            "httpx>=0.27",
             "nncf>=2.15",
             "hypothesis>=6.100",
             "mypy>=1.10",
