@@ -17,7 +17,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10",
     packages=find_packages(include=["yolox_gssam", "yolox_gssam.*"]),
-    package_data={"yolox_gssam.data": ["*.npz.xz"]},
+    package_data={"yolox_gssam.data": ["*.npz.xz"], "yolox_gssam.watch": ["page.*"]},
     install_requires=[
         "torch>=2.6",
         "torchvision>=0.21",
@@ -51,7 +51,7 @@ setup(
             *WATCH,
             # A broker and a client for the tests of watching.
             "amqtt>=0.11",
-            "httpx>=0.27",
+            "httpx2",
             "nncf>=2.15",
             "hypothesis>=6.100",
             "mypy>=1.10",
