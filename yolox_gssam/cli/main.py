@@ -7,6 +7,7 @@ from yolox_gssam.cli.parser import run_tool
 
 COMMANDS = {
     "demo": "detect objects on images, videos, a camera or a stream",
+    "watch": "watch cameras, and raise one alarm for each drone",
     "train": "train an experiment",
     "eval": "measure a trained detector, or anyone's detections",
     "export": "write a network for ONNX Runtime, OpenVINO or TensorRT",
