@@ -84,6 +84,3 @@ def test_what_does_not_go_together(tmp_path: Path) -> None:
 def test_paths_that_leave_the_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="leaves the image folder"):
         read_coco_set([write(tmp_path / "all.json", ["../x.jpg"])], report=raise_fatal)
-    (tmp_path / "link.jpg").symlink_to("/etc/hostname")
-    with pytest.raises(UserError, match="leads out of"):
-        read_coco_set([write(tmp_path / "all.json", ["link.jpg"])], report=raise_fatal)

@@ -13,7 +13,6 @@ from yolox_gssam.data.coco import CocoImage, CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.coco_repair import repair_coco
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, part_named
-from yolox_gssam.data.paths import require_inside
 
 
 def read_coco_set(
@@ -77,7 +76,7 @@ def _sample(split: CocoSplit, image: CocoImage, prefix: Path, group_field: str |
         raise UserError(f"{printable(split.path)}: image {image.image_id}: has no field {shorten(group_field)}")
     boxes_xyxy = np.concatenate([image.boxes_xyxy, image.crowd_xyxy])
     return Sample(
-        path=require_inside(split.image_dir / image.file_name, split.image_dir),
+        path=split.image_path(image),
         file_name=(prefix / image.file_name).as_posix(),
         boxes_xywh=np.concatenate([boxes_xyxy[:, :2], boxes_xyxy[:, 2:] - boxes_xyxy[:, :2]], axis=1),
         labels=[*image.labels.tolist(), *image.crowd_labels.tolist()],

@@ -17,7 +17,7 @@ from yolox_gssam.common.text import is_text, printable, shorten
 from yolox_gssam.data.coco import MAX_NUMBER
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.images import image_size, read_image_bytes
-from yolox_gssam.data.paths import find_end, name_fault, require_inside
+from yolox_gssam.data.paths import find_end, name_fault
 
 _NUMBER_TEXT = re.compile(r"[0-9]{1,15}")  # any such number is below 2**53
 
@@ -122,7 +122,7 @@ def _add_sizes(images: Sequence[dict[str, Any]], path: Path, folder: Path) -> in
         if (entry.get("width") and entry.get("height")) or name_fault(name):
             continue
         try:
-            file = require_inside(folder / str(name), folder)
+            file = folder / str(name)
             entry["width"], entry["height"] = image_size(read_image_bytes(file), file)
         except UserError as error:
             where = f"{printable(path)}: image {shorten(entry.get('id'))}"

@@ -122,12 +122,14 @@ def group_by_name(samples: Iterable[Sample], pattern: str) -> list[Sample]:
 
 
 def find_images(folder: Path, report: Report) -> list[Path]:
-    """All image files below a folder, by name; folders that are links are not entered.
+    """All image files below a folder, by name, also through links but those to a folder that holds the link.
 
     Images of kinds that are not read are left out and reported.
     """
     found, unread = [], []
-    for place, _, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # Such a link, to the root of a disk or in a circle, would be walked without end.
+        folders[:] = [name for name in folders if not _holds(Path(place, name), folder)]
         found += [Path(place, name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
         unread += [Path(place, name) for name in names if Path(name).suffix.lower() in UNREAD_SUFFIXES]
     if unread:
@@ -135,6 +137,14 @@ def find_images(folder: Path, report: Report) -> list[Path]:
             Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), False, of_set=True)
         )
     return sorted(found)
+
+
+def _holds(path: Path, folder: Path) -> bool:
+    """Whether a link leads to a folder above itself or above `folder`."""
+    if not path.is_symlink():
+        return False
+    target = path.resolve()
+    return any(place.resolve().is_relative_to(target) for place in (path.parent, folder))
 
 
 def part_named(name: str) -> str | None:

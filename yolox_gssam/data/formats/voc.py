@@ -22,7 +22,7 @@ from yolox_gssam.common.text import one_line, printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
 from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
-from yolox_gssam.data.paths import name_fault, require_inside
+from yolox_gssam.data.paths import name_fault
 from yolox_gssam.data.split import PARTS
 
 MAX_NUMBER = 2**31
@@ -82,7 +82,7 @@ def read_voc_set(
         UserError: no such set, or an image that is missing or leaves the set; and whatever `report` raises.
     """
     annotations, images = _folders(root)
-    files = {path.stem: read_voc_file(require_inside(path, root), report) for path in sorted(annotations.glob("*.xml"))}
+    files = {path.stem: read_voc_file(path, report) for path in sorted(annotations.glob("*.xml"))}
     if not files:
         raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
@@ -92,7 +92,7 @@ def read_voc_set(
     if not keep_split and (root / "ImageSets").exists():
         report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
     stems = set(files)
-    finder = _ImageFinder(images, {path.name: path for path in found_images} | image_of, root)
+    finder = _ImageFinder(images, {path.name: path for path in found_images} | image_of)
     for stem in [stem for stem in files if stem not in part_of]:
         report(Fault(files.pop(stem).path, "", "is in no part of ImageSets/Main; left out", fatal=False))
     image_paths = {stem: finder.find(file) for stem, file in files.items()}
@@ -190,8 +190,7 @@ def _folders(root: Path) -> tuple[Path, Path]:
         raise UserError(f"{printable(root)}: no such folder")
     annotations = next((path for name in ("Annotations", "annotations") if (path := root / name).is_dir()), root)
     images = next((path for name in ("JPEGImages", "images") if (path := root / name).is_dir()), root)
-    # Judged before they are looked through: a link to the root of a disk would be walked for hours.
-    return require_inside(annotations, root), require_inside(images, root)
+    return annotations, images
 
 
 def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
@@ -201,7 +200,7 @@ def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
         path = root / "ImageSets" / "Main" / f"{part}.txt"
         if not path.exists():
             continue
-        text = read_text(require_inside(path, root), MAX_LIST_BYTES)
+        text = read_text(path, MAX_LIST_BYTES)
         for number, line in enumerate(io.StringIO(text), 1):
             if not line.strip():
                 continue
@@ -221,13 +220,11 @@ class _ImageFinder:
     Args:
         images: the folder of the images.
         image_of: image by its name without the suffix, and with it: some tools write a.jpg.xml.
-        root: what no image may leave.
     """
 
-    def __init__(self, images: Path, image_of: Mapping[str, Path], root: Path) -> None:
+    def __init__(self, images: Path, image_of: Mapping[str, Path]) -> None:
         self.images = images
         self.image_of = image_of
-        self.root = root
         self.file_of: dict[Path, Path] = {}
         self.stale: list[VocFile] = []
 
@@ -235,9 +232,9 @@ class _ImageFinder:
         """The image of the file's own name; the one named inside where there is none.
 
         Raises:
-            UserError: there is neither, it leaves the set, or another file has it.
+            UserError: there is neither, or another file has it.
         """
-        path = require_inside(self._named_inside(file) or self._of_own_name(file), self.root)
+        path = self._named_inside(file) or self._of_own_name(file)
         other = self.file_of.setdefault(path, file.path)
         if other != file.path:
             raise UserError(

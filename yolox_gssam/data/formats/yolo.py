@@ -15,7 +15,6 @@ from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_text
 from yolox_gssam.data.formats.yolo_lines import LabelLines, LineKind
 from yolox_gssam.data.formats.yolo_yaml import MAX_YAML_BYTES, read_data_yaml
-from yolox_gssam.data.paths import require_inside
 
 
 def read_yolo_set(
@@ -47,7 +46,7 @@ def read_yolo_set(
         if keep_split:
             raise UserError(f"{printable(source)}: --keep-split needs a data.yaml that names the parts")
         root, names, kpt_numbers = source, tuple(classes) or _names_of_file(source), None
-        folder = require_inside(source / "images", root) if (source / "images").is_dir() else source
+        folder = source / "images" if (source / "images").is_dir() else source
         images = [("", path) for path in find_images(folder, report)]
     else:
         if classes:
@@ -77,12 +76,11 @@ def label_path(image_path: Path, root: Path) -> Path:
 
 def _read_sample(path: Path, root: Path, lines: LabelLines, part: str | None, report: Report) -> Sample:
     """One image and its label file."""
-    require_inside(path, root)
     labelled = label_path(path, root)
     boxes: list[list[float]] = []
     labels: list[int] = []
     if os.path.exists(labelled):  # false, unlike Path.exists, for a name too long for the system
-        boxes, labels = lines.read(require_inside(labelled, root), report)
+        boxes, labels = lines.read(labelled, report)
     inner = path.relative_to(root).parts
     file_name = "/".join(inner[1:] if inner[0] == "images" else inner)
     return Sample(path, file_name, np.array(boxes, np.float64).reshape(-1, 4), labels, fractions=True, part=part)
@@ -122,7 +120,7 @@ def _names_of_file(folder: Path) -> tuple[str, ...]:
     """Class names of the classes.txt that labelling tools leave among plain folders."""
     for path in (folder / "classes.txt", folder / "labels" / "classes.txt"):
         if path.is_file():
-            text = read_text(require_inside(path, folder), MAX_YAML_BYTES)
+            text = read_text(path, MAX_YAML_BYTES)
             return tuple(filter(None, (line.strip() for line in text.splitlines())))
     raise UserError(
         f"{printable(folder)}: no data.yaml and no classes.txt; give the class names in label order by --classes"
