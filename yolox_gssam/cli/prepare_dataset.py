@@ -176,7 +176,7 @@ def _add_coco(commands: Any) -> None:
         nargs="+",
         default=(),
         metavar="DIR",
-        help="image folder, one for all files or one each (default: where each file lies)",
+        help="image folder, one for all files or one each (default: where each file lies, or beside its folder)",
     )
     groups = _add_grouping(parser, "keep the parts: each file is one, told by its name or folder")
     groups.add_argument("--group-field", metavar="NAME", help="field of an image entry that names its group (clip)")

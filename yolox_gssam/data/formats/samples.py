@@ -25,6 +25,8 @@ from yolox_gssam.data.images import (
     unread_images,
 )
 
+IMAGE_FOLDERS = ("JPEGImages", "images")
+"""Usual names of a folder of images."""
 MAX_LABEL_BYTES = 2**22
 """Largest label file of one image: room for `MAX_OBJECTS` objects of 400 letters each."""
 
@@ -158,6 +160,11 @@ def part_named(name: str) -> str | None:
         if words & synonyms:
             return part
     return None
+
+
+def part_of_path(path: Path) -> str | None:
+    """The part that one of a path's folders is named after, the last one that is; None: none is."""
+    return next((part for name in reversed(path.parts) if (part := part_named(name))), None)
 
 
 def read_small_file(path: Path, max_bytes: int = MAX_LABEL_BYTES) -> bytes:
