@@ -425,3 +425,18 @@ def test_folds_of_a_users_own_set(run_tool: RunTool, tmp_path: Path) -> None:
     folds = json.loads((tmp_path / "out" / "dataset.json").read_text())["folds"]
     assert sorted(folds[0]["test"] + folds[1]["test"]) == [f"clip{number}" for number in range(5)]
     assert_checks(run_tool, tmp_path / "out")
+
+
+def test_masks(run_tool: RunTool, tmp_path: Path) -> None:
+    names = write_images(tmp_path / "set" / "images", 12)
+    (tmp_path / "set" / "masks").mkdir()
+    for number, name in enumerate(names):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[10 : 12 + number, 20:25] = 255
+        cv2.imwrite(str(tmp_path / "set" / "masks" / f"{Path(name).stem}_pixels0.png"), mask)
+    out = tmp_path / "out"
+    result = run_tool("prepare_dataset", "masks", tmp_path / "set", "--classes", "drone", "--out", out)
+    assert result.returncode == 0, result.stderr
+    found = annotations_by_name(out)
+    assert found == {name: [("drone", [20, 10, 5, 2 + number])] for number, name in enumerate(names)}
+    assert_checks(run_tool, out)
