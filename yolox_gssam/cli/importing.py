@@ -94,13 +94,7 @@ def import_set(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]
     """Reads a user's own set, tells of its faults, and writes it in our layout."""
     faults: list[Fault] = []
     labelled = read(faults.append)
-    single = [fault for fault in faults if not fault.of_set]
-    more = [f"and {len(single) - SHOWN_FAULTS} more"] if len(single) > SHOWN_FAULTS else []
-    for line in [*single[:SHOWN_FAULTS], *more, *(fault for fault in faults if fault.of_set)]:
-        print(line, file=sys.stderr)
-    fatal = sum(fault.fatal for fault in faults)
-    if fatal:
-        raise UserError(f"{fatal} faults in the labels, listed above; put them right, nothing was made")
+    tell_faults(faults)
     if args.group_pattern:
         labelled = LabelledSet(labelled.classes, group_by_name(labelled.samples, args.group_pattern))
     deep: list[str] = []
@@ -109,6 +103,17 @@ def import_set(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]
     if deep:
         how = f"stored in 8 bit, {args.range[0]:g} as 0 and {args.range[1]:g} as 255" if args.range else DEEP_IMAGES
         print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: {how}", file=sys.stderr)
+
+
+def tell_faults(faults: Sequence[Fault]) -> None:
+    """Prints what is wrong with a set, and ends there if any of it is fatal."""
+    single = [fault for fault in faults if not fault.of_set]
+    more = [f"and {len(single) - SHOWN_FAULTS} more"] if len(single) > SHOWN_FAULTS else []
+    for line in [*single[:SHOWN_FAULTS], *more, *(fault for fault in faults if fault.of_set)]:
+        print(line, file=sys.stderr)
+    fatal = sum(fault.fatal for fault in faults)
+    if fatal:
+        raise UserError(f"{fatal} faults in the labels, listed above; put them right, nothing was made")
 
 
 def command_line() -> str:

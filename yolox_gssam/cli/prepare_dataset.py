@@ -19,6 +19,7 @@ from yolox_gssam.cli.importing import (
 )
 from yolox_gssam.cli.masks import add_masks
 from yolox_gssam.cli.parser import count
+from yolox_gssam.cli.video import add_video
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.bit_depth import RULE
@@ -26,11 +27,11 @@ from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_spl
 from yolox_gssam.data.crops import CropRule, make_crops
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
+from yolox_gssam.data.formats.films import Sampling
 from yolox_gssam.data.formats.samples import LabelledSet
 from yolox_gssam.data.formats.svanstrom import (
     SENSORS,
     SVANSTROM_CLASSES,
-    Sampling,
     find_clips,
     known_classes,
     label_path,
@@ -59,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_yolo(commands)
     _add_voc(commands)
     add_masks(commands)
+    add_video(commands)
     _add_refine(commands)
     _add_crops(commands)
     _add_classes(commands)

@@ -128,16 +128,23 @@ def find_images(folder: Path, report: Report) -> list[Path]:
 
     Images of kinds that are not read are left out and reported.
     """
-    found, unread = [], []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        # Such a link, to the root of a disk or in a circle, would be walked without end.
-        folders[:] = [name for name in folders if not _holds(Path(place, name), folder)]
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-        unread += [Path(place, name) for name in names if Path(name).suffix.lower() in UNREAD_SUFFIXES]
+    files = walk_files(folder)
+    found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    unread = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
     if unread:
         report(
             Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), False, of_set=True)
         )
+    return found
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """All files below a folder, by name, also through links but those to a folder that holds the link."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # Such a link, to the root of a disk or in a circle, would be walked without end.
+        folders[:] = [name for name in folders if not _holds(Path(place, name), folder)]
+        found += [Path(place, name) for name in names]
     return sorted(found)
 
 
