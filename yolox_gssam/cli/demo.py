@@ -32,6 +32,7 @@ from yolox_gssam.data.bit_depth import add_range_option
 from yolox_gssam.experiment.loading import load_detector
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
+from yolox_gssam.inference.label_files import CONVENTIONS
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.sources import check_source
 from yolox_gssam.inference.window import check_display
@@ -80,6 +81,11 @@ def make_parser() -> argparse.ArgumentParser:
     output.add_argument("--output", type=Path, metavar="DIR", help="by default vis_res in the experiment's folder")
     output.add_argument("--save-attention", action="store_true", help="also the attention maps as overlays")
     output.add_argument("--save-detections", choices=("json", "csv"), help="also the detections as a file")
+    output.add_argument(
+        "--save-labels",
+        choices=tuple(CONVENTIONS),
+        help=f"also labels, to correct and train on. {'; '.join(map(': '.join, CONVENTIONS.items()))}",
+    )
     output.add_argument("--save_result", action="store_true", help="accepted as in YOLOX; results are always saved")
     output.add_argument("--show", action="store_true", help="also in a window; Esc or q ends")
     return parser
@@ -115,6 +121,7 @@ def main(args: argparse.Namespace) -> int:
         folder=args.output or Path(exp.output_dir) / exp.exp_name / "vis_res",
         attention=partial(attention_maps, detector.model) if args.save_attention else None,
         export=args.save_detections,
+        labels=args.save_labels,
         show=args.show,
     )
     if args.demo == "image":

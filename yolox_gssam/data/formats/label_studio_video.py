@@ -14,6 +14,7 @@ from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels, KeyBox, interpolate
 
 MAX_FRAMES = 10_000_000
+_LISTS = ("annotations", "completions", "predictions")  # where a task's labels stand, of hand before those of programs
 _UPLOAD = re.compile(r"^[0-9a-f]{8}-")  # what an upload gets before its name
 
 
@@ -21,7 +22,7 @@ def is_label_studio_video(document: Any) -> bool:
     """Whether a JSON value is an export of tasks with films."""
     tasks = document if isinstance(document, list) else [document]
     return any(isinstance(task, dict) and _source(task) for task in tasks[:100]) and all(
-        isinstance(task, dict) and ("annotations" in task or "completions" in task) for task in tasks[:100]
+        isinstance(task, dict) and any(key in task for key in _LISTS) for task in tasks[:100]
     )
 
 
@@ -70,7 +71,7 @@ def _source(task: dict[str, Any]) -> str | None:
 
 def _results(path: Path, where: str, task: dict[str, Any], report: Report) -> list[dict[str, Any]]:
     """The regions of a task's first annotation that was not skipped."""
-    annotations = task.get("annotations") or task.get("completions") or []
+    annotations: list[Any] = next((found for key in _LISTS if isinstance(found := task.get(key), list) and found), [])
     kept = [entry for entry in annotations if isinstance(entry, dict) and not entry.get("was_cancelled")]
     if len(kept) > 1:
         report(Fault(path, where, f"has {len(kept)} annotations; the first is taken", fatal=False))
