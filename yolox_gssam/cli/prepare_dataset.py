@@ -42,6 +42,7 @@ from yolox_gssam.data.formats.svanstrom_refined import REFINED_PATH, refine_labe
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.voc_coordinates import COORDINATES, MEANING
 from yolox_gssam.data.formats.yolo import read_yolo_set
+from yolox_gssam.data.label_hints import label_hints
 from yolox_gssam.data.refinement.clip import PADDING
 from yolox_gssam.data.refinement.dataset import looseness, refine_dataset
 from yolox_gssam.data.refinement.packed import PackedClips
@@ -325,7 +326,10 @@ def _check(args: argparse.Namespace) -> int:
             f"{MIN_SIDE:g} pixels, {counts.vanished} of them below 1"
         )
     if not faults:
-        print(looseness(read_splits(args.root, raise_fatal)))
+        splits = read_splits(args.root, raise_fatal)
+        print(looseness(splits))
+        for hint in label_hints(list(splits.values())):
+            print(hint)
     print(f"{len(faults)} faults" if faults else "no faults")
     return 1 if faults else 0
 
