@@ -68,14 +68,20 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
-def replace_by_link(path: Path) -> None:
-    outside = path.parents[2] / "outside.jpg"
-    path.rename(outside)
-    path.symlink_to(outside)
+def replace_by_dead_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(".git/annex/objects/nothing")
 
 
 def shrink(path: Path) -> None:
     cv2.imwrite(str(path), np.zeros((48, 63, 3), np.uint8))
+
+
+def test_an_image_that_is_a_link_out_of_the_set(root: Path) -> None:
+    path = root / "images" / first_image(root)["file_name"]
+    path.rename(root.parent / "blob")
+    path.symlink_to(root.parent / "blob")
+    assert check_dataset(root) == []
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def shrink(path: Path) -> None:
         pytest.param(truncate, "truncated", id="truncated"),
         pytest.param(lambda path: path.write_text("no image"), "not a readable image", id="unreadable"),
         pytest.param(shrink, "is 63 x 48, stated are 64 x 48", id="wrong size"),
-        pytest.param(replace_by_link, "leads out of", id="link out of the set"),
+        pytest.param(replace_by_dead_link, "a link to .git/annex/objects/nothing, which is no file", id="dead link"),
     ],
 )
 def test_faulty_images(root: Path, spoil: Callable[[Path], object], message: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from drawn_films import box_of, write_film
 from pycocotools.coco import COCO
 
 ROOT = Path(__file__).parents[2]
@@ -425,3 +426,38 @@ def test_folds_of_a_users_own_set(run_tool: RunTool, tmp_path: Path) -> None:
     folds = json.loads((tmp_path / "out" / "dataset.json").read_text())["folds"]
     assert sorted(folds[0]["test"] + folds[1]["test"]) == [f"clip{number}" for number in range(5)]
     assert_checks(run_tool, tmp_path / "out")
+
+
+def test_masks(run_tool: RunTool, tmp_path: Path) -> None:
+    names = write_images(tmp_path / "set" / "images", 12)
+    (tmp_path / "set" / "masks").mkdir()
+    for number, name in enumerate(names):
+        mask = np.zeros((48, 64), np.uint8)
+        mask[10 : 12 + number, 20:25] = 255
+        cv2.imwrite(str(tmp_path / "set" / "masks" / f"{Path(name).stem}_pixels0.png"), mask)
+    out = tmp_path / "out"
+    result = run_tool("prepare_dataset", "masks", tmp_path / "set", "--classes", "drone", "--out", out)
+    assert result.returncode == 0, result.stderr
+    found = annotations_by_name(out)
+    assert found == {name: [("drone", [20, 10, 5, 2 + number])] for number, name in enumerate(names)}
+    assert_checks(run_tool, out)
+
+
+def test_video(run_tool: RunTool, tmp_path: Path) -> None:
+    for number in range(4):
+        write_film(tmp_path / "set" / f"clip{number}.mp4", 9)
+        rows = [f"{n} 1 {' '.join(map(str, box_of(n)))} drone" if n % 2 == 0 else f"{n} 0" for n in range(9)]
+        (tmp_path / "set" / f"clip{number}.txt").write_text("\n".join(rows))
+    out = tmp_path / "out"
+    arguments = ["prepare_dataset", "video", tmp_path / "set", "--stride", 3, "--format", "png", "--out", out]
+    result = run_tool(*arguments, "--shares", 2, 1, 1)
+    assert result.returncode == 0, result.stderr
+    found = annotations_by_name(out)
+    assert found == {
+        f"clip{number}_{n:06d}.png": [("drone", list(box_of(n)))] if n % 2 == 0 else []
+        for number in range(4)
+        for n in (0, 3, 6)
+    }
+    assert {len({name[:5] for name in names}) for names in parts_of(out).values()} == {1, 2}
+    assert sum(len({name[:5] for name in names}) for names in parts_of(out).values()) == 4  # no clip is divided
+    assert_checks(run_tool, out)

@@ -26,6 +26,7 @@ from yolox_gssam.evaluation.bootstrap import ap_interval
 from yolox_gssam.evaluation.classes import check_classes, common_classes, keep_classes, keep_detections
 from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.confusion import confusion_matrix
+from yolox_gssam.evaluation.f1_interval import f1_points, table_lines
 from yolox_gssam.evaluation.operating import (
     FalseAlarmPoint,
     recall_at_false_alarms,
@@ -61,6 +62,7 @@ class Measured:
         timing: of the network; None where none was timed.
         provenance: where they come from.
         folder: where the numbers are written by default.
+        validation: the part of --f1-from and what was found there; None: not asked for.
     """
 
     split: CocoSplit
@@ -69,6 +71,7 @@ class Measured:
     timing: InferenceTime | None
     provenance: Provenance
     folder: Path
+    validation: tuple[CocoSplit, Mapping[int, Detections]] | None = None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -138,6 +141,13 @@ def add_measures(measures: argparse._ArgumentGroup) -> None:
         help="least score for precision, recall and F1; by default that of the best F1 on these images",
     )
     measures.add_argument(
+        "--f1-from",
+        choices=("val", "train"),
+        help="also precision, recall and F1 at the score that is best on this part, with intervals over images; with"
+        " --detections give that part's by --f1-detections",
+    )
+    measures.add_argument("--f1-detections", type=Path, metavar="FILE", help="detections of the part of --f1-from")
+    measures.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences that are timed; 0: no timing"
     )
     measures.add_argument(
@@ -148,6 +158,10 @@ def add_measures(measures: argparse._ArgumentGroup) -> None:
 def main(args: argparse.Namespace) -> None:
     """Evaluates, prints the tables and writes the files."""
     setup_log()
+    if (args.f1_detections is not None) != (args.detections is not None and args.f1_from is not None):
+        raise UserError("--f1-detections goes with --detections and --f1-from, and is needed there")
+    if args.f1_from is not None and args.common_classes:
+        raise UserError("--f1-from measures the network's own classes: leave out --common-classes")
     measured = run_network(args) if args.detections is None else read_detections(args)
     split, detections = measured.split, measured.detections
     alarm_classes = choose_alarm_classes(split, args.class_name)
@@ -168,7 +182,18 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     print(report.table(), flush=True)
-    write_outputs(args.output_dir or measured.folder, report, measured)
+    points = {
+        name: f1_points(split, detections, measured.validation, name, args.draws)
+        for name in (alarm_classes if measured.validation else ())
+    }
+    if points:
+        print(*table_lines(points, args.f1_from), sep="\n", flush=True)
+    folder = args.output_dir or measured.folder
+    write_outputs(folder, report, measured)
+    if points:
+        path = folder / f"f1_{args.split}.json"
+        write_json(path, {name: [point.to_json() for point in pair] for name, pair in points.items()})
+        print(f"F1: {path}")
 
 
 def run_network(args: argparse.Namespace) -> Measured:
@@ -206,9 +231,13 @@ def run_network(args: argparse.Namespace) -> Measured:
         "padding": "tight" if args.tight else "square",
         "classes": ", ".join(split.classes),
     }
+    validation = None
+    if args.f1_from is not None:
+        chosen = exp.load_split(args.f1_from)
+        validation = chosen, predict_split(predictor, chosen, args.batch_size, exp.data_num_workers)
     timing = time_images(predictor, split, args.iterations)
     provenance = find_provenance(split, Path(args.ckpt), describe_device(device))
-    return Measured(split, detections, settings, timing, provenance, Path(args.ckpt).parent)
+    return Measured(split, detections, settings, timing, provenance, Path(args.ckpt).parent, validation)
 
 
 def read_detections(args: argparse.Namespace) -> Measured:
@@ -230,7 +259,11 @@ def read_detections(args: argparse.Namespace) -> Measured:
     provenance = find_provenance(split, None, "no network", args.detections)
     # A folder of its own: beside the detections of a run lie the numbers of its network.
     folder = args.detections.with_name(f"{args.detections.stem}_eval")
-    return Measured(split, detections, settings, None, provenance, folder)
+    validation = None
+    if args.f1_from is not None and args.f1_detections is not None:
+        chosen = exp.load_split(args.f1_from)
+        validation = chosen, read_results(args.f1_detections, chosen)
+    return Measured(split, detections, settings, None, provenance, folder, validation)
 
 
 def choose_alarm_classes(split: CocoSplit, wanted: str | None) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from yolox_gssam.detector import DEFAULT, SHIPPED, Detector, load_network
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.backends.base import thread_count
+from yolox_gssam.inference.label_files import CONVENTIONS
 from yolox_gssam.inference.sources import Kind, check_source, recognize
 from yolox_gssam.inference.stages import AttentionMaps
 from yolox_gssam.inference.window import check_display
@@ -105,6 +106,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     output.add_argument("--output", type=Path, metavar="DIR", help="by default vis_res in the experiment's folder")
     output.add_argument("--save-attention", action="store_true", help="also the attention maps as overlays")
     output.add_argument("--save-detections", choices=("json", "csv"), help="also the detections as a file")
+    output.add_argument(
+        "--save-labels",
+        choices=tuple(CONVENTIONS),
+        help=f"also labels, to correct and train on. {'; '.join(map(': '.join, CONVENTIONS.items()))}",
+    )
     output.add_argument("--show", action="store_true", help="also in a window; Esc or q ends")
 
 
@@ -134,6 +140,7 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
         folder=args.output or Path(network.exp["output_dir"], network.exp["exp_name"], "vis_res"),
         attention=_attention(network.model, args.ckpt) if args.save_attention else None,
         export=args.save_detections,
+        labels=args.save_labels,
         show=args.show,
     )
     predictor = Detector(network, args.conf, args.nms, args.square).predictor

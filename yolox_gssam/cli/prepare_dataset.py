@@ -1,28 +1,37 @@
 """Makes a data set in the layout that training reads, checks it, and shows what is in it."""
 
 import argparse
-import shlex
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from yolox_gssam.cli import cutouts, refine_svanstrom
+from yolox_gssam.cli.importing import (
+    HelpFormatter,
+    add_command,
+    add_grouping,
+    add_output,
+    build,
+    command_line,
+    import_set,
+    natural,
+    tell,
+)
+from yolox_gssam.cli.masks import add_masks
 from yolox_gssam.cli.parser import PlainFormatter, count
-from yolox_gssam.common.bit_depth import RULE, add_range_option
-from yolox_gssam.common.errors import UserError
+from yolox_gssam.cli.video import add_video
+from yolox_gssam.common.bit_depth import RULE
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
 from yolox_gssam.data.crops import CropRule, make_crops
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
-from yolox_gssam.data.formats.samples import LabelledSet, group_by_name
+from yolox_gssam.data.formats.films import Sampling
+from yolox_gssam.data.formats.samples import LabelledSet
 from yolox_gssam.data.formats.svanstrom import (
     SENSORS,
     SVANSTROM_CLASSES,
-    Sampling,
     find_clips,
     known_classes,
     label_path,
@@ -33,25 +42,13 @@ from yolox_gssam.data.formats.svanstrom_refined import REFINED_PATH, refine_labe
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.voc_coordinates import COORDINATES, MEANING
 from yolox_gssam.data.formats.yolo import read_yolo_set
+from yolox_gssam.data.label_hints import label_hints
 from yolox_gssam.data.refinement.clip import PADDING
 from yolox_gssam.data.refinement.dataset import looseness, refine_dataset
 from yolox_gssam.data.refinement.packed import PackedClips
 from yolox_gssam.data.stats import summary_table, write_contact_sheet, write_histogram
 from yolox_gssam.data.subset import copy_classes
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records, write_clip
-
-DEEP_IMAGES = f"when read, {RULE}; --range LOW HIGH stores all of them by one range"
-"""What is said of images of more than 8 bit that are kept as they are."""
-SHOWN_FAULTS = 50
-"""Faults of single items that are printed; there may be one a line of a large set."""
-
-
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults where there are any."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        has_default = action.default not in (None, ()) and action.default is not False
-        return super()._get_help_string(action) if has_default else action.help
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -63,14 +60,16 @@ def make_parser() -> argparse.ArgumentParser:
     _add_coco(commands)
     _add_yolo(commands)
     _add_voc(commands)
+    add_masks(commands)
+    add_video(commands)
     _add_refine(commands)
     _add_crops(commands)
     _add_classes(commands)
     _add_check(commands)
     _add_stats(commands)
     _add_clip(commands)
-    cutouts.add_command(commands, _HelpFormatter)
-    refine_svanstrom.add_command(commands, _HelpFormatter)
+    cutouts.add_command(commands, HelpFormatter)
+    refine_svanstrom.add_command(commands, HelpFormatter)
     return parser
 
 
@@ -80,44 +79,12 @@ def main(args: argparse.Namespace) -> int | None:
     return status
 
 
-def _add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, formatter_class=_HelpFormatter
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("output")
-    group.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="the new data set, such as datasets/mine; must not exist"
-    )
-    group.add_argument("--seed", type=_natural, default=0, help="of the split; the same seed gives the same data set")
-    split = group.add_mutually_exclusive_group()
-    split.add_argument(
-        "--shares",
-        type=float,
-        nargs=3,
-        default=(0.8, 0.1, 0.1),
-        metavar=("TRAIN", "VAL", "TEST"),
-        help="share of the images in each split",
-    )
-    split.add_argument(
-        "--folds",
-        type=_several,
-        metavar="K",
-        help="split into K folds for cross-validation: every group (clip) is in the test split of one of them, and a"
-        " tenth of the groups validates",
-    )
-
-
 def _add_svanstrom(commands: Any) -> None:
-    parser = _add_command(commands, "svanstrom", _svanstrom, "frames of the public drone clips by F. Svanström")
+    parser = add_command(commands, "svanstrom", _svanstrom, "frames of the public drone clips by F. Svanström")
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder with Data/Video_V/, Data/Video_IR/ or both")
     parser.add_argument("--sensor", choices=tuple(SENSORS), default="visible", help="whose clips are taken")
     parser.add_argument("--stride", type=count, required=True, metavar="N", help="take every N-th frame")
-    parser.add_argument("--offset", type=_natural, default=0, metavar="N", help="first frame taken, from 0")
+    parser.add_argument("--offset", type=natural, default=0, metavar="N", help="first frame taken, from 0")
     parser.add_argument(
         "--classes", nargs="+", default=list(SVANSTROM_CLASSES), metavar="NAME", help="classes to keep, in this order"
     )
@@ -131,7 +98,7 @@ def _add_svanstrom(commands: Any) -> None:
         help="boxes measured tight, or the label files', two to five times as wide: see docs/labels.md",
     )
     parser.add_argument("--jpeg-quality", type=int, default=95, metavar="Q", help="of the stored frames, 1 to 100")
-    _add_output(parser)
+    add_output(parser)
 
 
 def _svanstrom(args: argparse.Namespace) -> None:
@@ -148,26 +115,26 @@ def _svanstrom(args: argparse.Namespace) -> None:
         details["padding"] = PADDING
     total = sum(len(sampling.frames(truth.frames)) for truth in labels.values())
     records = svanstrom_records(labels, sampling, classes)
-    _build(args, classes, records, f"Svanström drone clips, {args.sensor}", total, details)
+    build(args, classes, records, f"Svanström drone clips, {args.sensor}", total, details)
 
 
 def _add_synthetic(commands: Any) -> None:
-    parser = _add_command(commands, "synthetic", _synthetic, "drawn scenes of small flying objects")
+    parser = add_command(commands, "synthetic", _synthetic, "drawn scenes of small flying objects")
     parser.add_argument("--count", type=count, default=800, metavar="N", help="number of images")
     _add_size(parser)
     parser.add_argument(
         "--workers", type=count, default=2, metavar="N", help="processes; the images do not depend on it"
     )
-    _add_output(parser)
+    add_output(parser)
 
 
 def _synthetic(args: argparse.Namespace) -> None:
     records = synthetic_records(args.count, args.seed, (args.height, args.width), args.workers)
-    _build(args, SYNTHETIC_CLASSES, records, "synthetic scenes of small flying objects", args.count)
+    build(args, SYNTHETIC_CLASSES, records, "synthetic scenes of small flying objects", args.count)
 
 
 def _add_coco(commands: Any) -> None:
-    parser = _add_command(commands, "coco", _coco, "your own set in COCO's format")
+    parser = add_command(commands, "coco", _coco, "your own set in COCO's format")
     parser.add_argument(
         "annotations", type=Path, nargs="+", metavar="JSON", help="annotation files, of the same categories"
     )
@@ -177,11 +144,11 @@ def _add_coco(commands: Any) -> None:
         nargs="+",
         default=(),
         metavar="DIR",
-        help="image folder, one for all files or one each (default: where each file lies)",
+        help="image folder, one for all files or one each (default: where each file lies, or beside its folder)",
     )
-    groups = _add_grouping(parser, "keep the splits: each file is one, told by its name or folder")
+    groups = add_grouping(parser, "keep the splits: each file is one, told by its name or folder")
     groups.add_argument("--group-field", metavar="NAME", help="field of an image entry that names its group (clip)")
-    _add_output(parser)
+    add_output(parser)
 
 
 def _coco(args: argparse.Namespace) -> None:
@@ -190,11 +157,11 @@ def _coco(args: argparse.Namespace) -> None:
             args.annotations, args.images, report=report, group_field=args.group_field, keep_split=args.keep_split
         )
 
-    _import(args, read, "COCO annotations")
+    import_set(args, read, "COCO annotations")
 
 
 def _add_yolo(commands: Any) -> None:
-    parser = _add_command(commands, "yolo", _yolo, "your own set in YOLO's format")
+    parser = add_command(commands, "yolo", _yolo, "your own set in YOLO's format")
     parser.add_argument(
         "source", type=Path, metavar="SOURCE", help="data.yaml, or a folder with it or with images/ and labels/"
     )
@@ -213,8 +180,8 @@ def _add_yolo(commands: Any) -> None:
         help="what a line of more than five numbers holds: a polygon, or a box and key points; auto: by kpt_shape in"
         " data.yaml, else by the numbers",
     )
-    _add_grouping(parser, "keep the splits that data.yaml names")
-    _add_output(parser)
+    add_grouping(parser, "keep the splits that data.yaml names")
+    add_output(parser)
 
 
 def _yolo(args: argparse.Namespace) -> None:
@@ -228,11 +195,11 @@ def _yolo(args: argparse.Namespace) -> None:
             lines=None if args.lines == "auto" else args.lines,
         )
 
-    _import(args, read, "YOLO labels")
+    import_set(args, read, "YOLO labels")
 
 
 def _add_voc(commands: Any) -> None:
-    parser = _add_command(commands, "voc", _voc, "your own set in Pascal VOC's format")
+    parser = add_command(commands, "voc", _voc, "your own set in Pascal VOC's format")
     parser.add_argument(
         "root", type=Path, metavar="ROOT", help="folder with Annotations/ and JPEGImages/, or XML beside images"
     )
@@ -250,8 +217,8 @@ def _add_voc(commands: Any) -> None:
         help=f"what the numbers of a box count. {'; '.join(f'{name}: {MEANING[name]}' for name in COORDINATES)}; auto:"
         " by who wrote each file, where it says so, else by the images",
     )
-    _add_grouping(parser, "keep the splits of ImageSets/Main/{train,val,test}.txt")
-    _add_output(parser)
+    add_grouping(parser, "keep the splits of ImageSets/Main/{train,val,test}.txt")
+    add_output(parser)
 
 
 def _voc(args: argparse.Namespace) -> None:
@@ -264,24 +231,24 @@ def _voc(args: argparse.Namespace) -> None:
             coordinates=args.coordinates,
         )
 
-    _import(args, read, "Pascal VOC annotations")
+    import_set(args, read, "Pascal VOC annotations")
 
 
 def _add_refine(commands: Any) -> None:
-    parser = _add_command(commands, "refine", _refine, "a data set with its loose boxes made tight by measurement")
+    parser = add_command(commands, "refine", _refine, "a data set with its loose boxes made tight by measurement")
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/mine")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new data set; must not exist")
 
 
 def _refine(args: argparse.Namespace) -> None:
-    summary = refine_dataset(args.root, args.out, command=_command())
-    _tell(summary)
+    summary = refine_dataset(args.root, args.out, command=command_line())
+    tell(summary)
     print(", ".join(f"{count} {way}" for way, count in summary["refined"].items()))
     print(args.out)
 
 
 def _add_crops(commands: Any) -> None:
-    parser = _add_command(commands, "crops", _crops, "objects of a data set cut out, one folder a class, to classify")
+    parser = add_command(commands, "crops", _crops, "objects of a data set cut out, one folder a class, to classify")
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/svanstrom")
     rule = CropRule()
     parser.add_argument(
@@ -298,7 +265,7 @@ def _add_crops(commands: Any) -> None:
         "--balanced", action="store_true", help="in each split as many crops of each class as of its rarest one"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; must not exist")
-    parser.add_argument("--seed", type=_natural, default=0, help="of which crops are drawn where there are too many")
+    parser.add_argument("--seed", type=natural, default=0, help="of which crops are drawn where there are too many")
 
 
 def _crops(args: argparse.Namespace) -> None:
@@ -310,7 +277,7 @@ def _crops(args: argparse.Namespace) -> None:
         limit=args.limit,
         balanced=args.balanced,
         seed=args.seed,
-        source={"source": f"objects of {args.root}", "command": _command()},
+        source={"source": f"objects of {args.root}", "command": command_line()},
     )
     for split, counts in summary["splits"].items():
         print(f"{split}: {', '.join(f'{count} {name}' for name, count in counts['crops'].items())}")
@@ -318,15 +285,15 @@ def _crops(args: argparse.Namespace) -> None:
 
 
 def _add_classes(commands: Any) -> None:
-    parser = _add_command(commands, "classes", _classes, "a few classes of a folder of images, drawn by seed")
+    parser = add_command(commands, "classes", _classes, "a few classes of a folder of images, drawn by seed")
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder with train/ and val/, such as ImageNet-1K's")
     parser.add_argument("--count", type=count, default=10, metavar="N", help="how many classes to draw")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; must not exist")
-    parser.add_argument("--seed", type=_natural, default=0, help="of the draw")
+    parser.add_argument("--seed", type=natural, default=0, help="of the draw")
 
 
 def _classes(args: argparse.Namespace) -> None:
-    source = {"source": f"classes of {args.root}", "command": _command()}
+    source = {"source": f"classes of {args.root}", "command": command_line()}
     summary = copy_classes(args.root, args.out, args.count, args.seed, source)
     for split, counts in summary["splits"].items():
         print(f"{split}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
@@ -334,7 +301,7 @@ def _classes(args: argparse.Namespace) -> None:
 
 
 def _add_check(commands: Any) -> None:
-    parser = _add_command(commands, "check", _check, "list every fault of a data set; status 1 if there is any")
+    parser = add_command(commands, "check", _check, "list every fault of a data set; status 1 if there is any")
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/mine")
     parser.add_argument(
         "--input-size",
@@ -360,13 +327,16 @@ def _check(args: argparse.Namespace) -> int:
             f"{MIN_SIDE:g} pixels, {counts.vanished} of them below 1"
         )
     if not faults:
-        print(looseness(read_splits(args.root, raise_fatal)))
+        splits = read_splits(args.root, raise_fatal)
+        print(looseness(splits))
+        for hint in label_hints(list(splits.values())):
+            print(hint)
     print(f"{len(faults)} faults" if faults else "no faults")
     return 1 if faults else 0
 
 
 def _add_stats(commands: Any) -> None:
-    parser = _add_command(commands, "stats", _stats, "counts, a box-size histogram and a contact sheet")
+    parser = add_command(commands, "stats", _stats, "counts, a box-size histogram and a contact sheet")
     parser.add_argument("root", type=Path, metavar="DIR", help="the data set, such as datasets/mine")
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder of the pictures (default: DIR/stats)")
 
@@ -382,9 +352,9 @@ def _stats(args: argparse.Namespace) -> None:
 
 
 def _add_clip(commands: Any) -> None:
-    parser = _add_command(commands, "clip", _clip, "a drawn video of a drone and a bird, to try the demo on")
+    parser = add_command(commands, "clip", _clip, "a drawn video of a drone and a bird, to try the demo on")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the video, a name that ends in .mp4")
-    parser.add_argument("--seed", type=_natural, default=0, help="the same seed gives the same video")
+    parser.add_argument("--seed", type=natural, default=0, help="the same seed gives the same video")
     parser.add_argument("--frames", type=count, default=150, metavar="N", help="length; 30 frames are a second")
     _add_size(parser)
 
@@ -397,92 +367,3 @@ def _clip(args: argparse.Namespace) -> None:
 def _add_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--width", type=count, default=320, metavar="W", help="of the pictures in pixels")
     parser.add_argument("--height", type=count, default=320, metavar="H", help="of the pictures in pixels")
-
-
-def _add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
-    """Options that say which images belong together; returns the group in which each excludes the others."""
-    groups = parser.add_argument_group("split").add_mutually_exclusive_group()
-    groups.add_argument(
-        "--group-pattern",
-        metavar="REGEX",
-        help="images whose file names agree in the bracketed part stay together, as in '(.*)_[0-9]+'"
-        " (default: each image by itself)",
-    )
-    groups.add_argument("--keep-split", action="store_true", help=keep_split_help)
-    add_range_option(parser.add_argument_group("images"))
-    return groups
-
-
-def _natural(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
-    return value
-
-
-def _several(text: str) -> int:
-    """A whole number from 2, for argparse."""
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"must be at least 2, not {value}")
-    return value
-
-
-def _import(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]], LabelledSet], source: str) -> None:
-    """Reads a user's own set, tells of its faults, and writes it in our layout."""
-    faults: list[Fault] = []
-    labelled = read(faults.append)
-    single = [fault for fault in faults if not fault.of_set]
-    more = [f"and {len(single) - SHOWN_FAULTS} more"] if len(single) > SHOWN_FAULTS else []
-    for line in [*single[:SHOWN_FAULTS], *more, *(fault for fault in faults if fault.of_set)]:
-        print(line, file=sys.stderr)
-    fatal = sum(fault.fatal for fault in faults)
-    if fatal:
-        raise UserError(f"{fatal} faults in the labels, listed above; put them right, nothing was made")
-    if args.group_pattern:
-        labelled = LabelledSet(labelled.classes, group_by_name(labelled.samples, args.group_pattern))
-    deep: list[str] = []
-    records = labelled.records(args.range, deep)
-    _build(args, labelled.classes, records, source, len(labelled.samples))
-    if deep:
-        how = f"stored in 8 bit, {args.range[0]:g} as 0 and {args.range[1]:g} as 255" if args.range else DEEP_IMAGES
-        print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: {how}", file=sys.stderr)
-
-
-def _command() -> str:
-    return shlex.join(["python", "tools/prepare_dataset.py", *sys.argv[1:]])
-
-
-def _build(
-    args: argparse.Namespace,
-    classes: Sequence[str],
-    images: Iterable[EncodedImage],
-    source: str,
-    total: int | None = None,
-    details: Mapping[str, Any] | None = None,
-) -> None:
-    summary = build_dataset(
-        args.out,
-        classes,
-        images,
-        source=source,
-        command=_command(),
-        seed=args.seed,
-        shares=args.shares,
-        folds=args.folds,
-        total=total,
-        details=details,
-    )
-    _tell(summary)
-    print(args.out)
-
-
-def _tell(summary: Mapping[str, Any]) -> None:
-    """Prints what is in a new data set."""
-    for split, counts in summary["splits"].items():
-        objects = ", ".join(f"{count} {name}" for name, count in counts["objects"].items())
-        print(f"{split}: {counts['images']} images ({counts['images_without_objects']} without objects): {objects}")
-    clipped, dropped = summary["boxes_clipped"], summary["boxes_dropped"]
-    if clipped or dropped:
-        print(f"{clipped} boxes clipped to their image, {dropped} without an area left out")

@@ -1,6 +1,7 @@
 """Image files nobody vouches for: the size is read from the header, and limits hold before a pixel is decoded."""
 
 import io
+import os
 import re
 import warnings
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def read_image_bytes(path: Path) -> bytes:
     """
     try:
         if not path.is_file():
-            raise UserError(f"{printable(path)}: no such image file")
+            raise UserError(f"{printable(path)}: {_missing(path)}")
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{printable(path)}: larger than {MAX_BYTES >> 20} MiB; images of that size are not read")
         return path.read_bytes()
@@ -77,6 +78,14 @@ def read_image_bytes(path: Path) -> bytes:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{printable(path)}: cannot be read: {one_line(error)}") from error
+
+
+def _missing(path: Path) -> str:
+    """Why there is no such file."""
+    if not path.is_symlink():
+        return "no such image file"
+    target = printable(os.readlink(path))
+    return f"a link to {target}, which is no file; fetch it (git annex get, dvc pull, or download the set again)"
 
 
 def image_size(data: bytes, name: str | Path) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def check_dataset(root: Path, deep: list[str] | None = None, input_hw: tuple[int
     """Every fault in the annotation files and images of a data set; shows a progress bar.
 
     Reads and decodes each image. Looks for what `parse_coco` reports, for missing, unreadable, truncated and wrongly
-    sized images, for links out of the set, for images (by name and by content) and groups in two splits, for classes
+    sized images, for images (by name and by content) and groups in two splits, for classes
     that differ between splits, for folds that differ from the set's own splits in images or classes, and for changes
     since dataset.json was written. Stops at `MAX_FAULTS`.
 

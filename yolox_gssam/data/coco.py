@@ -19,7 +19,7 @@ from yolox_gssam.common.images import read_image
 from yolox_gssam.common.text import is_text, one_line, printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, raise_fatal
 from yolox_gssam.data.labelled import LabelledImage
-from yolox_gssam.data.paths import name_fault, require_inside
+from yolox_gssam.data.paths import name_fault
 
 __all__ = ["CocoSplit", "LabelledImage", "load_split", "parse_coco", "read_image", "read_json"]
 
@@ -52,12 +52,8 @@ class CocoSplit:
     images: tuple[LabelledImage, ...]
 
     def image_path(self, image: LabelledImage) -> Path:
-        """Where the image lies.
-
-        Raises:
-            UserError: a link leads out of the image folder.
-        """
-        return require_inside(self.image_dir / image.file_name, self.image_dir)
+        """Where the image lies; it may be a link to anywhere, as in a download by Hugging Face, git-annex or DVC."""
+        return self.image_dir / image.file_name
 
 
 def load_split(path: Path, image_dir: Path) -> CocoSplit:

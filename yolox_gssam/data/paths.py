@@ -1,4 +1,4 @@
-"""Paths that a data set's files name: they must stay inside the set."""
+"""Paths that a data set's files name: none climbs out of the set. Links in the set are the user's own, and followed."""
 
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -25,26 +25,17 @@ def name_fault(name: object) -> str | None:
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether `path`, all links followed, lies in `folder`.
+    """Whether `path`, as it is written or with all links followed, lies in `folder`.
 
     Raises:
         UserError: the path cannot be followed.
     """
     try:
+        if Path(os.path.normpath(path.absolute())).is_relative_to(os.path.normpath(folder.absolute())):
+            return True
         return path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a circle of links; ValueError: a NUL
         raise UserError(f"{printable(path)}: cannot be read: {one_line(error)}") from error
-
-
-def require_inside(path: Path, folder: Path) -> Path:
-    """`path` itself.
-
-    Raises:
-        UserError: it leads out of `folder`.
-    """
-    if not is_inside(path, folder):
-        raise UserError(f"{printable(path)}: leads out of {printable(folder)}; put the file itself there")
-    return path
 
 
 def find_end(name: str, folder: Path) -> Path | None:
@@ -59,7 +50,7 @@ def find_end(name: str, folder: Path) -> Path | None:
         if part_names and start > part_names[-1]:
             return None
         end = "/".join(parts[start:])
-        if name_fault(end) is None and os.path.exists(folder / end) and is_inside(folder / end, folder):
+        if name_fault(end) is None and os.path.exists(folder / end):
             return folder / end
     return None
 

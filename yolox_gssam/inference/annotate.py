@@ -20,6 +20,7 @@ from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.inference.detections_file import open_detections_file
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
+from yolox_gssam.inference.label_files import LabelledFrame, LabelWriter, label_path
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
@@ -41,12 +42,14 @@ class Outputs:
         folder: where all files go.
         attention: makes the attention maps; None: none are saved.
         export: "json" or "csv" for a file of the detections; None: no such file.
+        labels: a kind of `label_files.CONVENTIONS` for label files of another tool; None: none.
         show: also in a window.
     """
 
     folder: Path
     attention: AttentionMaps | None = None
     export: str | None = None
+    labels: str | None = None
     show: bool = False
 
 
@@ -98,10 +101,12 @@ def annotate_images(
     frames = _wide_enough(read, root, predictor.test_size, summary.failures.append)
     with (
         _export(outputs, path.resolve().stem, predictor, summary) as write_export,
+        _labels(outputs, path.resolve().stem, predictor, summary) as write_labels,
         closing(_drawn(predictor, frames, outputs, len(images), summary)) as drawn_frames,
     ):
         for drawn in drawn_frames:
             write_export(drawn)
+            write_labels(drawn)
             target = _output_path(outputs.folder / drawn.detected.frame.source)
             _write_image(target, drawn.image)
             if drawn.panels is not None:
@@ -140,12 +145,14 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
                 summary.files["attention maps"] = outputs.folder / f"{stem}_attention.mp4"
                 panels_video = stack.enter_context(open_video_writer(summary.files["attention maps"], reader.fps))
             write_export = stack.enter_context(_export(outputs, stem, predictor, summary))
+            write_labels = stack.enter_context(_labels(outputs, stem, predictor, summary, reader.fps))
             frames, total = reader.frames(), reader.claimed_frames
             drawn_frames = stack.enter_context(
                 closing(_drawn(predictor, frames, outputs, total, summary, live=reader.live))
             )
             for drawn in drawn_frames:
                 write_export(drawn)
+                write_labels(drawn)
                 time_s = drawn.detected.frame.time_s if reader.live else None
                 video.write(drawn.image, time_s)
                 if panels_video is not None and drawn.panels is not None:
@@ -221,6 +228,30 @@ def _export(
     summary.files["detections"] = path
     with open_detections_file(path, predictor.class_names) as write:
         yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
+
+
+@contextmanager
+def _labels(
+    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary, fps: float = 25.0
+) -> Iterator[Callable[[DrawnFrame], None]]:
+    """Gives a function that adds a frame's detections to the label files asked for, or to none."""
+    if outputs.labels is None:
+        yield lambda drawn: None
+        return
+    writer = LabelWriter(
+        outputs.labels, label_path(outputs.folder, stem, outputs.labels), predictor.class_names, fps=fps
+    )
+    summary.files[f"labels ({outputs.labels})"] = writer.path
+
+    def write(drawn: DrawnFrame) -> None:
+        frame = drawn.detected.frame
+        index = None if frame.time_s is None else frame.index
+        size_wh = frame.image.shape[1], frame.image.shape[0]
+        source = frame.source if index is None else Path(frame.source).name
+        writer.add(LabelledFrame(source, index, size_wh, drawn.detected.detections))
+
+    yield write
+    writer.finish()
 
 
 def _video_notes(reader: VideoReader, summary: Summary, written: VideoWriter) -> list[str]:

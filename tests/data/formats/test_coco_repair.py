@@ -9,11 +9,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pycocotools.mask import encode
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.coco import load_split
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
+from yolox_gssam.data.formats.coco_repair import repair_coco
 
 RIGHT: dict[str, Any] = {
     "images": [
@@ -149,7 +151,7 @@ def test_a_name_with_a_backslash_that_is_there_is_that_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(rename("pictures\\{}"), r"file_name 'pictures.*' has backslashes, and pictures/a.png", id="slash"),
+        pytest.param(rename("pictures\\x{}"), r"file_name 'pictures.*' has backslashes, and pictures/xa", id="slash"),
         pytest.param(rename("/content/{}.jpg"), "is absolute", id="absolute"),
         pytest.param(
             lambda document: [image.update(width=None, file_name="x.png") for image in document["images"]],
@@ -210,3 +212,38 @@ def test_a_root_category_beside_a_part_without_objects(tmp_path: Path) -> None:
 def test_training_on_such_a_file_as_it_is_tells_what_makes_it_good(tmp_path: Path, change: Change) -> None:
     with pytest.raises(UserError, match=r"`tools/prepare_dataset\.py coco` makes it good"):
         load_split(write(tmp_path, change), tmp_path)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_boxes_of_masks_are_those_of_their_pixels(tmp_path: Path, compressed: bool) -> None:
+    """Encoded by pycocotools itself; the box is told from the drawn pixels."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        mask = (rng.random((15, 20)) < rng.choice([0.01, 0.1, 0.6])).astype(np.uint8)
+        mask[7, 9] = 1
+        runs = encode(np.asfortranarray(mask))["counts"].decode()
+        flat = mask.ravel(order="F")
+        counts = np.diff([0, *np.flatnonzero(np.diff(flat, prepend=0)), flat.size]).tolist()
+        rows, columns = np.nonzero(mask)
+        left, top = int(columns.min()), int(rows.min())
+        expected = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
+        annotation = {
+            "id": 1,
+            "image_id": 1,
+            "category_id": 1,
+            "segmentation": {"size": [15, 20], "counts": runs if compressed else counts},
+        }
+        document = {
+            "images": [{"id": 1, "file_name": "a.png", "width": 20, "height": 15}],
+            "annotations": [annotation],
+            "categories": [{"id": 1, "name": "drone"}],
+        }
+        repair_coco(document, tmp_path / "a.json", tmp_path, lambda fault: None)
+        assert annotation["bbox"] == expected
+
+
+@pytest.mark.parametrize("counts", ["", "o", "\u20ac", "oooo", [1], [300], [-1, 301], [150, 150.0], None, {}])
+def test_masks_that_are_damaged_give_no_box(tmp_path: Path, counts: object) -> None:
+    annotation = {"id": 1, "segmentation": {"size": [15, 20], "counts": counts}}
+    repair_coco({"images": [], "annotations": [annotation], "categories": []}, tmp_path, tmp_path, lambda fault: None)
+    assert "bbox" not in annotation

@@ -11,10 +11,10 @@ from fuzzing import attempt, damaged, fuzz, new_folder, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yolox_gssam.data.formats.films import Sampling
 from yolox_gssam.data.formats.svanstrom import (
     SVANSTROM_CLASSES,
     ClipLabels,
-    Sampling,
     find_clips,
     label_path,
     read_labels,

@@ -185,12 +185,12 @@ def test_more_objects_than_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Annotations", "JPEGImages"])
-def test_links_out_of_the_set_are_not_looked_through(tmp_path: Path, name: str) -> None:
+def test_folders_that_are_links(tmp_path: Path, name: str) -> None:
     root = write(tmp_path / "set", SET)
     (root / name).rename(tmp_path / "outside")
     (root / name).symlink_to(tmp_path / "outside")
-    with pytest.raises(UserError, match=f"{name}: leads out of"):
-        read_voc_set(root, report=raise_fatal)
+    labelled = read_voc_set(root, report=raise_fatal)
+    assert [sample.file_name for sample in labelled.samples] == ["a.jpg", "b.jpg", "c.png"]
 
 
 def test_an_image_name_too_long_for_the_system(tmp_path: Path) -> None:
@@ -261,3 +261,35 @@ def test_an_object_of_two_boxes_is_two_objects_and_told(tmp_path: Path) -> None:
     file = read_voc_file(path, faults.append)
     assert (file.names, file.boxes_xywh) == (["drone", "drone"], [[0, 0, 40, 20], [4, 5, 3, 4]])
     assert [str(fault) for fault in faults] == [f"{path}: object 1: has 2 boxes; each counts as an object of its own"]
+
+
+@pytest.mark.parametrize("name", ["xml", "labels", "bboxes", "Annotations/xmls"])
+@pytest.mark.parametrize("images", ["images", "pictures"])
+def test_xml_in_any_folder_beside_the_images(tmp_path: Path, name: str, images: str) -> None:
+    root = write(tmp_path, {f"{name}/a.xml": xml([DRONE]), f"{images}/a.jpg": "", "masks/b.png": ""})
+    (sample,) = read_voc_set(root, report=lambda fault: None).samples
+    assert (sample.path, sample.labels) == (root / images / "a.jpg", [0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        pytest.param("{}", "{}", id="beside each other, as Roboflow exports"),
+        pytest.param("{}/xml", "{}/images", id="two folders in each part"),
+        pytest.param("xml/{}", "images/{}", id="the parts in two folders"),
+        pytest.param("xml/{}", "pictures/{}", id="the parts in two folders of any name"),
+    ],
+)
+def test_parts_in_folders(tmp_path: Path, labels: str, images: str) -> None:
+    """Images of one name in two parts are kept apart."""
+    files = {f"{labels.format(part)}/a.xml": xml([box]) for part, box in (("train", DRONE), ("valid", BIRD))}
+    root = write(tmp_path, {**files, **{f"{images.format(part)}/a.jpg": "" for part in ("train", "valid")}})
+    labelled = read_voc_set(root, report=lambda fault: None, keep_split=True)
+    assert [(s.path, s.labels, s.part) for s in labelled.samples] == [
+        (root / images.format("train") / "a.jpg", [1], "train"),
+        (root / images.format("valid") / "a.jpg", [0], "val"),
+    ]
+    assert len({s.file_name for s in labelled.samples}) == 2
+    faults: list[Fault] = []
+    read_voc_set(root, report=faults.append)
+    assert any("--keep-split keeps them" in str(fault) for fault in faults)

@@ -223,22 +223,17 @@ def test_label_file_without_an_image_is_told(tmp_path: Path) -> None:
     assert [str(fault) for fault in faults] == [f"{tmp_path}/labels/lost.txt: label file without an image; left out"]
 
 
-def test_links_out_of_the_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["images", "labels", "labels/a.txt", "classes.txt"])
+def test_files_and_folders_that_are_links(tmp_path: Path, name: str) -> None:
     root = write(tmp_path / "set", PLAIN)
-    (tmp_path / "secret.txt").write_text("0 0.5 0.5 0.2 0.4")
-    (root / "labels" / "c.txt").symlink_to(tmp_path / "secret.txt")
-    with pytest.raises(UserError, match=r"c\.txt: leads out of"):
-        read_yolo_set(root, report=raise_fatal)
-
-
-@pytest.mark.parametrize("name", ["images", "classes.txt"])
-def test_links_out_of_the_set_are_not_looked_through(tmp_path: Path, name: str) -> None:
-    root = write(tmp_path / "set", PLAIN)
-    outside = write(tmp_path / "outside", {"images/x.txt": "", "classes.txt": "secret"})
-    (root / name).rename(root / "before")
-    (root / name).symlink_to(outside / name)
-    with pytest.raises(UserError, match=f"{name}: leads out of"):
-        read_yolo_set(root, report=raise_fatal)
+    expected = read_yolo_set(root, report=lambda fault: None)
+    (tmp_path / "outside" / name).parent.mkdir(parents=True)
+    (root / name).rename(tmp_path / "outside" / name)
+    (root / name).symlink_to(tmp_path / "outside" / name)
+    labelled = read_yolo_set(root, report=lambda fault: None)
+    assert labelled.classes == expected.classes
+    assert [s.file_name for s in labelled.samples] == [s.file_name for s in expected.samples]
+    assert [s.labels for s in labelled.samples] == [s.labels for s in expected.samples]
 
 
 def test_more_objects_than_are_read(tmp_path: Path) -> None:
@@ -266,7 +261,7 @@ def test_messages_stay_on_one_line_whatever_the_file_is_called(tmp_path: Path) -
 def test_sources_that_are_no_use(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file or folder"):
         read_yolo_set(tmp_path / "missing", report=raise_fatal)
-    with pytest.raises(UserError, match=r"no data\.yaml and no classes\.txt"):
+    with pytest.raises(UserError, match=r"no data\.yaml, and no classes\.txt"):
         read_yolo_set(write(tmp_path / "a", {"images/a.jpg": ""}), report=raise_fatal)
     with pytest.raises(UserError, match="leave out --classes"):
         read_yolo_set(write(tmp_path / "b", WITH_YAML), report=raise_fatal, classes=("x",))
@@ -405,3 +400,46 @@ def test_a_missing_part_is_told_with_its_line(tmp_path: Path) -> None:
     labelled = read_yolo_set(write(tmp_path, {**WITH_YAML, "data.yaml": text}), report=faults.append, keep_split=True)
     assert [sample.part for sample in labelled.samples] == ["train", "val"]
     assert told(faults) == [f"{tmp_path}/data.yaml: line 4: test: '../test/images' is not there; left out"]
+
+
+@pytest.mark.parametrize("names", ["train/classes.txt", "train/labels/classes.txt", "val/obj.names", "obj.names"])
+def test_parts_of_pictures_beside_their_labels(tmp_path: Path, names: str) -> None:
+    files = {f"{part}/{name}": "" for part in ("train", "val") for name in ("a.jpg", "b.jpg")}
+    labels = {"train/a.txt": "1 0.5 0.5 0.2 0.4", "val/b.txt": "0 0.5 0.5 0.2 0.4"}
+    faults: list[Fault] = []
+    root = write(tmp_path, {**files, **labels, names: "zebra\nbird\n"})
+    labelled = read_yolo_set(root, report=faults.append, keep_split=True)
+    assert labelled.classes == ("zebra", "bird")
+    assert [(s.file_name, s.labels, s.part) for s in labelled.samples] == [
+        ("train/a.jpg", [1], "train"),
+        ("train/b.jpg", [], "train"),
+        ("val/a.jpg", [], "val"),
+        ("val/b.jpg", [0], "val"),
+    ]
+    told = [str(fault) for fault in faults]
+    assert f"{root}/{names}: the class names are taken from here" in told or names == "obj.names"
+    assert any("its parts are split anew" in str(fault) for fault in faults) is False
+    read_yolo_set(root, report=faults.append)
+    assert any("its parts are split anew; --keep-split keeps them" in str(fault) for fault in faults)
+
+
+def test_class_names_that_differ(tmp_path: Path) -> None:
+    root = write(tmp_path, {**PLAIN, "train/classes.txt": "bird\n"})
+    with pytest.raises(UserError, match=r"train/classes\.txt: its class names differ from those of .*classes\.txt"):
+        read_yolo_set(root, report=raise_fatal)
+
+
+def test_a_data_yaml_of_colab(tmp_path: Path) -> None:
+    """As Roboflow's download writes it into a mounted drive, with a list of images and a folder."""
+    base = "/content/drive/MyDrive/drones-3"
+    text = f"train: {base}/train/images\nval: {base}/val.txt\ntest: ../test/images\nnc: 2\nnames: [zebra, bird]\n"
+    files = {**WITH_YAML, "data.yaml": text, "val.txt": f"{base}/valid/images/a.jpg\n"}
+    faults: list[Fault] = []
+    labelled = read_yolo_set(write(tmp_path, files), report=faults.append, keep_split=True)
+    assert [(s.file_name, s.labels, s.part) for s in labelled.samples] == [
+        ("train/images/a.jpg", [1], "train"),
+        ("valid/images/a.jpg", [0], "val"),
+    ]
+    told = "\n".join(map(str, faults))
+    assert f"took {tmp_path}/train/images, where the path ends alike" in told
+    assert "1 of its paths are not there; took the images whose paths end alike" in told

@@ -74,13 +74,13 @@ def test_part_named(name: str, part: str | None) -> None:
     assert part_named(name) == part
 
 
-def test_find_images_does_not_enter_links(tmp_path: Path) -> None:
+def test_find_images(tmp_path: Path) -> None:
     (tmp_path / "set" / "sub").mkdir(parents=True)
     (tmp_path / "other").mkdir()
     for name in ("set/b.JPG", "set/sub/a.png", "set/notes.txt", "other/c.jpg"):
         (tmp_path / name).touch()
     (tmp_path / "set" / "link").symlink_to(tmp_path / "other")
-    assert [path.name for path in find_images(tmp_path / "set", raise_fatal)] == ["b.JPG", "a.png"]
+    assert [path.name for path in find_images(tmp_path / "set", raise_fatal)] == ["b.JPG", "c.jpg", "a.png"]
 
 
 def test_read_text(tmp_path: Path) -> None:
@@ -125,3 +125,19 @@ def test_deep_images_are_kept_or_stored_by_one_range(tmp_path: Path, suffix: str
     assert pixels.tolist() == [[0, 50, 128, 250]]
     assert pixels.dtype == np.uint8
     assert deep == [path.name] * 2
+
+
+def test_links_to_images_and_folders_are_followed_but_not_in_circles(image: Path, tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    (root / "train").mkdir(parents=True)
+    (tmp_path / "store").mkdir()
+    image.rename(tmp_path / "store" / "blob.jpg")
+    (root / "train" / "a.jpg").symlink_to(tmp_path / "store" / "blob.jpg")
+    (root / "val").symlink_to(tmp_path / "store")
+    (root / "train" / "circle").symlink_to(root)
+    (root / "disk").symlink_to("/")
+    assert [path.relative_to(root).as_posix() for path in find_images(root, raise_fatal)] == [
+        "train/a.jpg",
+        "val/blob.jpg",
+    ]
+    assert read_image(root / "train" / "a.jpg").shape == (20, 40, 3)

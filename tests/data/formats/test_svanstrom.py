@@ -15,10 +15,10 @@ from PIL import Image
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import read_image
 from yolox_gssam.data.formats import svanstrom
+from yolox_gssam.data.formats.films import Sampling
 from yolox_gssam.data.formats.svanstrom import (
     SVANSTROM_CLASSES,
     ClipLabels,
-    Sampling,
     find_clips,
     known_classes,
     label_path,
@@ -115,7 +115,7 @@ def test_grey_frames_are_stored_in_one_channel_and_read_in_three(
 ) -> None:
     """As decoded frames of the infrared clips are; the codec of a clip written here would tint its frames."""
     frame = np.full((48, 64, 3), bgr, np.uint8)
-    monkeypatch.setattr(svanstrom, "clip_frames", lambda clip, count, sampling: iter([(4, frame)]))
+    monkeypatch.setattr(svanstrom, "film_frames", lambda clip, wanted: iter([(4, frame)]))
     clip = tmp_path / "IR_DRONE_009.mp4"
     ((stored, data),) = svanstrom_records({clip: labels_of(9)}, Sampling(9, offset=4), ("drone",))
     assert (stored.group, stored.stratum, stored.width, stored.height) == ("IR_DRONE_009", "IR", 64, 48)
@@ -133,7 +133,7 @@ def test_which_classes_a_clip_shows() -> None:
 
 def test_clip_that_ends_before_its_labels(tmp_path: Path) -> None:
     clip = make_clip(tmp_path, "V_DRONE_009", 9)
-    with pytest.raises(UserError, match=r"V_DRONE_009\.mp4: ends at frame 9 of 20 labelled ones"):
+    with pytest.raises(UserError, match=r"V_DRONE_009\.mp4: ends at frame 9, frames up to 18 are labelled"):
         list(svanstrom_records({clip: labels_of(20)}, Sampling(6), ("drone",)))
 
 

@@ -17,7 +17,7 @@ from yolox_gssam.common.images import image_size, read_image_bytes
 from yolox_gssam.common.text import is_text, printable, shorten
 from yolox_gssam.data.coco import MAX_NUMBER
 from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.paths import find_end, name_fault, require_inside
+from yolox_gssam.data.paths import find_end, name_fault
 
 _NUMBER_TEXT = re.compile(r"[0-9]{1,15}")  # any such number is below 2**53
 
@@ -26,8 +26,8 @@ def repair_coco(document: Any, path: Path, folder: Path, report: Report) -> None
     """Changes a parsed annotation file in place and reports what was changed, one line a kind with its count.
 
     Ids written as text become numbers, names with backslashes or of another machine those of files that are there,
-    sizes come from the images, boxes from the polygons, and iscrowd null or as text becomes 0 or 1. Of categories of
-    one name those without objects are dropped. What cannot be told is left for the reader to report.
+    sizes come from the images, boxes from the polygons or masks, and iscrowd null or as text becomes 0 or 1. Of
+    categories of one name those without objects are dropped. What cannot be told is left for the reader to report.
 
     Args:
         path: the file, for messages.
@@ -53,7 +53,7 @@ def repair_coco(document: Any, path: Path, folder: Path, report: Report) -> None
     tell(sum(map(_mend_crowd, annotations)), "annotations had iscrowd null or as text; null was read as 0")
     tell(
         sum(map(_add_box, annotations)),
-        "annotations had no bbox, or none with an area; their polygons' was taken",
+        "annotations had no bbox, or none with an area; their polygons' or masks' was taken",
     )
     document["categories"] = _without_doubles(document.get("categories"), annotations, path, report)
 
@@ -122,7 +122,7 @@ def _add_sizes(images: Sequence[dict[str, Any]], path: Path, folder: Path) -> in
         if (entry.get("width") and entry.get("height")) or name_fault(name):
             continue
         try:
-            file = require_inside(folder / str(name), folder)
+            file = folder / str(name)
             entry["width"], entry["height"] = image_size(read_image_bytes(file), file)
         except UserError as error:
             where = f"{printable(path)}: image {shorten(entry.get('id'))}"
@@ -147,6 +147,8 @@ def _add_box(annotation: dict[str, Any]) -> bool:
     if not (box is None or is_empty):
         return False
     polygons = annotation.get("segmentation")
+    if isinstance(polygons, dict):
+        return _add_box_of_mask(annotation, polygons)
     if not isinstance(polygons, list) or not polygons:
         return False
     corners: list[float] = []
@@ -158,6 +160,59 @@ def _add_box(annotation: dict[str, Any]) -> bool:
     low, high = points.min(axis=0), points.max(axis=0)
     annotation["bbox"] = [*low.tolist(), *(high - low).tolist()]
     return True
+
+
+def _add_box_of_mask(annotation: dict[str, Any], mask: dict[str, Any]) -> bool:
+    """Whether a box could be taken from a run-length encoded mask, compressed or not: that of its pixels above 0.
+
+    Not by pycocotools, which reads past the end of what is broken.
+    """
+    size, counts = mask.get("size"), mask.get("counts")
+    if not isinstance(size, list) or len(size) != 2 or not all(type(side) is int and side > 0 for side in size):
+        return False
+    try:
+        if isinstance(counts, str):
+            counts = rle_counts(counts)
+        if not isinstance(counts, list) or not all(type(count) is int and count >= 0 for count in counts):
+            return False
+    except ValueError:
+        return False
+    if sum(counts) != size[0] * size[1] or len(counts) < 2:
+        return False
+    # Runs go down the columns, of pixels that are 0 and 1 in turn.
+    ends = np.cumsum(counts)
+    starts, lasts = ends[:-1][::2], ends[1::2] - 1
+    drawn = lasts >= starts[: len(lasts)]
+    starts, lasts = starts[: len(lasts)][drawn], lasts[drawn]
+    if not len(starts):
+        return False
+    height = size[0]
+    whole = (starts // height != lasts // height).any()  # a run that goes on in the next column has its top and its end
+    top, bottom = (0, height - 1) if whole else (int((starts % height).min()), int((lasts % height).max()))
+    left, right = int(starts.min()) // height, int(lasts.max()) // height
+    annotation["bbox"] = [left, top, right + 1 - left, bottom + 1 - top]
+    return True
+
+
+def rle_counts(text: str) -> list[int]:
+    """The run lengths in COCO's compressed text: six bits a letter, five of them number, and differences to two before.
+
+    Raises:
+        ValueError: it breaks off, or has other letters.
+    """
+    counts: list[int] = []
+    position = 0
+    while position < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            if position >= len(text) or not 0 <= (bits := ord(text[position]) - 48) < 64:
+                raise ValueError("no run lengths")
+            value |= (bits & 0x1F) << shift
+            shift, more, position = shift + 5, bool(bits & 0x20), position + 1
+            if not more and bits & 0x10:
+                value -= 1 << shift
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+    return counts
 
 
 def _is_number(value: object) -> bool:

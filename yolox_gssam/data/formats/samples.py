@@ -26,6 +26,8 @@ from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 
+IMAGE_FOLDERS = ("JPEGImages", "images")
+"""Usual names of a folder of images."""
 MAX_LABEL_BYTES = 2**22
 """Largest label file of one image: room for `MAX_OBJECTS` objects of 400 letters each."""
 
@@ -128,19 +130,36 @@ def group_by_name(samples: Iterable[Sample], pattern: str) -> list[Sample]:
 
 
 def find_images(folder: Path, report: Report) -> list[Path]:
-    """All image files below a folder, by name; folders that are links are not entered.
+    """All image files below a folder, by name, also through links but those to a folder that holds the link.
 
     Images of kinds that are not read are left out and reported.
     """
-    found, unread = [], []
-    for place, _, names in os.walk(folder):
-        found += [Path(place, name) for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-        unread += [Path(place, name) for name in names if Path(name).suffix.lower() in UNREAD_SUFFIXES]
+    files = walk_files(folder)
+    found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    unread = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
     if unread:
         report(
             Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), False, of_set=True)
         )
+    return found
+
+
+def walk_files(folder: Path) -> list[Path]:
+    """All files below a folder, by name, also through links but those to a folder that holds the link."""
+    found: list[Path] = []
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # Such a link, to the root of a disk or in a circle, would be walked without end.
+        folders[:] = [name for name in folders if not _holds(Path(place, name), folder)]
+        found += [Path(place, name) for name in names]
     return sorted(found)
+
+
+def _holds(path: Path, folder: Path) -> bool:
+    """Whether a link leads to a folder above itself or above `folder`."""
+    if not path.is_symlink():
+        return False
+    target = path.resolve()
+    return any(place.resolve().is_relative_to(target) for place in (path.parent, folder))
 
 
 def part_named(name: str) -> str | None:
@@ -154,6 +173,11 @@ def part_named(name: str) -> str | None:
         if words & synonyms:
             return part
     return None
+
+
+def part_of_path(path: Path) -> str | None:
+    """The part that one of a path's folders is named after, the last one that is; None: none is."""
+    return next((part for name in reversed(path.parts) if (part := part_named(name))), None)
 
 
 def read_small_file(path: Path, max_bytes: int = MAX_LABEL_BYTES) -> bytes:

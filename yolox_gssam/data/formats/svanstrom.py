@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +20,11 @@ from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS
+from yolox_gssam.data.formats.films import Sampling, film_frames, without_colour
 from yolox_gssam.data.guarded import GuardError, call_guarded
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.data.refinement.clip import WAYS
+from yolox_gssam.data.refinement.tracks import find_tracks
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
 """In the order of the label files."""
@@ -35,31 +36,6 @@ SENSORS: dict[str, tuple[str, ...]] = {
 """The folders of each choice of cameras."""
 MAX_LABEL_BYTES = 2**26
 """The real label files hold less than 100 KB."""
-MAX_SIDE = 2**13
-"""Longest side of a frame that is decoded; the real ones have 640 pixels."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames are taken and how they are stored.
-
-    Attributes:
-        stride: every so many frames, from 1.
-        offset: the first frame taken, from 0.
-        jpeg_quality: 1 to 100.
-    """
-
-    stride: int
-    offset: int = 0
-    jpeg_quality: int = 95
-
-    def __post_init__(self) -> None:
-        if self.stride < 1 or self.offset < 0 or not 1 <= self.jpeg_quality <= 100:
-            raise UserError(f"stride from 1, offset from 0 and a JPEG quality from 1 to 100 are needed, not {self}")
-
-    def frames(self, count: int) -> range:
-        """The frames taken of a clip of `count` frames."""
-        return range(self.offset, count, self.stride)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +158,8 @@ def svanstrom_records(
     """
     label_of = {SVANSTROM_CLASSES.index(name): label for label, name in enumerate(classes)}
     for clip, truth in labels.items():
-        for number, image in clip_frames(clip, truth.frames, sampling):
+        tracks = link_tracks(truth).tolist()
+        for number, image in film_frames(clip, sampling.frames(truth.frames)):
             here = (truth.frame == number) & np.isin(truth.labels, list(label_of))
             labelled = LabelledImage(
                 file_name=f"{clip.stem}_{number:06d}.jpg",
@@ -192,9 +169,21 @@ def svanstrom_records(
                 labels=np.array([label_of[label] for label in truth.labels[here].tolist()], np.int64),
                 group=clip.stem,
                 stratum=clip.stem.partition("_")[0],
-                notes=[truth.notes(index) for index in np.flatnonzero(here).tolist()],
+                notes=[
+                    {**truth.notes(index), "track_id": tracks[index], "track_linked": True}
+                    for index in np.flatnonzero(here).tolist()
+                ],
             )
-            yield labelled, encode_jpeg(_without_colour(image), sampling.jpeg_quality)
+            yield labelled, encode_jpeg(without_colour(image), sampling.jpeg_quality)
+
+
+def link_tracks(truth: ClipLabels) -> NDArray[np.int64]:
+    """The number, from 1, of the track of each box (n,), which a program finds: the label files tell none."""
+    loose = truth.boxes_xywh if truth.loose_xywh is None else truth.loose_xywh
+    tracks = np.zeros(len(truth.labels), np.int64)
+    for number, indices in enumerate(find_tracks(loose, truth.frame, truth.labels), 1):
+        tracks[indices] = number
+    return tracks
 
 
 def known_classes(names: Sequence[str]) -> tuple[str, ...]:
@@ -241,31 +230,3 @@ def _label_table(path: Path) -> NDArray[Any]:
 def _are_boxes(cell: NDArray[Any]) -> bool:
     """Whether all rows are finite and have a size."""
     return bool(np.isfinite(cell).all() and (np.abs(cell) < 2**31).all() and (cell[:, 2:] > 0).all())
-
-
-def _without_colour(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H, W, 3), or (H, W) where the three channels are equal, as infrared frames have them: a third of the file."""
-    is_grey = bool((image[..., :1] == image[..., 1:]).all())
-    return image[..., 0] if is_grey else image
-
-
-def clip_frames(clip: Path, count: int, sampling: Sampling) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The sampled frames of a clip, BGR. Frames between are passed over without being converted."""
-    wanted = sampling.frames(count)
-    capture = cv2.VideoCapture(str(clip))
-    try:
-        if not capture.isOpened():
-            raise UserError(f"{printable(clip)}: the clip cannot be opened; fetch it again")
-        width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
-        if max(width, height) > MAX_SIDE:
-            raise UserError(f"{printable(clip)}: claims frames of {width:g} x {height:g} pixels; fetch it again")
-        for number in range(wanted[-1] + 1 if wanted else 0):
-            done, image = capture.grab(), None
-            if done and number in wanted:
-                done, image = capture.retrieve()
-            if not done:
-                raise UserError(f"{printable(clip)}: ends at frame {number} of {count} labelled ones; fetch it again")
-            if image is not None:
-                yield number, np.asarray(image, np.uint8)
-    finally:
-        capture.release()

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.formats.svanstrom import ClipLabels, Sampling, clip_frames
+from yolox_gssam.data.formats.films import film_frames
+from yolox_gssam.data.formats.svanstrom import ClipLabels
 from yolox_gssam.data.refinement.clip import Refined, padded_xywh, refine_clip
 from yolox_gssam.data.refinement.packed import LooseBoxes, PackedClips
 
@@ -26,7 +27,7 @@ def measure_clip(clip: Path, truth: ClipLabels) -> Refined:
     Raises:
         UserError: a clip that cannot be decoded or ends too early.
     """
-    frames = ((number, _grey(image)) for number, image in clip_frames(clip, truth.frames, Sampling(1)))
+    frames = ((number, _grey(image)) for number, image in film_frames(clip, range(truth.frames)))
     return refine_clip(frames, truth.boxes_xywh, truth.frame, truth.labels)
 
 

@@ -5,10 +5,9 @@ count depends on who wrote them, see `voc_coordinates`.
 """
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Literal
 from xml.etree.ElementTree import Element, ParseError
 
@@ -20,9 +19,9 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import one_line, printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
-from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_small_file, read_text
+from yolox_gssam.data.formats.samples import LabelledSet, Sample, read_small_file, read_text
 from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
-from yolox_gssam.data.paths import name_fault, require_inside
+from yolox_gssam.data.formats.voc_images import VocPlace, find_places
 from yolox_gssam.data.split import SPLITS
 
 MAX_NUMBER = 2**31
@@ -66,7 +65,7 @@ def read_voc_set(
     keep_split: bool = False,
     coordinates: Coordinates | Literal["auto"] = "pixels",
 ) -> LabelledSet:
-    """Reads a set: Annotations/*.xml with JPEGImages/ (or images/), or XML files beside their images.
+    """Reads a set: Annotations/*.xml with JPEGImages/ (or images/), XML files in other folders, or beside their images.
 
     Objects marked difficult or truncated count like others: small drones are often marked so. A file without objects
     is an image without objects. Images without an XML file are left out and reported. A file belongs to the image of
@@ -74,45 +73,49 @@ def read_voc_set(
 
     Args:
         classes: the class names in label order; none: all names found, by alphabet.
-        keep_split: the parts of ImageSets/Main/{train,val,test}.txt are kept; other images are left out.
+        keep_split: the parts of ImageSets/Main/{train,val,test}.txt are kept, or those that folders are named after;
+            other images are left out.
         coordinates: what the numbers of a box count; auto: by who wrote each file, where it says so, else by the
             images; what was chosen is reported.
 
     Raises:
         UserError: no such set, or an image that is missing or leaves the set; and whatever `report` raises.
     """
-    annotations, images = _folders(root)
-    files = {path.stem: read_voc_file(require_inside(path, root), report) for path in sorted(annotations.glob("*.xml"))}
-    if not files:
-        raise UserError(f"{printable(root)}: no XML files in {printable(annotations)}")
+    places = find_places(root)
+    files = {path: read_voc_file(path, report) for place in places for path in place.xml_paths}
     found = tuple(classes) or tuple(sorted({name for file in files.values() for name in file.names}))
-    found_images = find_images(images, report)[::-1]
-    image_of = {path.stem: path for path in found_images}
-    part_of = _parts(root, files) if keep_split else dict.fromkeys(files)
-    if not keep_split and (root / "ImageSets").exists():
-        report(Fault(root / "ImageSets", "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
-    stems = set(files)
-    finder = _ImageFinder(images, {path.name: path for path in found_images} | image_of, root)
-    for stem in [stem for stem in files if stem not in part_of]:
-        report(Fault(files.pop(stem).path, "", "is in no part of ImageSets/Main; left out", fatal=False))
-    image_paths = {stem: finder.find(file) for stem, file in files.items()}
-    finder.finish(annotations, report)
+    part_of = _parts(root, places) if keep_split else dict.fromkeys(files)
+    if not keep_split and ((root / "ImageSets").exists() or any(place.part for place in places)):
+        where = root / "ImageSets" if (root / "ImageSets").exists() else root
+        report(Fault(where, "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
+    for path in [path for path in files if path not in part_of]:
+        report(Fault(path, "", "is in no part of ImageSets/Main; left out", fatal=False))
+    images = {path: image for place in places for path, image in _images(place, files, part_of, report).items()}
+    files = {path: file for path, file in files.items() if path in images}
     if coordinates == "auto":
-        written = {stem: (file.origin, image_paths[stem], file.corners) for stem, file in files.items()}
-        reading = choose_coordinates(written, annotations, report)
+        written = {str(path): (file.origin, images[path], file.corners) for path, file in files.items()}
+        reading = choose_coordinates(written, places[0].annotations, report)
     else:
-        reading = dict.fromkeys(files, coordinates)
+        reading = {str(path): coordinates for path in files}
+    start = places[0].images if len(places) == 1 else root
     samples = []
-    for stem, file in files.items():
-        image = image_paths[stem]
-        file_name = image.relative_to(images if image.is_relative_to(images) else root).as_posix()
-        boxes_xywh, labels = _objects(file, found, reading[stem], report)
-        samples.append(Sample(image, file_name, boxes_xywh, labels, file.size_wh, part=part_of[stem]))
-    used = {sample.path for sample in samples}
-    for stem, image in sorted(image_of.items()):
-        if stem not in stems and image not in used:
-            report(Fault(image, "", "has no XML file; left out", fatal=False))
+    for path, file in files.items():
+        image = images[path]
+        file_name = image.relative_to(start if image.is_relative_to(start) else root).as_posix()
+        boxes_xywh, labels = _objects(file, found, reading[str(path)], report)
+        samples.append(Sample(image, file_name, boxes_xywh, labels, file.size_wh, part=part_of[path]))
     return LabelledSet(found, samples)
+
+
+def _images(
+    place: VocPlace, files: Mapping[Path, VocFile], part_of: Mapping[Path, str | None], report: Report
+) -> dict[Path, Path]:
+    """The image of each XML file of a place that is in a part; reports images without a file."""
+    finder = place.finder(report)
+    images = {path: finder.find(path, files[path].file_name) for path in place.xml_paths if path in part_of}
+    finder.finish(place.annotations, report)
+    finder.report_others(place.xml_paths, set(images.values()), report)
+    return images
 
 
 def read_voc_file(path: Path, report: Report) -> VocFile:
@@ -184,101 +187,31 @@ def _number(text: str | None) -> float | None:
     return number if abs(number) < MAX_NUMBER else None
 
 
-def _folders(root: Path) -> tuple[Path, Path]:
-    """Where the XML files and the images lie."""
-    if not root.is_dir():
-        raise UserError(f"{printable(root)}: no such folder")
-    annotations = next((path for name in ("Annotations", "annotations") if (path := root / name).is_dir()), root)
-    images = next((path for name in ("JPEGImages", "images") if (path := root / name).is_dir()), root)
-    # Judged before they are looked through: a link to the root of a disk would be walked for hours.
-    return require_inside(annotations, root), require_inside(images, root)
-
-
-def _parts(root: Path, files: Mapping[str, VocFile]) -> dict[str, str]:
-    """The part of each file's stem by ImageSets/Main."""
-    part_of: dict[str, str] = {}
+def _parts(root: Path, places: Sequence[VocPlace]) -> dict[Path, str | None]:
+    """The part of each file, by ImageSets/Main, or else by the folders."""
+    if all(place.part for place in places):
+        return {path: place.part for place in places for path in place.xml_paths}
+    path_of = {path.stem: path for place in places for path in place.xml_paths}
+    part_of: dict[Path, str | None] = {}
     for part in SPLITS:
         path = root / "ImageSets" / "Main" / f"{part}.txt"
         if not path.exists():
             continue
-        text = read_text(require_inside(path, root), MAX_LIST_BYTES)
-        for number, line in enumerate(io.StringIO(text), 1):
+        for number, line in enumerate(io.StringIO(read_text(path, MAX_LIST_BYTES)), 1):
             if not line.strip():
                 continue
             stem = line.split()[0]
-            if stem not in files:
+            if stem not in path_of:
                 raise UserError(f"{printable(path)}: line {number}: {shorten(stem)} has no XML file")
-            if part_of.setdefault(stem, part) != part:
-                raise UserError(f"{printable(path)}: line {number}: {shorten(stem)} is also in {part_of[stem]}.txt")
+            before = part_of.setdefault(path_of[stem], part)
+            if before != part:
+                raise UserError(f"{printable(path)}: line {number}: {shorten(stem)} is also in {before}.txt")
     if not part_of:
-        raise UserError(f"{printable(root)}: --keep-split needs ImageSets/Main/train.txt, val.txt and test.txt")
+        raise UserError(
+            f"{printable(root)}: --keep-split needs ImageSets/Main/train.txt, val.txt and test.txt, or folders train, "
+            "val and test"
+        )
     return part_of
-
-
-class _ImageFinder:
-    """The image of each XML file.
-
-    Args:
-        images: the folder of the images.
-        image_of: image by its name without the suffix, and with it: some tools write a.jpg.xml.
-        root: what no image may leave.
-    """
-
-    def __init__(self, images: Path, image_of: Mapping[str, Path], root: Path) -> None:
-        self.images = images
-        self.image_of = image_of
-        self.root = root
-        self.file_of: dict[Path, Path] = {}
-        self.stale: list[VocFile] = []
-
-    def find(self, file: VocFile) -> Path:
-        """The image of the file's own name; the one named inside where there is none.
-
-        Raises:
-            UserError: there is neither, it leaves the set, or another file has it.
-        """
-        path = require_inside(self._named_inside(file) or self._of_own_name(file), self.root)
-        other = self.file_of.setdefault(path, file.path)
-        if other != file.path:
-            raise UserError(
-                f"{printable(file.path)}: belongs to the image {printable(path)}, but so does {printable(other)}; name "
-                "each file as its image, or take one out of the folder"
-            )
-        return path
-
-    def finish(self, annotations: Path, report: Report) -> None:
-        """Tells how many files name another image inside."""
-        if self.stale:
-            first = self.stale[0]
-            message = (
-                f"{len(self.stale)} files name another image inside than they are called, such as "
-                f"{printable(first.path.name)}: {shorten(first.file_name)}; the image of the file's own name is taken"
-            )
-            report(Fault(annotations, "", message, fatal=False, of_set=True))
-
-    def _of_own_name(self, file: VocFile) -> Path:
-        stem = file.path.stem
-        if stem not in self.image_of:
-            named = f" (filename says {shorten(file.file_name)})" if file.file_name else ""
-            raise UserError(f"{printable(file.path)}: no image of its name{named} is in {printable(self.images)}")
-        if file.file_name and PureWindowsPath(file.file_name).stem != stem and file.file_name != stem:
-            self.stale.append(file)
-        return self.image_of[stem]
-
-    def _named_inside(self, file: VocFile) -> Path | None:
-        """The image named inside, where the file's own name does not stand against it."""
-        name = file.file_name
-        if file.path.stem in self.image_of and PureWindowsPath(name).stem != file.path.stem:
-            return None
-        problem = name_fault(name) if name else None
-        if problem and file.path.stem in self.image_of:
-            return None
-        if problem:
-            raise UserError(f"{printable(file.path)}: filename: {problem}")
-        for path in (self.images / name, file.path.parent / name):
-            if name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
-                return path
-        return None
 
 
 def _objects(

@@ -12,10 +12,12 @@ import numpy as np
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.faults import Fault, Report
-from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, read_text
+from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, part_of_path, read_text
 from yolox_gssam.data.formats.yolo_lines import LabelLines, LineKind
 from yolox_gssam.data.formats.yolo_yaml import MAX_YAML_BYTES, read_data_yaml
-from yolox_gssam.data.paths import require_inside
+
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels")
+"""Of class names in label order, a line each: of labelImg and its kin, of darknet and of Roboflow's export for it."""
 
 
 def read_yolo_set(
@@ -36,7 +38,7 @@ def read_yolo_set(
         source: a data.yaml, a folder that holds one, or a folder with images/ and labels/ (or both in one folder).
         root: the folder that the paths in data.yaml start from and must not leave; None: where data.yaml says,
             but inside its own folder.
-        keep_split: the parts of data.yaml are kept.
+        keep_split: the parts of data.yaml are kept, or without one those that folders are named after.
         lines: what long lines hold; None: as kpt_shape in data.yaml says, and without it as they look.
 
     Raises:
@@ -44,19 +46,23 @@ def read_yolo_set(
     """
     yaml_path = _yaml_path(source)
     if yaml_path is None:
-        if keep_split:
-            raise UserError(f"{printable(source)}: --keep-split needs a data.yaml that names the parts")
-        root, names, kpt_numbers = source, tuple(classes) or _names_of_file(source), None
-        folder = require_inside(source / "images", root) if (source / "images").is_dir() else source
-        images = [("", path) for path in find_images(folder, report)]
+        root, names, kpt_numbers = source, tuple(classes) or _names_of_file(source, report), None
+        folder = source / "images" if (source / "images").is_dir() else source
+        images = [(part_of_path(path.parent.relative_to(source)) or "", path) for path in find_images(folder, report)]
+        unnamed = next((path for part, path in images if not part), None)
+        if keep_split and unnamed is not None:
+            raise UserError(
+                f"{printable(source)}: --keep-split needs a data.yaml that names the parts, or images in folders "
+                f"called train, val and test, not {printable(unnamed)}"
+            )
     else:
         if classes:
             raise UserError(f"{printable(yaml_path)}: names the classes itself; leave out --classes")
         settings = read_data_yaml(yaml_path, root, report)
         names, kpt_numbers, images = settings.names, settings.kpt_numbers, settings.images
         root = root or yaml_path.parent
-        if not keep_split:
-            report(Fault(yaml_path, "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
+    if not keep_split and any(part for part, _ in images):
+        report(Fault(yaml_path or root, "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
     kind = lines or (None if kpt_numbers is None else "key-points")
     labels = LabelLines(len(names), kind, kpt_numbers)
     samples = [_read_sample(path, root, labels, part if keep_split else None, report) for part, path in images]
@@ -77,12 +83,11 @@ def label_path(image_path: Path, root: Path) -> Path:
 
 def _read_sample(path: Path, root: Path, lines: LabelLines, part: str | None, report: Report) -> Sample:
     """One image and its label file."""
-    require_inside(path, root)
     labelled = label_path(path, root)
     boxes: list[list[float]] = []
     labels: list[int] = []
     if os.path.exists(labelled):  # false, unlike Path.exists, for a name too long for the system
-        boxes, labels = lines.read(require_inside(labelled, root), report)
+        boxes, labels = lines.read(labelled, report)
     inner = path.relative_to(root).parts
     file_name = "/".join(inner[1:] if inner[0] == "images" else inner)
     return Sample(path, file_name, np.array(boxes, np.float64).reshape(-1, 4), labels, fractions=True, part=part)
@@ -101,7 +106,7 @@ def _report_unmatched(images: Sequence[Path], root: Path, report: Report) -> Non
         report(Fault(root, "", f"{message}, such as {printable(expected[missing[0]].name)}", False, of_set=True))
     for folder in sorted({path.parent for path in expected}):
         for path in sorted(folder.glob("*.txt")):
-            if path not in expected and path.name != "classes.txt":
+            if path not in expected and path.name not in NAME_FILES:
                 report(Fault(path, "", "label file without an image; left out", fatal=False))
 
 
@@ -118,12 +123,26 @@ def _yaml_path(source: Path) -> Path | None:
     return next(iter(named_data or found), None)
 
 
-def _names_of_file(folder: Path) -> tuple[str, ...]:
-    """Class names of the classes.txt that labelling tools leave among plain folders."""
-    for path in (folder / "classes.txt", folder / "labels" / "classes.txt"):
-        if path.is_file():
-            text = read_text(require_inside(path, folder), MAX_YAML_BYTES)
-            return tuple(filter(None, (line.strip() for line in text.splitlines())))
+def _names_of_file(folder: Path, report: Report) -> tuple[str, ...]:
+    """Class names of the file that labelling tools leave among plain folders."""
+    places = [folder, *(path for depth in ("*", "*/*") for path in sorted(folder.glob(depth)) if path.is_dir())]
+    found = [path for place in places for name in NAME_FILES if (path := place / name).is_file()]
+    names = {path: _lines(path) for path in found}
+    for path in found:
+        if names[path] != names[found[0]]:
+            raise UserError(
+                f"{printable(path)}: its class names differ from those of {printable(found[0])}; remove one"
+            )
+    if found:
+        if found[0].parent not in (folder, folder / "labels"):
+            report(Fault(found[0], "", "the class names are taken from here", False, of_set=True))
+        return names[found[0]]
     raise UserError(
-        f"{printable(folder)}: no data.yaml and no classes.txt; give the class names in label order by --classes"
+        f"{printable(folder)}: no data.yaml, and no {' or '.join(NAME_FILES)} two folders deep; give the class names "
+        "in label order by --classes"
     )
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    """The lines of a file of names."""
+    return tuple(filter(None, (line.strip() for line in read_text(path, MAX_YAML_BYTES).splitlines())))

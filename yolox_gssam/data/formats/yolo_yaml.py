@@ -14,7 +14,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import is_text, one_line, printable, shorten
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.samples import find_images, read_text
-from yolox_gssam.data.paths import find_end, is_inside, name_fault, require_inside
+from yolox_gssam.data.paths import find_end, is_inside, name_fault
 from yolox_gssam.data.split import SPLITS
 
 MAX_YAML_BYTES = 2**17
@@ -151,7 +151,7 @@ class _Places:
         found = self._find(place)
         if found is None:
             return self._missing(part, place)
-        if require_inside(found, self.root).is_dir():
+        if found.is_dir():
             return find_images(found, self.report)
         return self._images_of_list(found)
 

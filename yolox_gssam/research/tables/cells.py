@@ -39,6 +39,8 @@ from yolox_gssam.research.tables.pool import Task
 
 SPLITS = ("val", "test")
 """The splits whose detections are kept: thresholds are chosen on the one and reported on the other."""
+TRACK_FIELDS = ("track_id", "track_linked")
+"""Of annotations: by tools/prepare_dataset.py, of films."""
 PIXEL_STEPS, SCORE_STEPS = 32, 65535
 """Boxes are kept to a thirty-second of a pixel, scores to 1 / 65535."""
 DETECTION_BATCH = 16
@@ -226,8 +228,15 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
 
 
 def annotations_digest(path: Path) -> str:
-    """SHA-256 of what an annotation file says, however it is set: packed and unpacked sets have the same."""
-    return hashlib.sha256(json.dumps(read_json(path), separators=(",", ":")).encode()).hexdigest()
+    """SHA-256 of what an annotation file says, however it is set: packed and unpacked sets have the same.
+
+    Whose track a box belongs to is left out: nothing that a cell measures rests on it.
+    """
+    document = read_json(path)
+    for annotation in document["annotations"]:
+        for name in TRACK_FIELDS:
+            annotation.pop(name, None)
+    return hashlib.sha256(json.dumps(document, separators=(",", ":")).encode()).hexdigest()
 
 
 def save_cell(path: Path, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -1,0 +1,304 @@
+"""Detections as label files of other tools, to be corrected there and trained on.
+
+Which convention each writer follows stands in `CONVENTIONS`. What they write, `prepare_dataset.py` reads again.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from xml.sax.saxutils import escape, quoteattr
+
+from yolox_gssam.common.files import atomic_path, write_text
+from yolox_gssam.detections import Detections
+
+CONVENTIONS = {
+    "cvat": "CVAT for video 1.1 (films) or for images 1.1: edges in pixels from 0, frames from 0",
+    "yolo": "a text file an image: centre and size as fractions of it; and classes.txt",
+    "coco": "x, y, width, height in pixels from 0; a film's frames as <film>_<frame from 0>.jpg",
+    "labelstudio": "percent of the frame; a film's frames from 1; predictions to import into a project",
+    "voc": "an XML file an image: edges in pixels from 0, as labelImg writes them (database Unspecified)",
+}
+"""What each kind of label file counts."""
+DECIMALS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrame:
+    """What was found in an image or in a frame of a film.
+
+    Attributes:
+        source: the image's name below its folder, or the film's name.
+        index: number of the frame from 0; None: an image.
+        size_wh: in pixels.
+        tracks: (n,) whose box each is, from 1; None: not told.
+    """
+
+    source: str
+    index: int | None
+    size_wh: tuple[int, int]
+    detections: Detections
+    tracks: Sequence[int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The image's name, or that of the frame as `prepare_dataset.py video` calls it."""
+        return self.source if self.index is None else f"{Path(self.source).stem}_{self.index:06d}.jpg"
+
+
+@dataclass
+class LabelWriter:
+    """Collects what is found and writes it at the end, whole.
+
+    Args:
+        kind: one of `CONVENTIONS`.
+        path: the file, or for yolo and voc the folder, that is made.
+        class_names: in label order.
+        fps: of a film, frames a second.
+    """
+
+    kind: str
+    path: Path
+    class_names: Sequence[str]
+    fps: float = 25.0
+    frames: list[LabelledFrame] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.kind not in CONVENTIONS:
+            raise ValueError(f"labels are written as {', '.join(CONVENTIONS)}, not as {self.kind!r}")
+
+    def add(self, frame: LabelledFrame) -> None:
+        """Takes one image or frame; also one without objects."""
+        self.frames.append(frame)
+
+    def finish(self) -> None:
+        """Writes the files.
+
+        Raises:
+            UserError: they could not be written.
+        """
+        _WRITERS[self.kind](self)
+
+
+def label_path(folder: Path, stem: str, kind: str) -> Path:
+    """Where the labels of a kind go: `<stem>_labels.json` or .xml, or a folder `<stem>_labels`."""
+    suffix = {"cvat": ".xml", "coco": ".json", "labelstudio": ".json"}.get(kind, "")
+    return folder / f"{stem}_labels{suffix}"
+
+
+def _rows(frame: LabelledFrame) -> list[tuple[str, int, float, list[float]]]:
+    """Label, track, score and [x1, y1, x2, y2] inside the image of each object that has an area there."""
+    width, height = frame.size_wh
+    rows = []
+    found = frame.detections
+    tracks = frame.tracks or [0] * len(found)
+    for (left, top, right, bottom), score, label, track in zip(
+        found.boxes_xyxy.astype(float), found.scores, found.labels, tracks, strict=True
+    ):
+        corners = [max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)]
+        box = [round(float(number), DECIMALS) for number in corners]
+        if box[2] > box[0] and box[3] > box[1]:
+            rows.append((str(int(label)), int(track), round(float(score), 5), box))
+    return rows
+
+
+def _write_coco(writer: LabelWriter) -> None:
+    """One JSON file; `score` stays in each annotation, as in COCO's results, and `track_id` where there is one."""
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
+    for number, frame in enumerate(writer.frames, 1):
+        width, height = frame.size_wh
+        images.append({"id": number, "file_name": frame.name, "width": width, "height": height})
+        for label, track, score, (left, top, right, bottom) in _rows(frame):
+            box = [left, top, round(right - left, DECIMALS), round(bottom - top, DECIMALS)]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": int(label) + 1,
+                    "bbox": box,
+                    "area": round(box[2] * box[3], DECIMALS),
+                    "iscrowd": 0,
+                    "score": score,
+                    **({"track_id": track} if track else {}),
+                }
+            )
+    categories = [{"id": number, "name": name} for number, name in enumerate(writer.class_names, 1)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    write_text(writer.path, json.dumps(document, ensure_ascii=False))
+
+
+def _write_yolo(writer: LabelWriter) -> None:
+    """labels/<image>.txt and classes.txt, to lie beside images/."""
+    for frame in writer.frames:
+        width, height = frame.size_wh
+        lines = [
+            f"{label} {(x1 + x2) / 2 / width:.8f} {(y1 + y2) / 2 / height:.8f} "
+            f"{(x2 - x1) / width:.8f} {(y2 - y1) / height:.8f}"
+            for label, _, _, (x1, y1, x2, y2) in _rows(frame)
+        ]
+        path = writer.path / "labels" / PurePosixPath(frame.name).with_suffix(".txt")
+        write_text(path, "".join(f"{line}\n" for line in lines))
+    write_text(writer.path / "classes.txt", "".join(f"{name}\n" for name in writer.class_names))
+
+
+def _write_voc(writer: LabelWriter) -> None:
+    """Annotations/<image>.xml, to lie beside JPEGImages/ or images/."""
+    for frame in writer.frames:
+        width, height = frame.size_wh
+        objects = "".join(
+            f"<object><name>{escape(writer.class_names[int(label)])}</name><pose>Unspecified</pose>"
+            f"<truncated>0</truncated><difficult>0</difficult><bndbox><xmin>{x1:g}</xmin><ymin>{y1:g}</ymin>"
+            f"<xmax>{x2:g}</xmax><ymax>{y2:g}</ymax></bndbox></object>\n"
+            for label, _, _, (x1, y1, x2, y2) in _rows(frame)
+        )
+        text = (
+            f"<annotation>\n<filename>{escape(PurePosixPath(frame.name).name)}</filename>\n"
+            "<source><database>Unspecified</database></source>\n"
+            f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
+            f"<segmented>0</segmented>\n{objects}</annotation>\n"
+        )
+        write_text(writer.path / "Annotations" / PurePosixPath(frame.name).with_suffix(".xml"), text)
+
+
+def _write_cvat(writer: LabelWriter) -> None:
+    """One XML file: tracks of a film, each box a key frame and `outside` where the object is gone; else images."""
+    is_film = any(frame.index is not None for frame in writer.frames)
+    labels = "".join(f"<label><name>{escape(name)}</name></label>" for name in writer.class_names)
+    size = 1 + max((frame.index or 0 for frame in writer.frames), default=-1) if is_film else len(writer.frames)
+    mode = "interpolation" if is_film else "annotation"
+    source = escape(writer.frames[0].source) if is_film else ""
+    head = (
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta><task>'
+        f"<size>{size}</size><mode>{mode}</mode><start_frame>0</start_frame><stop_frame>{max(size - 1, 0)}</stop_frame>"
+        f"<frame_filter></frame_filter><labels>{labels}</labels></task><source>{source}</source></meta>\n"
+    )
+    body = _cvat_tracks(writer, size) if is_film else _cvat_images(writer)
+    write_text(writer.path, f"{head}{body}</annotations>\n")
+
+
+def _cvat_corners(box: Sequence[float]) -> str:
+    x1, y1, x2, y2 = box
+    return f'xtl="{x1:.3f}" ytl="{y1:.3f}" xbr="{x2:.3f}" ybr="{y2:.3f}"'
+
+
+def _cvat_tracks(writer: LabelWriter, size: int) -> str:
+    """The tracks of a film; a box without one is a track of one frame."""
+    boxes: dict[tuple[int, int, str], list[tuple[int, list[float]]]] = {}
+    single = 0
+    for frame in writer.frames:
+        for label, track, _, box in _rows(frame):
+            single += not track
+            boxes.setdefault((track, 0 if track else single, label), []).append((frame.index or 0, box))
+    tracks = []
+    for number, ((_, _, label), own) in enumerate(sorted(boxes.items(), key=lambda item: item[1][0][0])):
+        lines = []
+        for place, (index, box) in enumerate(own):
+            lines.append(_cvat_box(index, box, outside=0))
+            following = own[place + 1][0] if place + 1 < len(own) else size
+            if index + 1 < following:
+                lines.append(_cvat_box(index + 1, box, outside=1))
+        name = quoteattr(writer.class_names[int(label)])
+        tracks.append(f'<track id="{number}" label={name} source="auto">\n{"".join(lines)}</track>\n')
+    return "".join(tracks)
+
+
+def _cvat_box(frame: int, box: Sequence[float], outside: int) -> str:
+    return (
+        f'<box frame="{frame}" {_cvat_corners(box)} outside="{outside}" occluded="0" keyframe="1" z_order="0"></box>\n'
+    )
+
+
+def _cvat_images(writer: LabelWriter) -> str:
+    """The images, each with its boxes."""
+    images = []
+    for number, frame in enumerate(writer.frames):
+        boxes = "".join(
+            f'<box label={quoteattr(writer.class_names[int(label)])} source="auto" occluded="0" {_cvat_corners(box)} '
+            'z_order="0"></box>\n'
+            for label, _, _, box in _rows(frame)
+        )
+        width, height = frame.size_wh
+        images.append(
+            f'<image id="{number}" name={quoteattr(frame.name)} width="{width}" height="{height}">\n{boxes}</image>\n'
+        )
+    return "".join(images)
+
+
+def _write_label_studio(writer: LabelWriter) -> None:
+    """Tasks with a prediction each: of a film one, with a region for each track; else one for each image."""
+    is_film = any(frame.index is not None for frame in writer.frames)
+    tasks = [_film_task(writer)] if is_film else [_image_task(writer, frame) for frame in writer.frames]
+    with atomic_path(writer.path) as part:
+        part.write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
+
+
+def _percent(box: Sequence[float], size_wh: tuple[int, int]) -> dict[str, object]:
+    x1, y1, x2, y2 = box
+    width, height = size_wh
+    return {
+        "x": 100 * x1 / width,
+        "y": 100 * y1 / height,
+        "width": 100 * (x2 - x1) / width,
+        "height": 100 * (y2 - y1) / height,
+        "rotation": 0,
+    }
+
+
+def _film_task(writer: LabelWriter) -> dict[str, object]:
+    """The task of a film; frames count from 1, and a box that is not enabled is the last one of its object."""
+    count = 1 + max(frame.index or 0 for frame in writer.frames)
+    boxes: dict[tuple[int, int, str], list[dict[str, object]]] = {}
+    single = 0
+    for frame in writer.frames:
+        for label, track, _, box in _rows(frame):
+            single += not track
+            number = (frame.index or 0) + 1
+            key: dict[str, object] = {"frame": number, "enabled": True, "time": number / writer.fps}
+            key |= _percent(box, frame.size_wh)
+            boxes.setdefault((track, 0 if track else single, label), []).append(key)
+    regions = []
+    for number, ((_, _, label), sequence) in enumerate(boxes.items()):
+        for key, following in zip(sequence, [*sequence[1:], None], strict=True):
+            key["enabled"] = following is not None and following["frame"] == int(str(key["frame"])) + 1
+        value = {
+            "framesCount": count,
+            "duration": count / writer.fps,
+            "sequence": sequence,
+            "labels": [writer.class_names[int(label)]],
+        }
+        region = {"id": f"r{number}", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}
+        regions.append(region)
+    data = {"video": writer.frames[0].source}
+    return {"data": data, "predictions": [{"model_version": "yolox_gssam", "result": regions}]}
+
+
+def _image_task(writer: LabelWriter, frame: LabelledFrame) -> dict[str, object]:
+    """The task of an image."""
+    width, height = frame.size_wh
+    regions = [
+        {
+            "id": f"r{number}",
+            "type": "rectanglelabels",
+            "from_name": "label",
+            "to_name": "image",
+            "original_width": width,
+            "original_height": height,
+            "score": score,
+            "value": {**_percent(box, frame.size_wh), "rectanglelabels": [writer.class_names[int(label)]]},
+        }
+        for number, (label, _, score, box) in enumerate(_rows(frame))
+    ]
+    return {
+        "data": {"image": frame.name},
+        "predictions": [{"model_version": "yolox_gssam", "result": regions}],
+    }
+
+
+_WRITERS: dict[str, Callable[[LabelWriter], None]] = {
+    "cvat": _write_cvat,
+    "yolo": _write_yolo,
+    "coco": _write_coco,
+    "labelstudio": _write_label_studio,
+    "voc": _write_voc,
+}
