@@ -55,11 +55,11 @@ def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second that the other tools need not wait
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # half a second that the other tools need not wait
+
+    from yolox_gssam.common.figure import save_figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     sides = [np.sqrt(object_areas(split)) for split in splits.values()]
     largest = max((float(side.max()) for side in sides if len(side)), default=1.0)
@@ -74,8 +74,7 @@ def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
     axes.set_ylabel("objects")
     axes.set_title("dotted: bounds of very tiny, tiny, small, medium, large", fontsize="medium")
     axes.legend()
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def write_contact_sheet(path: Path, splits: Mapping[str, CocoSplit], count: int = 24, columns: int = 4) -> None:
