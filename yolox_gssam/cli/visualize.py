@@ -14,7 +14,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +22,7 @@ from yolox_gssam.cli.parser import HelpFormatter, count, positive_share, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, write_json
+from yolox_gssam.common.images import encode_png
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import read_image
 from yolox_gssam.evaluation.classes import check_classes
@@ -240,4 +240,4 @@ def draw(items: Sequence[T], count: int | None, seed: int) -> list[T]:
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Writes a picture (BGR), whole or not at all."""
     with atomic_path(path) as part:
-        part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        part.write_bytes(encode_png(picture))

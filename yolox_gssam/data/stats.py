@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.images import encode_png
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS, LabelledImage
@@ -93,7 +94,7 @@ def write_contact_sheet(path: Path, splits: Mapping[str, CocoSplit], count: int 
     tiles += [blank] * (-len(tiles) % columns)
     sheet = np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
     with atomic_path(path) as part:
-        part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+        part.write_bytes(encode_png(sheet))
 
 
 def _tile(pixels: NDArray[np.uint8], image: LabelledImage, classes: Sequence[str]) -> NDArray[np.uint8]:
