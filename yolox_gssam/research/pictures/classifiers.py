@@ -1,4 +1,4 @@
-"""Grad-CAM of classifiers in the layout of the GSSAM paper's Fig. 13: a row an image, a column a network."""
+"""Grad-CAM of classifiers in the layout of the GSSAM paper's Fig. 13: one row per image, one column per network."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

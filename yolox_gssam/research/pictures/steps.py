@@ -66,7 +66,7 @@ def steps_picture(
     box_xyxy: NDArray[np.float32] | None,
     heading: str,
 ) -> NDArray[np.uint8]:
-    """One picture (BGR), a row a stage: embedding, base points as dots on the image, contrast, map, map around the box.
+    """One picture (BGR) with a row per stage: embedding, base points on the image, contrast, map, map around the box.
 
     Args:
         image: BGR (H, W, 3); its letterbox was the network's input.
