@@ -2,7 +2,7 @@
 
 examples:
   python tools/visualize.py detections -c best_ckpt.pth --path photos/     # attention maps, Grad-CAM of each detection
-  python tools/visualize.py steps -c best_ckpt.pth --count 4               # GSSAM's inner steps, on the test part
+  python tools/visualize.py steps -c best_ckpt.pth --count 4               # GSSAM's inner steps, on the test split
   python tools/visualize.py errors -c best_ckpt.pth                        # what it finds, confuses, misses and invents
   python tools/visualize.py energy -c runs/origin/best_ckpt.pth -c runs/gssam_sig_res_p1/best_ckpt.pth
   python tools/visualize.py cam -c vgg19.pth -c vgg19_cbam.pth -c vgg19_gssam.pth --data datasets/crops
@@ -10,12 +10,10 @@ examples:
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +22,7 @@ from yolox_gssam.cli.parser import HelpFormatter, count, positive_share, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, write_json
+from yolox_gssam.common.images import encode_png
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import read_image
 from yolox_gssam.evaluation.classes import check_classes
@@ -33,8 +32,7 @@ from yolox_gssam.inference.frames import find_images
 from yolox_gssam.research.pictures.classifiers import classifier_picture, classifier_row, load_classifiers, right_by_all
 from yolox_gssam.research.pictures.detections import detection_panels
 from yolox_gssam.research.pictures.detector import Look
-from yolox_gssam.research.pictures.detector_energy import detector_energy
-from yolox_gssam.research.pictures.energy import energy_table
+from yolox_gssam.research.pictures.energy import detector_energy, energy_table
 from yolox_gssam.research.pictures.errors import count_cases, error_picture, find_cases
 from yolox_gssam.research.pictures.steps import gssam_steps, steps_picture
 
@@ -45,51 +43,49 @@ def make_parser() -> argparse.ArgumentParser:
     """The commands; flags that tools/demo.py has too mean the same here."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    new = partial(commands.add_parser, formatter_class=HelpFormatter)
+
+    def new(name: str, text: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
+        command.set_defaults(run=run)
+        return command
+
     for name, text in (
         ("detections", "a detector's attention maps, and Grad-CAM of each of its detections"),
         ("steps", "what GSSAM computes on the way to its map, at each stage"),
     ):
-        command = new(name, help=text, description=text)
-        _add_model(command)
-        _add_images(command, most=8)
-        command.add_argument(
-            "--output", type=Path, default=Path("pictures") / name, metavar="DIR", help="for the files"
-        )
-    errors = new("errors", help="examples of what a detector finds, takes for another class, misses and invents")
+        pictures = new(name, text, make_pictures)
+        _add_model(pictures)
+        pictures.add_argument("--path", type=Path, metavar="PATH", help="image or folder; by default the data set")
+        _add_draw(pictures, 8, "at most so many images, drawn at random")
+        _add_output(pictures, Path("pictures") / name, "DIR")
+    errors = new(
+        "errors", "examples of what a detector finds, takes for another class, misses and invents", show_errors
+    )
     _add_model(errors)
-    errors.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
     errors.add_argument(
         "--match-iou", type=positive_share, default=0.5, metavar="IOU", help="least IoU of detection and object"
     )
-    errors.add_argument("--count", type=count, default=6, metavar="N", help="examples of each kind, one a clip at most")
-    errors.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
-    errors.add_argument(
-        "--output", type=Path, default=Path("pictures/errors.png"), metavar="FILE", help="for the picture"
-    )
-    energy = new("energy", help="the share of the maps inside the true boxes, of several detectors side by side")
+    _add_draw(errors, 6, "examples of each kind, at most one per clip")
+    _add_output(errors, Path("pictures/errors.png"))
+    text = "the share of the maps inside the true boxes, of several detectors side by side"
+    energy = new("energy", text, measure_energy)
     _add_model(energy, several=True)
-    _add_images(energy, most=None)
-    energy.add_argument("--output", type=Path, default=Path("energy.json"), metavar="FILE", help="for the numbers")
-    _add_cam(new("cam", help="Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper"))
-    return parser
-
-
-def _add_cam(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    _add_draw(energy, None, "at most so many images, drawn at random; by default all")
+    _add_output(energy, Path("energy.json"))
+    cam = new("cam", "Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper", show_classifiers)
+    cam.add_argument(
         "-c", "--ckpt", action="append", required=True, metavar="FILE", help="of tools/classify.py; a column each"
     )
-    images = parser.add_mutually_exclusive_group(required=True)
+    images = cam.add_mutually_exclusive_group(required=True)
     images.add_argument("--data", type=Path, metavar="DIR", help="draw from it what all networks get right")
     images.add_argument("--path", type=Path, nargs="+", metavar="FILE", help="show these images")
-    parser.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of --data")
-    parser.add_argument("--count", type=count, default=6, metavar="N", help="at most so many images of --data")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
-    parser.add_argument(
+    _add_draw(cam, 6, "at most so many images of --data")
+    cam.add_argument(
         "--stage", type=int, choices=range(1, 6), default=5, help="whose features; of small images the last are too few"
     )
-    parser.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
-    parser.add_argument("--output", type=Path, default=Path("pictures/cam.png"), metavar="FILE", help="for the picture")
+    _add_device(cam)
+    _add_output(cam, Path("pictures/cam.png"))
+    return parser
 
 
 def _add_model(parser: argparse.ArgumentParser, several: bool = False) -> None:
@@ -104,30 +100,27 @@ def _add_model(parser: argparse.ArgumentParser, several: bool = False) -> None:
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
     model.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")
-    model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
+    _add_device(model)
 
 
-def _add_images(parser: argparse.ArgumentParser, most: int | None) -> None:
+def _add_device(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
+
+
+def _add_draw(parser: argparse.ArgumentParser, default: int | None, of_what: str) -> None:
     images = parser.add_argument_group("images")
-    if most is not None:
-        images.add_argument("--path", type=Path, metavar="PATH", help="image or folder; by default the data set")
-    images.add_argument("--split", choices=("test", "val", "train"), default="test", help="part of the data set")
-    images.add_argument(
-        "--count", type=count, default=most, metavar="N", help="at most so many images, drawn at random"
-    )
+    images.add_argument("--split", choices=("test", "val", "train"), default="test", help="split of the data set")
+    images.add_argument("--count", type=count, default=default, metavar="N", help=of_what)
     images.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw")
+
+
+def _add_output(parser: argparse.ArgumentParser, default: Path, metavar: str = "FILE") -> None:
+    parser.add_argument("--output", type=Path, default=default, metavar=metavar, help="what is written")
 
 
 def main(args: argparse.Namespace) -> None:
     """Runs the command."""
-    if args.command == "cam":
-        show_classifiers(args)
-    elif args.command == "errors":
-        show_errors(args)
-    elif args.command == "energy":
-        measure_energy(args)
-    else:
-        make_pictures(args)
+    args.run(args)
 
 
 def make_pictures(args: argparse.Namespace) -> None:
@@ -160,7 +153,7 @@ def show_errors(args: argparse.Namespace) -> None:
         for image in progress_bar(split.images, description="detect", unit="images")
     }
     cases = find_cases(split, detections, args.match_iou)
-    heading = f"{exp.exp_name}, {args.split} part, score at least {args.conf:g}"
+    heading = f"{exp.exp_name}, {args.split} split, score at least {args.conf:g}"
     write_png(args.output, error_picture(split, cases, args.count, args.seed, heading))
     print(f"{count_cases(cases)}: {args.output}")
 
@@ -176,21 +169,21 @@ def measure_energy(args: argparse.Namespace) -> None:
     for name, exp_file, checkpoint in zip(names, exp_files, args.ckpt, strict=True):
         exp, look_at = open_detector(exp_file, checkpoint, args)
         split = exp.load_split(args.split)
-        images = draw(split.images, args.count, args.seed)
-        rows += detector_energy(name, look_at, split, images, args.seed)
+        split = replace(split, images=tuple(draw(split.images, args.count, args.seed)))
+        rows += detector_energy(name, look_at, split, args.seed)
     if not rows:
-        raise UserError(f"nothing to measure: no image of the {args.split} part has a box, or nothing was found on any")
+        raise UserError(f"nothing to measure: no box on any image of the {args.split} split, or nothing found")
     print(energy_table(rows))
     print(
         "inside: share of the map above its minimum that lies inside the true boxes, ± standard error; raw: times "
         "chance of the values as they are; errors: bootstrap over the clips"
     )
-    write_json(args.output, {"part": args.split, "score_threshold": args.conf, "rows": [asdict(row) for row in rows]})
+    write_json(args.output, {"split": args.split, "score_threshold": args.conf, "rows": [asdict(row) for row in rows]})
     print(f"numbers: {args.output}")
 
 
 def show_classifiers(args: argparse.Namespace) -> None:
-    """Writes one PNG: a row an image, a column a network."""
+    """Writes one PNG: one row per image, one column per network."""
     classifiers = load_classifiers(args.ckpt, choose_device(args.device))
     names = classifiers[0].class_names
     if args.path:
@@ -204,7 +197,7 @@ def show_classifiers(args: argparse.Namespace) -> None:
         right = right_by_all(classifiers, drawn, args.count)
         if not right:
             raise UserError(
-                f"{args.data}: no image of the {args.split} part is got right by all; choose some by --path"
+                f"{args.data}: no image of the {args.split} split is got right by all; choose some by --path"
             )
         titles = {path: names[label] for path, label in right}
     rows = [
@@ -228,7 +221,7 @@ def open_detector(
 
 
 def choose_images(exp: DroneExp, args: argparse.Namespace) -> list[tuple[Path, str]]:
-    """The images of `--path`, or of the data set's part, at most `--count`; and their names below its folder."""
+    """The images of `--path`, or of the data set's split, at most `--count`; and their names below its folder."""
     if args.path is not None:
         root = args.path if args.path.is_dir() else args.path.parent
         found = draw(find_images(args.path, leave_out=args.output), args.count, args.seed)
@@ -247,4 +240,4 @@ def draw(items: Sequence[T], count: int | None, seed: int) -> list[T]:
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
     """Writes a picture (BGR), whole or not at all."""
     with atomic_path(path) as part:
-        part.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        part.write_bytes(encode_png(picture))

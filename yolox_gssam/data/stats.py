@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.images import encode_png
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco import CocoSplit, read_image
 from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS, LabelledImage
@@ -55,11 +56,11 @@ def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # half a second that the other tools need not wait
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # half a second that the other tools need not wait
+
+    from yolox_gssam.common.figure import save_figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots()
     sides = [np.sqrt(object_areas(split)) for split in splits.values()]
     largest = max((float(side.max()) for side in sides if len(side)), default=1.0)
@@ -74,8 +75,7 @@ def write_histogram(path: Path, splits: Mapping[str, CocoSplit]) -> None:
     axes.set_ylabel("objects")
     axes.set_title("dotted: bounds of very tiny, tiny, small, medium, large", fontsize="medium")
     axes.legend()
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def write_contact_sheet(path: Path, splits: Mapping[str, CocoSplit], count: int = 24, columns: int = 4) -> None:
@@ -94,7 +94,7 @@ def write_contact_sheet(path: Path, splits: Mapping[str, CocoSplit], count: int 
     tiles += [blank] * (-len(tiles) % columns)
     sheet = np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
     with atomic_path(path) as part:
-        part.write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+        part.write_bytes(encode_png(sheet))
 
 
 def _tile(pixels: NDArray[np.uint8], image: LabelledImage, classes: Sequence[str]) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from yolox_gssam.common.files import atomic_path
+from yolox_gssam.common.figure import save_figure
 from yolox_gssam.evaluation.coco import RECALLS, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
 
@@ -34,7 +34,7 @@ def plot_precision_recall(path: Path, metrics: CocoMetrics) -> None:
     axes.grid(alpha=0.3)
     if curves:
         axes.legend(title="AP50, %", loc="lower left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_confusion(path: Path, matrix: ConfusionMatrix) -> None:
@@ -59,12 +59,7 @@ def plot_confusion(path: Path, matrix: ConfusionMatrix) -> None:
     title = f"score at least {matrix.score_threshold:g}, IoU at least {matrix.iou_threshold:g}"
     axes.set(xlabel="prediction", ylabel="truth", title=title)
     figure.colorbar(image, ax=axes, label="share of the row", shrink=0.8)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as part:
-        figure.savefig(part, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def _plain(name: str) -> str:

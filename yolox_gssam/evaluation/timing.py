@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from yolox_gssam.common.progress import progress_bar
 
-STAGES = ("preprocess", "network", "nms")
+STEPS = ("preprocess", "network", "nms")
 
 
 class Stages(Protocol):
@@ -68,7 +68,7 @@ def time_inference(
         for number in progress_bar(range(warmup + repeats), description="time", unit="images")
     ]
     counted = np.array(seconds[warmup:]) * 1000
-    by_step = dict(zip(STAGES, counted.T, strict=True), total=counted.sum(axis=1))
+    by_step = dict(zip(STEPS, counted.T, strict=True), total=counted.sum(axis=1))
     return InferenceTime({name: summarize(values) for name, values in by_step.items()}, repeats, warmup)
 
 

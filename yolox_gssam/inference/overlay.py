@@ -33,7 +33,7 @@ def attention_panels(
     scale = min(1.0, _PANEL_WIDTH / image.shape[1])
     size_wh = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-    panels = [titled(small, "image", None)]
+    panels = [titled(small, "image")]
     for stage, values in maps.items():
         on_image = map_on_image(values, (image.shape[0], image.shape[1]), input_size_hw)
         panels.append(titled(overlay(small, on_image), stage, (float(on_image.min()), float(on_image.max()))))
@@ -82,7 +82,7 @@ def format_range(low: float, high: float) -> tuple[str, str]:
     return f"{low:.{decimals}f}", f"{high:.{decimals}f}"
 
 
-def titled(panel: NDArray[np.uint8], name: str, value_range: tuple[float, float] | None) -> NDArray[np.uint8]:
+def titled(panel: NDArray[np.uint8], name: str, value_range: tuple[float, float] | None = None) -> NDArray[np.uint8]:
     """The panel under a strip with its name and, for a map, its range around a bar of its colours."""
     width = panel.shape[1]
     font_size = max(11, width // 40)

@@ -39,13 +39,12 @@ def test_share_of_hand_made_maps(
 ) -> None:
     share = share_inside(values, boxes_xyxy, extent_wh)
     assert (share.inside, share.inside_raw, share.area) == pytest.approx((inside, inside_raw, area), abs=1e-12)
-    assert not share.flat
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5], ids=["zero", "half"])
 def test_a_flat_map_has_what_chance_has(value: float) -> None:
     share = share_inside(np.full((4, 5), value, np.float32), boxes((0, 0, 2, 3)), (5, 4))
-    assert share == Share(inside=pytest.approx(0.3), inside_raw=pytest.approx(0.3), area=pytest.approx(0.3), flat=True)
+    assert share == Share(inside=pytest.approx(0.3), inside_raw=pytest.approx(0.3), area=pytest.approx(0.3))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -80,9 +79,9 @@ def test_what_cannot_be_measured_is_refused(values: NDArray[np.float32], extent_
 
 
 def test_mean_and_ratio_of_a_set() -> None:
-    shares = [Share(0.2, 0.1, 0.1, False), Share(0.4, 0.3, 0.1, False), Share(0.1, 0.1, 0.1, True)]
+    shares = [Share(0.2, 0.1, 0.1), Share(0.4, 0.3, 0.1), Share(0.1, 0.1, 0.1)]
     row = summarize("net", "stem", shares, ["a", "a", "b"])
-    assert (row.images, row.groups, row.flat) == (3, 2, 1)
+    assert (row.images, row.clips) == (3, 2)
     assert (row.inside, row.area) == pytest.approx((0.7 / 3, 0.1))
     assert (row.times_chance, row.times_chance_raw) == pytest.approx((0.7 / 0.3, 0.5 / 0.3))
     # Every resample holds clip a twice, b twice, or one of each.
@@ -93,7 +92,7 @@ def test_mean_and_ratio_of_a_set() -> None:
 
 def test_the_error_is_that_of_a_mean() -> None:
     inside = np.random.default_rng(0).random(200)
-    row = summarize("net", "stem", [Share(x, x, 0.1, False) for x in inside], [str(number) for number in range(200)])
+    row = summarize("net", "stem", [Share(x, x, 0.1) for x in inside], [str(number) for number in range(200)])
     assert row.inside_error == pytest.approx(inside.std() / np.sqrt(200), rel=0.08)
     assert row.times_chance_low is not None
     assert row.times_chance_high is not None
@@ -102,7 +101,7 @@ def test_the_error_is_that_of_a_mean() -> None:
 
 
 def test_one_clip_tells_no_spread() -> None:
-    row = summarize("net", "stem", [Share(0.2, 0.1, 0.1, False)] * 3, ["a"] * 3)
+    row = summarize("net", "stem", [Share(0.2, 0.1, 0.1)] * 3, ["a"] * 3)
     assert (row.inside_error, row.times_chance_low, row.times_chance_high) == (None, None, None)
     last = energy_table([row]).splitlines()[-1].split()
     assert last == ["net", "stem", "3", "1", "20.00", "10.00", "2.00", "-", "1.00"]

@@ -29,7 +29,7 @@ def test_a_zoom_shows_the_window_and_marks_the_box() -> None:
     picture[200:210, 300:320] = (0, 0, 250)
     box = np.array([300, 200, 320, 210], np.float32)
     window = zoom_window(box, (512, 640))
-    shown = zoom(picture, window, box)
+    shown = zoom(picture, box)
     assert shown.shape == fit_panel(picture).shape == (320, PANEL_WIDTH, 3)
     red = (shown[..., 2] > 125) & (shown[..., 1] < 125)
     scale = PANEL_WIDTH / (window[2] - window[0])

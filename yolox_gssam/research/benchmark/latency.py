@@ -15,7 +15,7 @@ from yolox.tools.demo import Predictor as StockPredictor
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.evaluation.timing import STAGES, summarize, time_once
+from yolox_gssam.evaluation.timing import STEPS, summarize, time_once
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.experiment.loading import load_detector
 from yolox_gssam.inference.backends import BACKENDS, FILE_SUFFIXES
@@ -186,11 +186,11 @@ def measure_latency(
     first = seconds[specs[0].name].sum(axis=(1, 2))
     for spec in specs:
         side, times = sides[spec.name], seconds[spec.name]
-        steps = 1000 / settings.batch_size * times.reshape(-1, len(STAGES))
+        steps = 1000 / settings.batch_size * times.reshape(-1, len(STEPS))
         some = images[: max(10, settings.batch_size)]
         results[spec.name] = SideResult(
             what=str(spec),
-            steps={TOTAL: summarize(steps.sum(axis=1)), **dict(zip(STAGES, map(summarize, steps.T), strict=True))},
+            steps={TOTAL: summarize(steps.sum(axis=1)), **dict(zip(STEPS, map(summarize, steps.T), strict=True))},
             ratio=speed_ratio(first, times.sum(axis=(1, 2)), settings.seed),
             memory_bytes=peak_memory(prepare_side, (spec, settings, str(device), images[:3]), device),
             network=None if side.model is None else network_size(side.model, side.exp.test_size),

@@ -1,4 +1,4 @@
-"""Grad-CAM of classifiers in the layout of the GSSAM paper's Fig. 13: a row an image, a column a network."""
+"""Grad-CAM of classifiers in the layout of the GSSAM paper's Fig. 13: one row per image, one column per network."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -105,11 +105,11 @@ def classifier_row(
 ) -> list[NDArray[np.uint8]]:
     """The image under its title, then each network's Grad-CAM over it, with what the network takes it for."""
     image = np.ascontiguousarray(read_square(path, classifiers[0].image_size).permute(1, 2, 0).numpy()[:, :, ::-1])
-    row = [titled(fit_panel(image), title, None)]
+    row = [titled(fit_panel(image), title)]
     for classifier in classifiers:
         answer = classifier.answer(path, stage)
         text = f"{classifier.name}: {classifier.class_names[answer.label]} {answer.probability:.0%}"
-        row.append(titled(overlay(fit_panel(image), answer.cam), text, None))
+        row.append(titled(overlay(fit_panel(image), answer.cam), text))
     return row
 
 

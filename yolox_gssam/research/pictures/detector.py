@@ -88,7 +88,7 @@ class Look:
         return grad_cam(self.model, layers[stride_of(anchor, self.test_size, layers)], self.input, evidence)
 
     def on_image(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The part of a map over the input that lies on the image, a value an input pixel."""
+        """The part of a map over the input that lies on the image, one value per input pixel."""
         return map_on_image(values, (self.image.shape[0], self.image.shape[1]), self.test_size)
 
 

@@ -1,4 +1,4 @@
-"""How much of a map lies on the objects: the share of its energy inside their true boxes.
+"""Share of the energy of a detector's attention maps and Grad-CAMs that lies inside the true boxes.
 
 The measure is the energy-based pointing game of Wang et al., "Score-CAM", CVPR Workshops 2020, arXiv 1910.01279.
 
@@ -7,15 +7,21 @@ the energy here is what stands above the map's smallest value on the image, whic
 the package grad-cam gives out; the same of the values as they are is told beside it.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
+from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.evaluation.bootstrap import interval
 from yolox_gssam.inference.overlay import FLAT
+from yolox_gssam.research.pictures.detector import Look
 
+GRAD_CAM = "Grad-CAM"
 _RESAMPLES = 2000
 
 
@@ -27,24 +33,20 @@ class Share:
         inside: share of the energy above the map's minimum that lies inside the boxes; of a flat map: as `area`.
         inside_raw: the same of the values as they are.
         area: share of the image's area that the boxes cover together.
-        flat: whether the map had no energy above its minimum.
     """
 
     inside: float
     inside_raw: float
     area: float
-    flat: bool
 
 
 @dataclass(frozen=True)
 class Energy:
-    """The mean over a test set. Spreads are of a bootstrap over the groups (clips): their images resemble each other.
-
-    Of a single group there is no spread to tell, and those fields are None.
+    """The mean over a test set, with spreads of a bootstrap over the clips; None where there is a single clip.
 
     Attributes:
         network, place: whose map, and which one.
-        images, groups, flat: how many there are; flat maps are among the images.
+        images, clips: how many there are.
         inside, inside_error: mean share of the energy inside the boxes, and its standard error.
         area: mean share of the area inside the boxes: what a map without knowledge has.
         times_chance: `inside` over `area`.
@@ -55,8 +57,7 @@ class Energy:
     network: str
     place: str
     images: int
-    groups: int
-    flat: int
+    clips: int
     inside: float
     inside_error: float | None
     area: float
@@ -64,6 +65,45 @@ class Energy:
     times_chance_low: float | None
     times_chance_high: float | None
     times_chance_raw: float
+
+
+def detector_energy(
+    network: str, look_at: Callable[[NDArray[np.uint8]], Look], split: CocoSplit, seed: int
+) -> list[Energy]:
+    """One row per stage with an attention map, then one of Grad-CAM.
+
+    Grad-CAM's share of an image is the mean over its detections; images where the network finds nothing have none and
+    do not count there. Boxes of all classes count, crowds do not; images without a box are left out.
+
+    Args:
+        network: its name in the rows.
+        look_at: puts the detector in front of an image.
+        split: the images to measure.
+    """
+    shares: dict[str, list[Share]] = defaultdict(list)
+    clips: dict[str, list[str]] = defaultdict(list)
+    for image in progress_bar(split.images, description=network, unit="images"):
+        if not len(image.boxes_xyxy):
+            continue
+        look = look_at(read_image(split.image_path(image)))
+        of_image = {stage: _share(look, values, image.boxes_xyxy) for stage, values in look.attention().items()}
+        cams = [_share(look, look.grad_cam(number), image.boxes_xyxy) for number in range(len(look.detections))]
+        if cams:
+            means = np.mean([(cam.inside, cam.inside_raw, cam.area) for cam in cams], axis=0)
+            of_image[GRAD_CAM] = Share(*means.tolist())
+        for place, share in of_image.items():
+            shares[place].append(share)
+            clips[place].append(image.file_name if image.group is None else image.group)
+    places = sorted(shares, key=lambda place: place == GRAD_CAM)  # last, wherever it came first
+    return [summarize(network, place, shares[place], clips[place], seed) for place in places]
+
+
+def _share(look: Look, values: NDArray[np.float32], boxes_xyxy: NDArray[np.floating]) -> Share:
+    """Of a map over the letterboxed input, whose boxes are scaled as the image was."""
+    cells = values.shape[1] / look.test_size[1]  # cells per input pixel
+    height, width = look.image.shape[:2]
+    extent_wh = (int(width * look.ratio) * cells, int(height * look.ratio) * cells)
+    return share_inside(values, boxes_xyxy * look.ratio * cells, extent_wh)
 
 
 def share_inside(
@@ -99,35 +139,31 @@ def share_inside(
         float((energy * areas)[in_box].sum() / total) if (total := (energy * areas).sum()) > 0 else area
         for energy in (pieces - lowest, pieces)
     )
-    return Share(area if flat else inside, inside_raw, area, flat)
+    return Share(area if flat else inside, inside_raw, area)
 
 
-def summarize(network: str, place: str, shares: Sequence[Share], groups: Sequence[str], seed: int = 0) -> Energy:
-    """The mean of the shares of a test set, at least one; `groups` names the clip that each image is of."""
-    names, index = np.unique(np.asarray(groups), return_inverse=True)
-    rows = np.array([(1, share.inside, share.inside_raw, share.area) for share in shares])
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, index, rows)
+def summarize(network: str, place: str, shares: Sequence[Share], clips: Sequence[str], seed: int = 0) -> Energy:
+    """The mean of the shares of a test set, at least one; `clips` names the clip of each image."""
+    names, index = np.unique(np.asarray(clips), return_inverse=True)
+    sums = np.zeros((len(names), 4))
+    np.add.at(sums, index, np.array([(1, share.inside, share.inside_raw, share.area) for share in shares]))
     drawn = np.random.default_rng(seed).integers(len(names), size=(_RESAMPLES, len(names)))
     images, inside, _, area = sums[drawn].sum(axis=1).T
-    error, low, high = None, None, None
-    if len(names) > 1:
-        error = float((inside / images).std(ddof=1))
-        low, high = (float(end) for end in np.quantile(inside / area, (0.025, 0.975)))
-    total = sums.sum(axis=0)
+    several = len(names) > 1
+    low, high = interval(inside / area) if several else (None, None)
+    _, inside_mean, raw_mean, area_mean = (sums.sum(axis=0) / len(shares)).tolist()
     return Energy(
         network=network,
         place=place,
         images=len(shares),
-        groups=len(names),
-        flat=sum(share.flat for share in shares),
-        inside=float(total[1] / total[0]),
-        inside_error=error,
-        area=float(total[3] / total[0]),
-        times_chance=float(total[1] / total[3]),
+        clips=len(names),
+        inside=inside_mean,
+        inside_error=float((inside / images).std(ddof=1)) if several else None,
+        area=area_mean,
+        times_chance=inside_mean / area_mean,
         times_chance_low=low,
         times_chance_high=high,
-        times_chance_raw=float(total[2] / total[3]),
+        times_chance_raw=raw_mean / area_mean,
     )
 
 
@@ -138,7 +174,7 @@ def energy_table(rows: Sequence[Energy]) -> str:
             row.network,
             row.place,
             str(row.images),
-            str(row.groups),
+            str(row.clips),
             f"{100 * row.inside:.2f}" + ("" if row.inside_error is None else f" ± {100 * row.inside_error:.2f}"),
             f"{100 * row.area:.2f}",
             f"{row.times_chance:.2f}",

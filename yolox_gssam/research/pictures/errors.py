@@ -1,4 +1,4 @@
-"""What a detector gets right and wrong on a part of a data set: enlarged examples of each kind."""
+"""What a detector gets right and wrong on a split of a data set: enlarged examples of each kind."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.matching import match_greedy, pairwise_iou
 from yolox_gssam.inference.overlay import titled
-from yolox_gssam.research.pictures.layout import grid, zoom, zoom_window
+from yolox_gssam.research.pictures.layout import grid, zoom
 
 FOUND, CONFUSED, MISSED, FALSE_ALARM = "found", "taken for another class", "missed", "false alarm"
 KINDS = (FOUND, CONFUSED, MISSED, FALSE_ALARM)
@@ -110,9 +110,8 @@ def _one_a_clip(cases: Sequence[Case]) -> list[Case]:
 def _panel(split: CocoSplit, case: Case, kind: str) -> NDArray[np.uint8]:
     """The part of the image around the box."""
     image = read_image(split.image_path(case.image))
-    window = zoom_window(case.box_xyxy, (image.shape[0], image.shape[1]))
     title = case.title if kind == CONFUSED else f"{kind}: {case.title}"
-    return titled(zoom(image, window, case.box_xyxy), title, None)
+    return titled(zoom(image, case.box_xyxy), title)
 
 
 def _equally_high(panels: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:

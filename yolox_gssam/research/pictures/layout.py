@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.inference.drawing import Rectangle, fit_text
+from yolox_gssam.inference.overlay import titled
 from yolox_gssam.inference.text import put_text
 
 PANEL_WIDTH = 400
@@ -37,6 +38,17 @@ def fit_panel(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, (PANEL_WIDTH, height), interpolation=interpolation), np.uint8)
 
 
+def map_panel(
+    picture: NDArray[np.uint8],
+    values: NDArray[np.float32],
+    title: str,
+    box_xyxy: NDArray[np.float32] | None = None,
+) -> NDArray[np.uint8]:
+    """A picture of a map, or with a box the part around it, under a title with the smallest and largest value."""
+    panel = fit_panel(picture) if box_xyxy is None else zoom(picture, box_xyxy)
+    return titled(panel, title, (float(values.min()), float(values.max())))
+
+
 def zoom_window(box_xyxy: NDArray[np.float32], size_hw: tuple[int, int]) -> Rectangle:
     """The part of an image around a box that a zoom shows, of the image's own shape and inside it.
 
@@ -56,9 +68,9 @@ def zoom_window(box_xyxy: NDArray[np.float32], size_hw: tuple[int, int]) -> Rect
     return corner[0], corner[1], corner[0] + window_wh[0], corner[1] + window_wh[1]
 
 
-def zoom(picture: NDArray[np.uint8], window: Rectangle, box_xyxy: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The `window` of a picture, as wide as a panel, with a thin frame where the box is."""
-    left, top, right, bottom = window
+def zoom(picture: NDArray[np.uint8], box_xyxy: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The part of a picture around a box, as wide as a panel, with a thin frame where the box is."""
+    left, top, right, bottom = zoom_window(box_xyxy, (picture.shape[0], picture.shape[1]))
     height = max(1, round(picture.shape[0] * PANEL_WIDTH / picture.shape[1]))  # as `fit_panel`
     cut = picture[top:bottom, left:right]
     enlarged = np.asarray(cv2.resize(cut, (PANEL_WIDTH, height), interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from yolox_gssam.attention import GSSAM
 from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.inference.overlay import coloured, map_on_image, overlay, titled
-from yolox_gssam.research.pictures.layout import fit_panel, grid, zoom, zoom_window
+from yolox_gssam.research.pictures.layout import fit_panel, grid, map_panel, zoom
 
 _DOT = 2  # pixels, radius
 
@@ -66,7 +66,7 @@ def steps_picture(
     box_xyxy: NDArray[np.float32] | None,
     heading: str,
 ) -> NDArray[np.uint8]:
-    """One picture (BGR), a row a stage: embedding, base points as dots on the image, contrast, map, map around the box.
+    """One picture (BGR) with a row per stage: embedding, base points on the image, contrast, map, map around the box.
 
     Args:
         image: BGR (H, W, 3); its letterbox was the network's input.
@@ -80,34 +80,27 @@ def steps_picture(
             for values in (of_stage.embedding, of_stage.contrast, of_stage.attention)
         )
         over = overlay(image, attention)
-        dots, inside = _with_dots(image, of_stage, input_size_hw)
-        padded = len(of_stage.base_points_xy) - inside
-        points = f"{stage}: {inside} base points" + (f", {padded} more in the padding" if padded else "")
+        points_xy = points_on_image(of_stage, size_hw, input_size_hw)
+        padded = len(of_stage.base_points_xy) - len(points_xy)
+        points = f"{stage}: {len(points_xy)} base points" + (f", {padded} more in the padding" if padded else "")
         row = [
-            titled(fit_panel(coloured(embedding, size_hw)), f"{stage}: embedding", _range(embedding)),
-            titled(dots, points, None),
-            titled(fit_panel(coloured(contrast, size_hw)), f"{stage}: contrast", _range(contrast)),
-            titled(fit_panel(over), f"{stage}: map", _range(attention)),
+            map_panel(coloured(embedding, size_hw), embedding, f"{stage}: embedding"),
+            titled(_with_dots(image, points_xy), points),
+            map_panel(coloured(contrast, size_hw), contrast, f"{stage}: contrast"),
+            map_panel(over, attention, f"{stage}: map"),
         ]
         if box_xyxy is not None:
-            close = zoom(over, zoom_window(box_xyxy, size_hw), box_xyxy)
-            row.append(titled(close, f"{stage}: map around the object", None))
+            row.append(titled(zoom(over, box_xyxy), f"{stage}: map around the object"))
         rows.append(row)
     return grid(rows, heading)
 
 
-def points_on_image(
-    steps: Steps, size_hw: tuple[int, int], input_size_hw: tuple[int, int]
-) -> tuple[NDArray[np.float64], int]:
-    """Where the base points lie, (n, 2) x and y in pixels of the image: the centres of their cells; and n.
-
-    Those in the letterbox's padding are left out.
-    """
+def points_on_image(steps: Steps, size_hw: tuple[int, int], input_size_hw: tuple[int, int]) -> NDArray[np.float64]:
+    """Centres of the base points' cells, (n, 2) x and y in pixels of the image, without those in the padding."""
     height, width = steps.embedding.shape
     cell_wh = np.array([input_size_hw[1] / width, input_size_hw[0] / height])
     points_xy = (steps.base_points_xy + 0.5) * cell_wh / letterbox_ratio(size_hw, input_size_hw)
-    on_image = points_xy[(points_xy < size_hw[::-1]).all(axis=1)]
-    return on_image, len(on_image)
+    return np.asarray(points_xy[(points_xy < size_hw[::-1]).all(axis=1)])
 
 
 def _steps_of(module: GSSAM, x: Tensor) -> Steps:
@@ -124,16 +117,11 @@ def _plain(values: Tensor) -> NDArray[np.float32]:
     return values[0, 0].float().cpu().numpy()
 
 
-def _with_dots(image: NDArray[np.uint8], steps: Steps, input_size_hw: tuple[int, int]) -> tuple[NDArray[np.uint8], int]:
-    """The image in grey, as a panel, with a dot at each base point; and how many there are."""
+def _with_dots(image: NDArray[np.uint8], points_xy: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """The image in grey, as a panel, with a dot at each base point."""
     panel = fit_panel(image)
     panel = np.asarray(cv2.cvtColor(cv2.cvtColor(panel, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR), np.uint8)
-    points_xy, count = points_on_image(steps, (image.shape[0], image.shape[1]), input_size_hw)
     for x, y in points_xy * panel.shape[1] / image.shape[1]:
         for radius, colour in ((_DOT + 1, (0, 0, 0)), (_DOT, (0, 215, 255))):
             cv2.circle(panel, (round(x), round(y)), radius, colour, -1)
-    return panel, count
-
-
-def _range(values: NDArray[np.float32]) -> tuple[float, float]:
-    return float(values.min()), float(values.max())
+    return panel
