@@ -43,6 +43,7 @@ lint: $(INSTALLED)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
 
 # What a GPU's machine without network lacks, in gpu_bundle/ (docs/gpu.md):
 # make gpu-bundle DATA=datasets/infrared WEIGHTS=path/to/yolox_nano.pth

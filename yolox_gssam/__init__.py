@@ -8,11 +8,12 @@
 import os
 from typing import TYPE_CHECKING, Any
 
+from yolox_gssam.common.version import __version__
+
 if TYPE_CHECKING:
     from yolox_gssam.detections import Detections as Detections
     from yolox_gssam.detector import Detector as Detector
 
-__version__ = "0.1.0"
 __all__ = ["Detections", "Detector", "__version__"]
 
 # OpenMP's threads spin while they wait for one another: beside another busy program they take the time that the one

@@ -37,8 +37,8 @@ def add_masks(commands: Any) -> None:
         nargs="?",
         const="",
         metavar="FOLDER",
-        help="keep the set's own splits: of the lists train.txt, val.txt and test.txt in FOLDER (default: the one folder"
-        " that has them), or of folders called so",
+        help="keep the set's own splits: of the lists train.txt, val.txt and test.txt in FOLDER (default: the one"
+        " folder that has them), or of folders called so",
     )
     add_range_option(parser.add_argument_group("images"))
     add_output(parser)

@@ -52,6 +52,17 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MIN",
         help="save within an epoch, too, once so much time has passed",
     )
+    _add_start(parser)
+    parser.add_argument(
+        "opts",
+        nargs=argparse.REMAINDER,
+        metavar="FIELD VALUE",
+        help="fields of the exp, such as: max_epoch 30 width 0.25",
+    )
+    return parser
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
     start = parser.add_argument_group("where to start")
     start.add_argument(
         "-c", "--ckpt", metavar="FILE", help="start from these weights; with --resume, the run to go on with"
@@ -66,13 +77,6 @@ def make_parser() -> argparse.ArgumentParser:
     start.add_argument(
         "-e", "--start_epoch", type=int, metavar="N", help="resume at this epoch instead of where the run was"
     )
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="FIELD VALUE",
-        help="fields of the exp, such as: max_epoch 30 width 0.25",
-    )
-    return parser
 
 
 def train(args: argparse.Namespace) -> None:

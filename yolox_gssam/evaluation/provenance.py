@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-import yolox_gssam
 from yolox_gssam.common.files import from_here, sha256_of
+from yolox_gssam.common.version import __version__
 from yolox_gssam.data.coco import CocoSplit
 
 
@@ -64,7 +64,7 @@ def find_provenance(
         hardware={"device": device, "cpu": cpu_name(), "cores": core_count(), "threads": torch.get_num_threads()},
         versions={
             "python": platform.python_version(),
-            "yolox_gssam": yolox_gssam.__version__,
+            "yolox_gssam": __version__,
             **{name: package_version(name) for name in packages},
             "system": platform.platform(),
         },

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from yolox_gssam import __version__
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.letterbox import PAD_VALUE, STRIDE
+from yolox_gssam.common.version import __version__
 
 KEY = "yolox_gssam"
 """Under this name the text stands in a file's own metadata."""
