@@ -175,18 +175,32 @@ class Store:
             excess = sum(sizes.values()) - self.quota_bytes
             if excess <= 0:
                 return
-            rows = self._base.execute(
-                "SELECT alarm_id, snapshot, clip FROM alarms WHERE snapshot NOT NULL OR clip NOT NULL ORDER BY number"
-            ).fetchall()
-            for row in rows:
+            for row in self._with_files():
                 if excess <= 0:
                     break
-                with self._change() as base:
-                    base.execute("UPDATE alarms SET snapshot = NULL, clip = NULL WHERE alarm_id = ?", (row[0],))
-                for folder, name in ((SNAPSHOTS, row["snapshot"]), (CLIPS, row["clip"])):
-                    if name is not None:
-                        (self.folder / folder / name).unlink(missing_ok=True)
-                        excess -= sizes.get(name, 0)
+                excess -= sum(sizes.get(name, 0) for name in self._remove_files(row))
+
+    def remove_oldest(self, alarms: int = 10) -> None:
+        """Removes the files of the oldest alarms that have some: on a full disk they make room for alarms."""
+        with self._lock:
+            for row in self._with_files()[:alarms]:
+                self._remove_files(row)
+
+    def _with_files(self) -> list[sqlite3.Row]:
+        return self._base.execute(
+            "SELECT alarm_id, snapshot, clip FROM alarms WHERE snapshot NOT NULL OR clip NOT NULL ORDER BY number"
+        ).fetchall()
+
+    def _remove_files(self, row: sqlite3.Row) -> list[str]:
+        """Removes an alarm's files, then the note of them: on a full disk the note fails; the names."""
+        names = []
+        for folder, name in ((SNAPSHOTS, row["snapshot"]), (CLIPS, row["clip"])):
+            if name is not None:
+                (self.folder / folder / name).unlink(missing_ok=True)
+                names.append(name)
+        with self._change() as base:
+            base.execute("UPDATE alarms SET snapshot = NULL, clip = NULL WHERE alarm_id = ?", (row["alarm_id"],))
+        return names
 
     @contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
