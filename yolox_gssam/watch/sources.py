@@ -150,7 +150,7 @@ class Source(threading.Thread):
             try:
                 self._read_all()
             except Exception as error:  # of a codec or driver: the others must go on
-                self._message = f"{type(error).__name__}: {error}"
+                self._message = _USER.sub("", f"{type(error).__name__}: {error}")
             if self.is_file:
                 self._end_file()
                 return
