@@ -80,11 +80,16 @@ class ClipMaker:
 
     def add(self, image: NDArray[np.uint8], time_s: float) -> list[Clip]:
         """Takes in a frame (H, W, 3), BGR; the clips that are complete with it."""
-        done = [pending for pending in self._pending if time_s > pending.until_s]
-        self._pending = [pending for pending in self._pending if time_s <= pending.until_s]
+        done = self.finish_before(time_s)
         # A tenth of leeway: frames that come at the very rate must not fall out by a rounding.
         if self.latest is None or time_s - self.latest.time_s >= 0.9 / self.rate or time_s < self.latest.time_s:
             self._keep(encode(image, self.side, time_s))
+        return done
+
+    def finish_before(self, time_s: float) -> list[Clip]:
+        """The clips that should have ended before some time, with what there is."""
+        done = [pending for pending in self._pending if time_s > pending.until_s]
+        self._pending = [pending for pending in self._pending if time_s <= pending.until_s]
         return [_finished(pending) for pending in done]
 
     def begin(self, alarm_id: str, time_s: float) -> None:
