@@ -139,6 +139,12 @@ class Store:
             ).fetchall()
         return [{**dict(row), "box_xyxy": json.loads(row["box_xyxy"])} for row in rows]
 
+    def file_of(self, alarm_id: str, kind: str) -> str | None:
+        """The name of an alarm's "snapshot" or "clip"; None where there is none."""
+        with self._lock:
+            row = self._base.execute("SELECT snapshot, clip FROM alarms WHERE alarm_id = ?", (alarm_id,)).fetchone()
+        return row[kind] if row else None
+
     def register(self, receiver: str, from_start: bool = False) -> None:
         """Makes a receiver known; a new one is told what happens from now on, or all."""
         first = "0" if from_start else "(SELECT COALESCE(MAX(number), 0) FROM events)"

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from yolox_gssam.detections import Detections
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, AlarmRaiser
 from yolox_gssam.watch.clips import Clip, ClipMaker, Jpeg
+from yolox_gssam.watch.frame_detector import FrameDetector
 from yolox_gssam.watch.motion import CameraMotion
-from yolox_gssam.watch.network import Network
 from yolox_gssam.watch.recorder import Recorder
 from yolox_gssam.watch.sources import Picture, Sources
 from yolox_gssam.watch.tracks import Tracker, TrackOptions
 
+_STILL_S = 30.0  # a network that takes longer for a batch hangs
 _SILENT_S = 1.0  # without a frame of a stream, its tracks are told that time goes on
 
 
@@ -142,7 +143,7 @@ class Watcher:
 
     def __init__(
         self,
-        network: Network,
+        network: FrameDetector,
         class_names: Sequence[str],
         sources: Sources,
         recorder: Recorder,
@@ -152,6 +153,20 @@ class Watcher:
         self.channels = [Channel(source.source, class_names, options or WatchOptions()) for source in sources.all]
         self._network, self._recorder = network, recorder
         self._ended: set[int] = set()
+        self._ticked_s: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Alarms and ends that are not on the disk yet."""
+        return self._recorder.waiting
+
+    def problem(self) -> str | None:
+        """What keeps it from watching: the loop stands still, or no source gives frames; None where it is well."""
+        if self._ticked_s is None or time.monotonic() - self._ticked_s > _STILL_S:
+            return "the loop stands still"
+        if not any(state.state == "running" for state in self.sources.states()):
+            return "no source gives frames"
+        return None
 
     def run(self, stop: Callable[[], bool], on_news: Callable[[Alarm | AlarmEnd], None] = lambda event: None) -> None:
         """Watches until `stop()` is true or all sources are over, then ends alarms and clips.
@@ -163,6 +178,7 @@ class Watcher:
         self.sources.start()
         try:
             while not stop():
+                self._ticked_s = time.monotonic()
                 batch = self.sources.batch(0.2)
                 if batch:
                     self._detect(batch, on_news)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from yolox_gssam.detections import Detections
 
 
-class Network(Protocol):
+class FrameDetector(Protocol):
     """A detector of several frames at once."""
 
     def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
