@@ -19,6 +19,7 @@ class _Command(NamedTuple):
 
 COMMANDS = {
     "predict": _Command("predict", "detect objects on images, videos, a camera or a stream"),
+    "watch": _Command("watch", "watch cameras, and raise one alarm for each drone"),
     "train": _Command("train", "train an experiment"),
     "eval": _Command("eval", "measure a trained detector, or anyone's detections"),
     "export": _Command("export", "write a network for ONNX Runtime, OpenVINO and others"),

@@ -205,10 +205,14 @@ class Sender(threading.Thread):
         """Says that there may be new events."""
         self._wake.set()
 
-    def close(self, timeout_s: float) -> None:
-        """Delivers what can be at once, and ends; the rest is delivered after the next start."""
+    def ask_to_end(self) -> None:
+        """Has it deliver what can be at once, and end; the rest is delivered after the next start."""
         self._closing.set()
         self._wake.set()
+
+    def close(self, timeout_s: float) -> None:
+        """Asks it to end, and waits."""
+        self.ask_to_end()
         self.join(timeout_s)
         self.receiver.close()
 

@@ -1,0 +1,274 @@
+"""Watches cameras, streams and files, and raises one alarm for each drone.
+
+examples:
+  python tools/watch.py rtsp://user:password@camera.local/stream          # alarms to runs/watch
+  python tools/watch.py gate=rtsp://one/1 yard=rtsp://two/1 --page        # live on http://127.0.0.1:8080/
+  python tools/watch.py 0 --webhook https://receiver.local/alarms --mqtt mqtt://broker.local
+  python tools/watch.py clips/*.mp4 --output found                        # films, as fast as they can be read
+
+in the folder of results:
+  watch.sqlite  alarms.jsonl  snapshots/  clips/
+
+exit status:
+  0  all files were read to their end
+  1  wrong input; or a file among others could not be read
+  2  wrong options
+  128 + N  signal N ended it (130 Ctrl-C, 143 kill); all alarms are written
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from loguru import logger
+from numpy.typing import NDArray
+
+from yolox_gssam.cli.parser import HelpFormatter, Parser, count, positive, positive_share
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import sole_writer
+from yolox_gssam.common.stop import StopRequest
+from yolox_gssam.detections import Detections
+from yolox_gssam.inference.tiles import Tiling, parse_tiling, predict_tiled
+from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions
+from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
+from yolox_gssam.watch.recorder import Recorder
+from yolox_gssam.watch.sources import SourceOptions, Sources
+from yolox_gssam.watch.store import Store
+from yolox_gssam.watch.tracks import TrackOptions
+from yolox_gssam.watch.watcher import Watcher, WatchOptions
+
+_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "yolox_tiny_gssam.weights.pth"
+_END_S = 4.0  # for all threads together, of the five seconds that a stop may take
+_KEPT = 0.2  # a box with this share of --conf goes on with a track
+
+
+class TiledDetector:
+    """A network with names for its classes, which cuts large frames.
+
+    Args:
+        predict: finds objects on a list of frames.
+        class_names: of its classes.
+        tiling: None cuts nothing.
+    """
+
+    def __init__(
+        self,
+        predict: Callable[[Sequence[NDArray[np.uint8]]], list[Detections]],
+        class_names: Sequence[str],
+        tiling: Tiling | None,
+    ) -> None:
+        self.class_names = class_names
+        self._predict, self._tiling = predict, tiling
+
+    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+        """See `FrameDetector`."""
+        return self._predict(frames) if self._tiling is None else predict_tiled(self._predict, frames, self._tiling)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The options."""
+    parser = Parser(prog="watch.py", description=__doc__, formatter_class=HelpFormatter)
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file, URL or number of a camera; or NAME=SOURCE")
+    parser.add_argument("--realtime", action="store_true", help="files at their own speed, as from a camera")
+    model = parser.add_argument_group("model")
+    model.add_argument("-c", "--ckpt", default=str(_WEIGHTS), metavar="FILE", help="checkpoint or exported network")
+    model.add_argument(
+        "--conf", type=positive_share, default=0.25, metavar="SCORE", help="least score to begin a track"
+    )
+    model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
+    model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
+    model.add_argument(
+        "--tiles", default="auto", metavar="auto|off|N", help="cut frames larger than the input, or into N x N pixels"
+    )
+    alarm = parser.add_argument_group("alarms")
+    alarm.add_argument("--classes", nargs="+", default=["drone"], metavar="NAME", help="what is alarmed of")
+    alarm.add_argument(
+        "--threshold",
+        type=positive,
+        default=2.0,
+        metavar="X",
+        help="evidence that raises an alarm; see docs/watch.md",
+    )
+    alarm.add_argument(
+        "--cooldown", type=positive, default=5.0, metavar="S", help="seconds in which a lost drone may come back"
+    )
+    alarm.add_argument("--fixed", action="store_true", help="the cameras never move, which saves their motion's time")
+    output = parser.add_argument_group("output")
+    output.add_argument("--output", type=Path, default=Path("runs/watch"), metavar="DIR", help="folder of results")
+    output.add_argument(
+        "--quota", type=positive, default=10.0, metavar="GB", help="of snapshots and clips; the oldest are removed"
+    )
+    output.add_argument("--webhook", nargs="+", default=[], metavar="URL", help="POST each alarm as JSON to these")
+    output.add_argument("--mqtt", metavar="URL", help="mqtt://[USER:PASSWORD@]HOST[:PORT][/PREFIX]")
+    output.add_argument(
+        "--page", nargs="?", const="127.0.0.1:8080", metavar="HOST:PORT", help="live page; alone: 127.0.0.1:8080"
+    )
+    output.add_argument(
+        "--token",
+        default=os.environ.get("WATCH_TOKEN"),
+        metavar="TEXT",
+        help="that the page asks for, needed beyond this machine; also as WATCH_TOKEN in the environment",
+    )
+    return parser
+
+
+def main(args: argparse.Namespace) -> int:
+    """Watches, and returns the exit status, see above."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it would tell URLs with their passwords
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    sources = Sources(args.sources, SourceOptions(realtime=args.realtime))
+    address = None if args.page is None else page_address(args.page, args.token)
+    detector = open_detector(args)
+    options = WatchOptions(
+        TrackOptions(start_score=args.conf, keep_score=_KEPT * args.conf),
+        AlarmOptions(labels_of(args.classes, detector.class_names), args.threshold, cooldown_s=args.cooldown),
+        camera_moves=not args.fixed,
+    )
+    with (
+        StopRequest() as stop,
+        sole_writer(args.output),
+        contextlib.closing(Store(args.output, int(args.quota * 1e9))) as store,
+    ):
+        senders = [Sender(store, receiver) for receiver in open_receivers(args, sources)]
+        recorder = Recorder(store, partial(wake_all, senders))
+        for sender in senders:
+            sender.start()
+        watcher = Watcher(detector, detector.class_names, sources, recorder, options)
+        try:
+            with serve_page(watcher, store, args.token, address):
+                watcher.run(lambda: bool(stop), tell)
+        finally:
+            written = end_threads(watcher, recorder, senders, time.monotonic() + _END_S)
+    report(watcher)
+    status = 128 + stop.signal_number if stop.signal_number else int(any(source.failed for source in sources.all))
+    if not written:
+        print("watch.py: the disk did not take all alarms in time", file=sys.stderr)
+    if any(source.is_alive() for source in sources.all):
+        # A thread that hangs in a driver would hold up the end, and fall over what is torn down around it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def open_detector(args: argparse.Namespace) -> TiledDetector:
+    """The network of --ckpt.
+
+    Raises:
+        UserError: no such file, or one that cannot be used here.
+    """
+    # torch is loaded here, so that wrong options are told at once.
+    from yolox_gssam.common.device import choose_device
+    from yolox_gssam.experiment.loading import load_detector
+    from yolox_gssam.inference.predictor import Predictor
+
+    fields = [] if args.tsize is None else ["test_size", f"({args.tsize}, {args.tsize})"]
+    loaded = load_detector(None, args.ckpt, fields, choose_device(args.device))
+    exp, tight = loaded.exp, loaded.dynamic_size
+    predictor = Predictor(
+        loaded.backend, exp.class_names, exp.test_size, _KEPT * args.conf, 0.45, class_agnostic=True, tight=tight
+    )
+    return TiledDetector(predictor.predict, predictor.class_names, parse_tiling(args.tiles, exp.test_size))
+
+
+def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:
+    """The indices of classes by their names, whatever their case.
+
+    Raises:
+        UserError: the network has no such class.
+    """
+    known = {name.lower(): label for label, name in enumerate(class_names)}
+    for name in names:
+        if name.lower() not in known:
+            raise UserError(f"--classes {name}: the network has no such class; it has {', '.join(class_names)}")
+    return frozenset(known[name.lower()] for name in names)
+
+
+def page_address(text: str, token: str | None) -> tuple[str, int]:
+    """Host and port of --page.
+
+    Raises:
+        UserError: no such address; the page's packages are missing; others could read it without a token.
+    """
+    from yolox_gssam.watch.page import is_loopback
+
+    host, colon, port = text.rpartition(":")
+    host = host.strip("[]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise UserError(f"--page {text}: give HOST:PORT, as in 127.0.0.1:8080")
+    if not is_loopback(host) and not token:
+        raise UserError(f"--page {text}: others can reach this address; give --token, or 127.0.0.1:{port}")
+    return host, int(port)
+
+
+def open_receivers(args: argparse.Namespace, sources: Sources) -> list[Receiver]:
+    """Those of --webhook and --mqtt.
+
+    Raises:
+        UserError: a wrong URL, or a package is missing.
+    """
+    receivers: list[Receiver] = [Webhook(url, os.environ.get("WATCH_WEBHOOK_TOKEN")) for url in args.webhook]
+    if args.mqtt:
+        receivers.append(Mqtt(args.mqtt, [source.source for source in sources.all]))
+    return receivers
+
+
+@contextlib.contextmanager
+def serve_page(watcher: Watcher, store: Store, token: str | None, address: tuple[str, int] | None) -> Iterator[None]:
+    """Serves the page while the block runs, if there is an address."""
+    if address is None:
+        yield
+        return
+    from yolox_gssam.watch.page import Page, serve
+
+    host, port = address
+    with serve(Page(watcher, store, token), host, port) as taken:
+        print(f"page: http://{f'[{host}]' if ':' in host else host}:{taken}/", flush=True)
+        yield
+
+
+def end_threads(watcher: Watcher, recorder: Recorder, senders: Sequence[Sender], deadline_s: float) -> bool:
+    """Ends sources, then the writing, then the receivers, until some time; whether all alarms were written."""
+
+    def left(most: float) -> float:
+        return max(0.05, min(most, deadline_s - time.monotonic()))
+
+    watcher.sources.stop(left(1.0))
+    written = recorder.close(left(2.0))
+    for sender in senders:
+        sender.ask_to_end()
+    for sender in senders:
+        sender.close(left(1.0))
+    return written
+
+
+def wake_all(senders: Sequence[Sender]) -> None:
+    """Says that there are new events."""
+    for sender in senders:
+        sender.wake()
+
+
+def tell(event: Alarm | AlarmEnd) -> None:
+    """Prints an alarm as a line; its end goes to the files alone."""
+    if isinstance(event, Alarm):
+        print(f"{event.time_utc} {event.source}: {event.label} {event.score:.0%}, track {event.track}", flush=True)
+
+
+def report(watcher: Watcher) -> None:
+    """Prints what was done."""
+    timing = watcher.timing
+    for state in watcher.sources.states():
+        logger.info(f"{state.name}: {state.frames} frames read, {state.dropped} dropped, {state.reconnects} reconnects")
+    if timing.frames:
+        frame_ms = 1000 / timing.frames
+        print(
+            f"{timing.alarms} alarms on {timing.frames} frames; {timing.network_s * frame_ms:.1f} ms per frame in the "
+            f"network, {timing.rest_s * frame_ms:.1f} ms in tracks, alarms and pictures"
+        )
