@@ -19,7 +19,7 @@ IMAGE = np.full((120, 160, 3), 90, np.uint8)
 
 def test_alarm_snapshot_and_clip(tmp_path: Path) -> None:
     store, told = Store(tmp_path), []
-    recorder = Recorder(store, lambda: told.append(1))
+    recorder = Recorder(store, told.append)
     event = alarm(1)
     recorder.event(event, IMAGE)
     recorder.event(end_of(event))

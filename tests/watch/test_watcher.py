@@ -19,10 +19,10 @@ from yolox_gssam.watch.watcher import Watcher
 def test_films_to_one_alarm_each(tmp_path: Path) -> None:
     films = [drone_film(tmp_path / f"{name}.avi") for name in ("a", "b")]
     store, network = Store(tmp_path / "out"), BrightSpots()
-    recorder = Recorder(store)
-    watcher = Watcher(network, CLASSES, Sources([str(film) for film in films], SourceOptions()), recorder)
     told: list[Alarm | AlarmEnd] = []
-    watcher.run(lambda: False, told.append)
+    recorder = Recorder(store, told.append)
+    watcher = Watcher(network, CLASSES, Sources([str(film) for film in films], SourceOptions()), recorder)
+    watcher.run(lambda: False)
     assert recorder.close(10)
     rows = store.alarms()
     assert sorted((row["source"], row["label"], row["duration_s"]) for row in rows) == [
@@ -41,12 +41,12 @@ def test_films_to_one_alarm_each(tmp_path: Path) -> None:
 def test_a_stream_that_is_cut_ends_its_alarm(tmp_path: Path) -> None:
     server = MjpegServer(lambda number: picture((20 + number % 100, 20, 250)), rate=20)
     store = Store(tmp_path / "out")
-    recorder = Recorder(store)
+    told: list[Alarm | AlarmEnd] = []
+    recorder = Recorder(store, told.append)
     options = SourceOptions(open_s=1, read_s=0.5, first_wait_s=0.1, longest_wait_s=0.2)
     watcher = Watcher(BrightSpots(), CLASSES, Sources([f"gate={server.url}"], options), recorder)
     for channel in watcher.channels:
         object.__setattr__(channel.options.alarms, "cooldown_s", 0.5)
-    told: list[Alarm | AlarmEnd] = []
 
     def stop() -> bool:
         if len(told) == 1:
@@ -54,7 +54,7 @@ def test_a_stream_that_is_cut_ends_its_alarm(tmp_path: Path) -> None:
         return len(told) == 2 or time.monotonic() > started + 20
 
     started = time.monotonic()
-    watcher.run(stop, told.append)
+    watcher.run(stop)
     watcher.sources.stop(3)
     recorder.close(5)
     assert [type(event) for event in told] == [Alarm, AlarmEnd]

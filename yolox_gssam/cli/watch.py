@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from yolox_gssam.cli.parser import HelpFormatter, Parser, count, positive, positive_share
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer
+from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.tiles import Tiling, parse_tiling, predict_tiled
@@ -123,6 +124,7 @@ def main(args: argparse.Namespace) -> int:
     """Watches, and returns the exit status, see above."""
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it would tell URLs with their passwords
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    setup_log()
     sources = Sources(args.sources, SourceOptions(realtime=args.realtime))
     address = None if args.page is None else page_address(args.page, args.token)
     detector = open_detector(args)
@@ -137,13 +139,13 @@ def main(args: argparse.Namespace) -> int:
         contextlib.closing(Store(args.output, int(args.quota * 1e9))) as store,
     ):
         senders = [Sender(store, receiver) for receiver in open_receivers(args, sources)]
-        recorder = Recorder(store, partial(wake_all, senders))
+        recorder = Recorder(store, partial(tell, senders))
         for sender in senders:
             sender.start()
         watcher = Watcher(detector, detector.class_names, sources, recorder, options)
         try:
             with serve_page(watcher, store, args.token, address):
-                watcher.run(lambda: bool(stop), tell)
+                watcher.run(lambda: bool(stop))
         finally:
             written = end_threads(watcher, recorder, senders, time.monotonic() + _END_S)
     report(watcher)
@@ -249,14 +251,10 @@ def end_threads(watcher: Watcher, recorder: Recorder, senders: Sequence[Sender],
     return written
 
 
-def wake_all(senders: Sequence[Sender]) -> None:
-    """Says that there are new events."""
+def tell(senders: Sequence[Sender], event: Alarm | AlarmEnd) -> None:
+    """Tells the receivers that something was written, and prints an alarm as a line."""
     for sender in senders:
         sender.wake()
-
-
-def tell(event: Alarm | AlarmEnd) -> None:
-    """Prints an alarm as a line; its end goes to the files alone."""
     if isinstance(event, Alarm):
         print(f"{event.time_utc} {event.source}: {event.label} {event.score:.0%}, track {event.track}", flush=True)
 

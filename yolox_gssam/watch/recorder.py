@@ -26,10 +26,10 @@ class Recorder:
 
     Args:
         store: where to.
-        on_written: called after each alarm or end that was written.
+        on_written: called in that thread with each alarm or end that was written.
     """
 
-    def __init__(self, store: Store, on_written: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, store: Store, on_written: Callable[[Alarm | AlarmEnd], None] = lambda event: None) -> None:
         self.store = store
         self._on_written = on_written
         self._events: deque[Alarm | AlarmEnd] = deque()
@@ -95,8 +95,7 @@ class Recorder:
                 logger.error(f"{self.store.folder}: an alarm cannot be written yet: {error}; older clips make room")
                 self._make_room()
                 return False
-            self._events.popleft()
-            self._on_written()
+            self._on_written(self._events.popleft())
         return True
 
     def _make_room(self) -> None:

@@ -168,12 +168,11 @@ class Watcher:
             return "no source gives frames"
         return None
 
-    def run(self, stop: Callable[[], bool], on_news: Callable[[Alarm | AlarmEnd], None] = lambda event: None) -> None:
+    def run(self, stop: Callable[[], bool]) -> None:
         """Watches until `stop()` is true or all sources are over, then ends alarms and clips.
 
         Args:
             stop: asked at least five times a second.
-            on_news: called with each alarm and end.
         """
         self.sources.start()
         try:
@@ -181,52 +180,50 @@ class Watcher:
                 self._ticked_s = time.monotonic()
                 batch = self.sources.batch(0.2)
                 if batch:
-                    self._detect(batch, on_news)
+                    self._detect(batch)
                 elif self.sources.over:
                     break
-                self._pass_time(on_news)
+                self._pass_time()
         finally:
             for number in range(len(self.channels)):
-                self._end(number, on_news)
+                self._end(number)
 
-    def _detect(self, batch: list[tuple[int, Picture]], on_news: Callable[[Alarm | AlarmEnd], None]) -> None:
+    def _detect(self, batch: list[tuple[int, Picture]]) -> None:
         started = time.perf_counter()
         found = self._network.detect([picture.image for _, picture in batch])
         detected = time.perf_counter()
         for (number, picture), detections in zip(batch, found, strict=True):
             events, clips = self.channels[number].take(picture, detections)
-            self._hand_on(events, clips, picture.image, on_news)
+            self._hand_on(events, clips, picture.image)
             if any(isinstance(event, Alarm) for event in events):
                 self.timing.latency_s = max(self.timing.latency_s, time.monotonic() - picture.read_s)
         self.timing.frames += len(batch)
         self.timing.network_s += detected - started
         self.timing.rest_s += time.perf_counter() - detected
 
-    def _pass_time(self, on_news: Callable[[Alarm | AlarmEnd], None]) -> None:
+    def _pass_time(self) -> None:
         """Ends what a file left open at its end, and tells a stream that is silent that time goes on."""
         now_s = time.monotonic()
         for number, (source, channel) in enumerate(zip(self.sources.all, self.channels, strict=True)):
             if source.over:
-                self._end(number, on_news)
+                self._end(number)
             elif not source.is_file and channel.live is not None and now_s - channel.last_s > _SILENT_S:
-                self._hand_on(*channel.pass_time(now_s, time.time()), None, on_news)
+                self._hand_on(*channel.pass_time(now_s, time.time()), None)
 
-    def _end(self, number: int, on_news: Callable[[Alarm | AlarmEnd], None]) -> None:
+    def _end(self, number: int) -> None:
         if number not in self._ended:
             self._ended.add(number)
             events, clips = self.channels[number].end(time.time())
-            self._hand_on(events, clips, None, on_news)
+            self._hand_on(events, clips, None)
 
     def _hand_on(
         self,
         events: Sequence[Alarm | AlarmEnd],
         clips: Sequence[Clip],
         image: NDArray[np.uint8] | None,
-        on_news: Callable[[Alarm | AlarmEnd], None],
     ) -> None:
         for event in events:
             self._recorder.event(event, image)
             self.timing.alarms += isinstance(event, Alarm)
-            on_news(event)
         for clip in clips:
             self._recorder.clip(clip)
