@@ -179,19 +179,20 @@ def test_mqtt_tells_events_state_and_home_assistant(tmp_path: Path, broker: int)
     store = Store(tmp_path)
     sender = Sender(store, Mqtt(f"mqtt://127.0.0.1:{broker}/fence", ["gate", "rtsp://yard/1"]), 0.05, 0.2)
     sender.start()
+    wait_for(lambda: ("fence/gate/state", "OFF") in got)
     event = alarm(1)
     for change in (event, end_of(event)):
         store.add(change)
         sender.wake()
-    wait_for(lambda: ("fence/gate/state", "OFF") in got)
+    wait_for(lambda: got.count(("fence/gate/state", "OFF")) == 2)
     sender.close(2)
     wait_for(lambda: ("fence/status", "offline") in got)
     listener.loop_stop()
     listener.disconnect()
     told = [(topic, text) for topic, text in got if topic.startswith("fence/gate")]
-    assert [topic.rpartition("/")[2] for topic, _ in told] == ["event", "state", "event", "state"]
-    assert (told[1][1], told[3][1]) == ("ON", "OFF")
-    assert json.loads(told[0][1])["alarm_id"] == event.alarm_id
+    assert [topic.rpartition("/")[2] for topic, _ in told] == ["state", "event", "state", "event", "state"]
+    assert (told[0][1], told[2][1], told[4][1]) == ("OFF", "ON", "OFF")
+    assert json.loads(told[1][1])["alarm_id"] == event.alarm_id
     sensors = {topic: json.loads(text) for topic, text in got if topic.startswith("homeassistant")}
     assert sorted(sensors) == [
         "homeassistant/binary_sensor/fence_gate/config",

@@ -150,7 +150,7 @@ def test_quota_takes_the_oldest_files_and_leaves_their_alarms(tmp_path: Path) ->
 def test_files_of_a_killed_process_go(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.close()
-    (tmp_path / CLIPS / "x.webm.part").touch()
+    (tmp_path / CLIPS / ".x-1234.avi").touch()
     (tmp_path / SNAPSHOTS / "unknown.jpg").touch()
     Store(tmp_path)
     assert list(tmp_path.glob("*s/*")) == []
@@ -168,6 +168,22 @@ def test_receivers_are_told_in_order_and_from_where_they_are(tmp_path: Path) -> 
     store.delivered("hook", 2)
     store.close()
     assert [number for number, _ in Store(tmp_path).undelivered("hook")] == [3]
+
+
+def test_alarms_that_a_kill_left_open_are_ended(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    ended, left = alarm(1), alarm(2)
+    for event in (ended, left, end_of(ended)):
+        store.add(event)
+    for _ in range(2):
+        store.end_interrupted("2030-01-01T00:00:00.000Z")
+    newest, oldest = store.alarms()
+    assert (newest["ended_utc"], newest["duration_s"]) == ("2030-01-01T00:00:00.000Z", None)
+    assert oldest["duration_s"] == 12.5
+    assert [(line["event"], line["alarm_id"]) for line in lines_of(tmp_path)][2:] == [
+        ("end", ended.alarm_id),
+        ("end", left.alarm_id),
+    ]
 
 
 def test_what_is_no_store_is_said(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 from watch.mjpeg_server import MjpegServer
 from watch.scenes import CLASSES, BrightSpots, drone_film, picture
 
-from yolox_gssam.watch.alarms import Alarm, AlarmEnd
+from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions
 from yolox_gssam.watch.clips import read_avi
 from yolox_gssam.watch.recorder import Recorder
 from yolox_gssam.watch.sources import SourceOptions, Sources
 from yolox_gssam.watch.store import Store
-from yolox_gssam.watch.watcher import Watcher
+from yolox_gssam.watch.watcher import Watcher, WatchOptions
 
 
 def test_films_to_one_alarm_each(tmp_path: Path) -> None:
@@ -38,15 +38,25 @@ def test_films_to_one_alarm_each(tmp_path: Path) -> None:
         assert len(list(read_avi(tmp_path / "out" / "clips" / row["clip"]))) == 60
 
 
+def test_a_film_that_ends_within_an_alarm_tells_its_end_whatever_the_cooldown(tmp_path: Path) -> None:
+    film = drone_film(tmp_path / "a.avi", 45)
+    for cooldown_s in (0.1, 5.0):
+        told: list[Alarm | AlarmEnd] = []
+        recorder = Recorder(Store(tmp_path / str(cooldown_s)), told.append)
+        options = WatchOptions(alarms=AlarmOptions(cooldown_s=cooldown_s))
+        Watcher(BrightSpots(), CLASSES, Sources([str(film)], SourceOptions()), recorder, options).run(lambda: False)
+        recorder.close(10)
+        assert [type(event) for event in told] == [Alarm, AlarmEnd]
+
+
 def test_a_stream_that_is_cut_ends_its_alarm(tmp_path: Path) -> None:
     server = MjpegServer(lambda number: picture((20 + number % 100, 20, 250)), rate=20)
     store = Store(tmp_path / "out")
     told: list[Alarm | AlarmEnd] = []
     recorder = Recorder(store, told.append)
     options = SourceOptions(open_s=1, read_s=0.5, first_wait_s=0.1, longest_wait_s=0.2)
-    watcher = Watcher(BrightSpots(), CLASSES, Sources([f"gate={server.url}"], options), recorder)
-    for channel in watcher.channels:
-        object.__setattr__(channel.options.alarms, "cooldown_s", 0.5)
+    quick = WatchOptions(alarms=AlarmOptions(cooldown_s=0.5))
+    watcher = Watcher(BrightSpots(), CLASSES, Sources([f"gate={server.url}"], options), recorder, quick)
 
     def stop() -> bool:
         if len(told) == 1:

@@ -37,7 +37,7 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.tiles import Tiling, parse_tiling, predict_tiled
-from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions
+from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, utc_text
 from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
 from yolox_gssam.watch.recorder import Recorder
 from yolox_gssam.watch.sources import SourceOptions, Sources
@@ -139,6 +139,7 @@ def main(args: argparse.Namespace) -> int:
         contextlib.closing(Store(args.output, int(args.quota * 1e9))) as store,
     ):
         senders = [Sender(store, receiver) for receiver in open_receivers(args, sources)]
+        store.end_interrupted(utc_text(time.time()))
         recorder = Recorder(store, partial(tell, senders))
         for sender in senders:
             sender.start()

@@ -64,14 +64,14 @@ class AlarmEnd:
         alarm_id: of the alarm.
         time_utc: when it was given up, `AlarmOptions.cooldown_s` after it was lost.
         source: name of the source.
-        duration_s: seconds from the first to the last box.
+        duration_s: seconds from the first to the last box; None where the program was killed in between.
         score: greatest score.
     """
 
     alarm_id: str
     time_utc: str
     source: str
-    duration_s: float
+    duration_s: float | None
     score: float
 
     def as_dict(self) -> dict[str, Any]:

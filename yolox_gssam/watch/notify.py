@@ -159,7 +159,7 @@ class Mqtt:
             raise NotDelivered("the broker did not confirm it")
 
     def _introduce(self) -> None:
-        """Home Assistant's discovery: a sensor for each source, and that the program is there."""
+        """Home Assistant's discovery: a sensor for each source, its state, and that the program is there."""
         self._client.publish(f"{self.prefix}/status", "online", qos=1, retain=True)
         for name, source in self._sources.items():
             identity = f"{slug(self.prefix)}_{source}"
@@ -174,6 +174,8 @@ class Mqtt:
             }
             topic = f"homeassistant/binary_sensor/{identity}/config"
             self._client.publish(topic, json.dumps(sensor, ensure_ascii=False), qos=1, retain=True)
+            state = "ON" if self._open[name] else "OFF"
+            self._client.publish(f"{self.prefix}/{source}/state", state, qos=1, retain=True)
 
 
 def slug(name: str) -> str:

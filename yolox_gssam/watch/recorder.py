@@ -18,7 +18,7 @@ from yolox_gssam.watch.clips import Clip, encode, write_avi
 from yolox_gssam.watch.store import CLIPS, SNAPSHOTS, Store
 
 _RETRY_S = 1.0
-_MAX_FILES = 32  # snapshots and clips that wait; beyond, the disk is too slow for them
+_MAX_FILES = 16  # snapshots and clips that wait; beyond, the disk is too slow for them
 
 
 class Recorder:

@@ -16,7 +16,7 @@ from typing import Any
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd
 
-SNAPSHOTS, CLIPS, PART = "snapshots", "clips", ".part"
+SNAPSHOTS, CLIPS = "snapshots", "clips"
 _JSONL = "alarms.jsonl"
 _TAIL = 1 << 16  # bytes at the end of alarms.jsonl in which its last line lies
 _SCHEMA = """
@@ -114,6 +114,15 @@ class Store:
             )
         self.write_jsonl()
 
+    def end_interrupted(self, time_utc: str) -> None:
+        """Ends the alarms that a killed process left open, so that receivers do not wait for their ends."""
+        with self._lock:
+            rows = self._base.execute(
+                "SELECT alarm_id, source, score FROM alarms WHERE ended_utc IS NULL ORDER BY number"
+            ).fetchall()
+        for row in rows:
+            self.add(AlarmEnd(row["alarm_id"], time_utc, row["source"], None, row["score"]))
+
     def attach(self, alarm_id: str, kind: str, path: Path) -> None:
         """Notes a finished file of an alarm; `kind` is "snapshot" or "clip"."""
         column = {"snapshot": "snapshot", "clip": "clip"}[kind]
@@ -177,7 +186,7 @@ class Store:
     def keep_quota(self) -> None:
         """Removes the oldest alarms' files until the rest is within the quota; the alarms themselves stay."""
         with self._lock:
-            sizes = {entry.name: entry.stat().st_size for entry in self._files() if not entry.name.endswith(PART)}
+            sizes = {entry.name: entry.stat().st_size for entry in self._files()}
             excess = sum(sizes.values()) - self.quota_bytes
             if excess <= 0:
                 return

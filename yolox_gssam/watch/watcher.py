@@ -108,10 +108,10 @@ class Channel:
         events = self._raiser.update(self._tracker.tracks, ended, time_s, clock_s)
         return events, self.clips.finish_before(time_s)
 
-    def end(self, clock_s: float) -> tuple[list[AlarmEnd], list[Clip]]:
+    def end(self, clock_s: float) -> tuple[list[Alarm | AlarmEnd], list[Clip]]:
         """Ends all alarms and clips, where the source or the program ends."""
-        self._raiser.update([], self._tracker.end_all(), self.last_s, clock_s)
-        return self._raiser.end_all(clock_s), self.clips.finish_all()
+        events = self._raiser.update([], self._tracker.end_all(), self.last_s, clock_s)
+        return [*events, *self._raiser.end_all(clock_s)], self.clips.finish_all()
 
     def _show(self, size_wh: tuple[int, int]) -> None:
         alarms = self.options.alarms
