@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m yolox_gssam watch` from a checkout; see yolox_gssam/cli/watch.py."""
+"""`yolox-gssam watch` from a checkout; see yolox_gssam/cli/watch.py."""
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.cli.watch import main, make_parser

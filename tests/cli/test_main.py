@@ -35,7 +35,7 @@ def test_every_command_has_its_module() -> None:
 
 
 def test_an_unknown_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "demo: no such command; choose from predict, train" in str(run(monkeypatch, "demo"))
+    assert "demo: no such command; choose from predict, watch, train" in str(run(monkeypatch, "demo"))
 
 
 @pytest.mark.parametrize(("missing", "said"), [("torch", "needs torch"), ("yaml", "needs yaml"), (None, "needs yolox")])

@@ -3,7 +3,7 @@
 examples:
   python tools/watch.py rtsp://user:password@camera.local/stream          # alarms to runs/watch
   python tools/watch.py gate=rtsp://one/1 yard=rtsp://two/1 --page        # live on http://127.0.0.1:8080/
-  python tools/watch.py 0 --webhook https://receiver.local/alarms --mqtt mqtt://broker.local
+  python tools/watch.py 0 -c infrared --webhook https://receiver.local/alarms --mqtt mqtt://broker.local
   python tools/watch.py clips/*.mp4 --output found                        # films, as fast as they can be read
 
 in the folder of results:
@@ -36,6 +36,7 @@ from yolox_gssam.common.files import sole_writer
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
+from yolox_gssam.detector import DEFAULT, SHIPPED, Detector
 from yolox_gssam.inference.tiles import Tiling, parse_tiling, predict_tiled
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, utc_text
 from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
@@ -45,7 +46,6 @@ from yolox_gssam.watch.store import Store
 from yolox_gssam.watch.tracks import TrackOptions
 from yolox_gssam.watch.watcher import Watcher, WatchOptions
 
-_WEIGHTS = Path(__file__).resolve().parents[2] / "weights" / "yolox_tiny_gssam.weights.pth"
 _END_S = 4.0  # for all threads together, of the five seconds that a stop may take
 _KEPT = 0.2  # a box with this share of --conf goes on with a track
 
@@ -75,11 +75,17 @@ class TiledDetector:
 
 def make_parser() -> argparse.ArgumentParser:
     """The options."""
-    parser = Parser(prog="watch.py", description=__doc__, formatter_class=HelpFormatter)
+    parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file, URL or number of a camera; or NAME=SOURCE")
     parser.add_argument("--realtime", action="store_true", help="files at their own speed, as from a camera")
     model = parser.add_argument_group("model")
-    model.add_argument("-c", "--ckpt", default=str(_WEIGHTS), metavar="FILE", help="checkpoint or exported network")
+    model.add_argument(
+        "-c",
+        "--ckpt",
+        default=DEFAULT,
+        metavar="FILE",
+        help=f"checkpoint, exported network, or one that comes along: {' or '.join(SHIPPED)}",
+    )
     model.add_argument(
         "--conf", type=positive_share, default=0.25, metavar="SCORE", help="least score to begin a track"
     )
@@ -152,7 +158,7 @@ def main(args: argparse.Namespace) -> int:
     report(watcher)
     status = 128 + stop.signal_number if stop.signal_number else int(any(source.failed for source in sources.all))
     if not written:
-        print("watch.py: the disk did not take all alarms in time", file=sys.stderr)
+        print("the disk did not take all alarms in time", file=sys.stderr)
     if any(source.is_alive() for source in sources.all):
         # A thread that hangs in a driver would hold up the end, and fall over what is torn down around it.
         sys.stdout.flush()
@@ -167,18 +173,10 @@ def open_detector(args: argparse.Namespace) -> TiledDetector:
     Raises:
         UserError: no such file, or one that cannot be used here.
     """
-    # torch is loaded here, so that wrong options are told at once.
-    from yolox_gssam.common.device import choose_device
-    from yolox_gssam.experiment.loading import load_detector
-    from yolox_gssam.inference.predictor import Predictor
-
-    fields = [] if args.tsize is None else ["test_size", f"({args.tsize}, {args.tsize})"]
-    loaded = load_detector(None, args.ckpt, fields, choose_device(args.device))
-    exp, tight = loaded.exp, loaded.dynamic_size
-    predictor = Predictor(
-        loaded.backend, exp.class_names, exp.test_size, _KEPT * args.conf, 0.45, class_agnostic=True, tight=tight
-    )
-    return TiledDetector(predictor.predict, predictor.class_names, parse_tiling(args.tiles, exp.test_size))
+    size = None if args.tsize is None else (args.tsize, args.tsize)
+    detector = Detector.load(args.ckpt, score_threshold=_KEPT * args.conf, input_size=size, device=args.device)
+    tiling = parse_tiling(args.tiles, detector.predictor.test_size)
+    return TiledDetector(detector.predictor.predict, detector.class_names, tiling)
 
 
 def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:
