@@ -112,7 +112,8 @@ def test_values_of_the_option() -> None:
     assert parse_tiling("off", (64, 96)) is None
     auto = parse_tiling("auto", (64, 96))
     assert auto is not None
-    assert [auto.cuts(size_hw) for size_hw in ((64, 96), (80, 96), (81, 96), (64, 130))] == [False, False, True, True]
+    sizes = ((64, 96), (128, 192), (129, 96), (64, 193))
+    assert [auto.cuts(size_hw) for size_hw in sizes] == [False, False, True, True]
     sized = parse_tiling("320", (64, 96))
     assert sized is not None
     assert (sized.size_hw, sized.cuts((321, 100))) == ((320, 320), True)

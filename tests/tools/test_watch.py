@@ -131,8 +131,7 @@ def test_wrong_input_says_what_to_type(
 def test_with_the_real_network(run_tool: RunTool, tmp_path: Path) -> None:
     """A plain film: nothing is there, so nothing is told; frames larger than the input are cut."""
     film = drone_film(tmp_path / "a.avi", 4)
-    weights = ROOT / "weights" / "yolox_nano_infrared.weights.pth"
-    done = run_tool("watch", film, "-c", weights, "--tiles", "64", "--output", tmp_path / "out", "--conf", "0.9")
+    done = run_tool("watch", film, "-c", "infrared", "--tiles", "64", "--output", tmp_path / "out", "--conf", "0.9")
     assert done.returncode == 0, done.stderr
     assert "on 4 frames" in done.stdout
 

@@ -3,7 +3,7 @@
 examples:
   python tools/watch.py rtsp://user:password@camera.local/stream          # alarms to runs/watch
   python tools/watch.py gate=rtsp://one/1 yard=rtsp://two/1 --page        # live on http://127.0.0.1:8080/
-  python tools/watch.py 0 --webhook https://receiver.local/alarms --mqtt mqtt://broker.local
+  python tools/watch.py 0 -c infrared --webhook https://receiver.local/alarms --mqtt mqtt://broker.local
   python tools/watch.py clips/*.mp4 --output found                        # films, as fast as they can be read
 
 in the folder of results:
@@ -36,7 +36,7 @@ from yolox_gssam.common.files import sole_writer
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
-from yolox_gssam.detector import DEFAULT, load_network
+from yolox_gssam.detector import DEFAULT, SHIPPED, Detector
 from yolox_gssam.inference.tiles import Tiling, parse_tiling, predict_tiled
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, utc_text
 from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
@@ -80,7 +80,11 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--realtime", action="store_true", help="files at their own speed, as from a camera")
     model = parser.add_argument_group("model")
     model.add_argument(
-        "-c", "--ckpt", default=DEFAULT, metavar="FILE", help="network that comes along, exported file or checkpoint"
+        "-c",
+        "--ckpt",
+        default=DEFAULT,
+        metavar="FILE",
+        help=f"checkpoint, exported network, or one that comes along: {' or '.join(SHIPPED)}",
     )
     model.add_argument(
         "--conf", type=positive_share, default=0.25, metavar="SCORE", help="least score to begin a track"
@@ -154,7 +158,7 @@ def main(args: argparse.Namespace) -> int:
     report(watcher)
     status = 128 + stop.signal_number if stop.signal_number else int(any(source.failed for source in sources.all))
     if not written:
-        print("watch.py: the disk did not take all alarms in time", file=sys.stderr)
+        print("the disk did not take all alarms in time", file=sys.stderr)
     if any(source.is_alive() for source in sources.all):
         # A thread that hangs in a driver would hold up the end, and fall over what is torn down around it.
         sys.stdout.flush()
@@ -169,11 +173,10 @@ def open_detector(args: argparse.Namespace) -> TiledDetector:
     Raises:
         UserError: no such file, or one that cannot be used here.
     """
-    fields = [] if args.tsize is None else ["test_size", f"({args.tsize}, {args.tsize})"]
-    network = load_network(args.ckpt, args.device, options=fields)
-    # Low scores too: a box below --conf may go on with a track.
-    predictor = network.predictor(_KEPT * args.conf, 0.45, class_agnostic=True, tight=network.dynamic_size)
-    return TiledDetector(predictor.predict, network.class_names, parse_tiling(args.tiles, network.input_size))
+    size = None if args.tsize is None else (args.tsize, args.tsize)
+    detector = Detector.load(args.ckpt, score_threshold=_KEPT * args.conf, input_size=size, device=args.device)
+    tiling = parse_tiling(args.tiles, detector.predictor.test_size)
+    return TiledDetector(detector.predictor.predict, detector.class_names, tiling)
 
 
 def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:

@@ -16,7 +16,7 @@ from yolox_gssam.detections import Detections
 
 Predict = Callable[[Sequence[NDArray[np.uint8]]], list[Detections]]
 _BORDER = 2.0  # pixels from a tile's inner edge within which a box counts as cut
-_LARGER = 1.25  # a frame that is reduced by no more than this is not tiled by "auto"
+_LARGER = 2.0  # a frame that is reduced by no more than this, as in training, is not tiled by "auto"
 _SHARED = 0.5  # share of the smaller box within the larger one from which both are one object
 _ALIKE = 4.0  # greatest ratio of the areas of two whole boxes of one object
 
@@ -29,7 +29,7 @@ class Tiling:
         size_hw: height and width of a tile in the frame's pixels; a frame within it is not cut.
         overlap: share of a tile's side that its neighbour has too; larger than the largest target of interest.
         batch: at most so many tiles at once, which bounds the memory.
-        auto: cut only frames that the network would see at less than 1/1.25 of their scale.
+        auto: cut only frames that the network would see at less than half of their scale.
     """
 
     size_hw: tuple[int, int]
