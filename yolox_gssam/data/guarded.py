@@ -60,7 +60,8 @@ class _Worker:
 
     def ask(self, call: tuple[Callable[[Any], Any], Any]) -> tuple[bool, Any]:
         """Whether a call ended well, and its result or its exception."""
-        answer: tuple[bool, Any] = self._receive(MAX_SECONDS, call)
+        self._receive(_START_SECONDS, call)  # the function's module is imported first, which no file can prolong
+        answer: tuple[bool, Any] = self._receive(MAX_SECONDS)
         return answer
 
     def end(self) -> None:
@@ -91,6 +92,7 @@ def _serve(pipe: "Connection[Any, Any]") -> None:
             function, argument = pipe.recv()
         except EOFError:
             return
+        pipe.send("begun")
         try:
             answer = True, function(argument)
         except Exception as error:
