@@ -79,7 +79,7 @@ def test_other_data_has_another_hash(folder: Path) -> None:
 
 
 def test_folders_without_images_are_refused(folder: Path) -> None:
-    with pytest.raises(UserError, match="needed are <part>/<class>/<image>"):
+    with pytest.raises(UserError, match="needed are <split>/<class>/<image>"):
         LabelledImages(folder, "val", 64)
     (folder / "train" / "plane").mkdir()
     with pytest.raises(UserError, match="plane"):
