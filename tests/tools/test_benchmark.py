@@ -146,7 +146,7 @@ def test_faults_end_in_one_line(
     assert message in line
 
 
-def test_a_side_that_fails_in_its_process_ends_in_one_line(run_tool: RunTool, tiny_dataset: Path) -> None:
+def test_a_side_that_cannot_be_built_is_named(run_tool: RunTool, tiny_dataset: Path) -> None:
     arguments = ["--device", "cpu", "--data", tiny_dataset, "--side", f"small={ORIGIN},input_size=(65,96)"]
     result = run_tool("benchmark", "train", *arguments)
     assert result.returncode == 1

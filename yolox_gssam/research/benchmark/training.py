@@ -120,7 +120,10 @@ class _Run:
         self, spec: SideSpec, root: Path, folder: Path, settings: TrainingSettings, device: torch.device
     ) -> None:
         options = ["data_dir", str(root), *COMMON, *spec.options, "output_dir", str(folder)]
-        self.exp = load_exp(spec.exp_file, options)
+        try:
+            self.exp = load_exp(spec.exp_file, options)
+        except UserError as error:
+            raise UserError(f"side {spec.name}: {error}") from error
         self.exp.seed = settings.seed
         flags = {name: spec.is_on(name) for name in SETTINGS}
         self.trainer: Any = self.exp.get_trainer(_trainer_args(spec.name, settings.batch_size, str(device), flags))
