@@ -22,12 +22,13 @@ def draw(frame: int) -> NDArray[np.uint8]:
     return image
 
 
-def write_film(path: Path, count: int, fps: float = 25.0) -> Path:
+def write_film(path: Path, count: int, fps: float = 25.0, darker: int = 0) -> Path:
+    """A film, by so many grey values darker than others, so that its frames are not those of another one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, SIZE_WH)
     assert writer.isOpened()
     for frame in range(count):
-        writer.write(draw(frame))
+        writer.write(cv2.subtract(draw(frame), np.full_like(draw(frame), darker)))
     writer.release()
     return path
 

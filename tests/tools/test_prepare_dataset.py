@@ -445,7 +445,7 @@ def test_masks(run_tool: RunTool, tmp_path: Path) -> None:
 
 def test_video(run_tool: RunTool, tmp_path: Path) -> None:
     for number in range(4):
-        write_film(tmp_path / "set" / f"clip{number}.mp4", 9)
+        write_film(tmp_path / "set" / f"clip{number}.mp4", 9, darker=4 * number)
         rows = [f"{n} 1 {' '.join(map(str, box_of(n)))} drone" if n % 2 == 0 else f"{n} 0" for n in range(9)]
         (tmp_path / "set" / f"clip{number}.txt").write_text("\n".join(rows))
     out = tmp_path / "out"
