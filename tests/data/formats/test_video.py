@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,35 @@ import cv2
 import numpy as np
 import pytest
 from drawn_films import SIZE_WH, box_of, shown_box, write_film, write_frames
+from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.builder import Record
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.films import Sampling, open_film
 from yolox_gssam.data.formats.video import class_names, clip_records, read_clips
+from yolox_gssam.data.labelled import LabelledImage, xyxy_to_xywh
 
 CLIPS = Path(__file__).parents[4] / "shared" / "data" / "svanstrom"
 COUNT = 20
+
+
+@dataclass(frozen=True)
+class Record:
+    """A stored frame: what is labelled on it, and its file."""
+
+    labelled: LabelledImage
+    image: bytes
+
+    @property
+    def boxes_xywh(self) -> NDArray[np.float64]:
+        return xyxy_to_xywh(self.labelled.boxes_xyxy)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.labelled, name)
+
+
+def stored(*arguments: Any, **options: Any) -> list[Record]:
+    return [Record(*pair) for pair in clip_records(*arguments, **options)]
 
 
 def records_of(root: Path, stride: int = 1, **options: Any) -> tuple[list[Record], list[str]]:
@@ -27,7 +48,7 @@ def records_of(root: Path, stride: int = 1, **options: Any) -> tuple[list[Record
     clips = read_clips(root, faults.append, **options)
     told = [str(fault) for fault in faults]
     assert not any(fault.fatal for fault in faults), told
-    return list(clip_records(clips, class_names(clips), Sampling(stride), root)), told
+    return stored(clips, class_names(clips), Sampling(stride), root), told
 
 
 def number_of(record: Record) -> int:
@@ -157,7 +178,7 @@ class TestMot:
         write(tmp_path / "seq1" / "gt" / "labels.txt", "bird\n")
         clips = read_clips(tmp_path, raise_fatal, origin=0)
         assert class_names(clips) == ("bird",)
-        assert_right(list(clip_records(clips, ("bird",), Sampling(1), tmp_path)), dict.fromkeys(range(COUNT), True))
+        assert_right(stored(clips, ("bird",), Sampling(1), tmp_path), dict.fromkeys(range(COUNT), True))
 
     def test_a_missing_frame_moves_no_label(self, tmp_path: Path) -> None:
         write(
@@ -308,8 +329,8 @@ def test_parts_by_folders(tmp_path: Path) -> None:
         write_film(tmp_path / part / "a.mp4", 4)
         write(tmp_path / part / "a.txt", drone_vs_bird(range(4)))
     clips = read_clips(tmp_path, raise_fatal)
-    records = list(clip_records(clips, ("drone",), Sampling(2, png=True), tmp_path, keep_split=True))
-    assert [(record.file_name, record.part) for record in records] == [
+    records = stored(clips, ("drone",), Sampling(2, png=True), tmp_path, keep_split=True)
+    assert [(record.file_name, record.split) for record in records] == [
         ("train_a_000000.png", "train"),
         ("train_a_000002.png", "train"),
         ("val_a_000000.png", "val"),
