@@ -53,21 +53,23 @@ class CutoutBank:
         unknown = sorted({cutout.source for cutout in self.cutouts} - self.sources.keys())
         if unknown:
             raise UserError(f"cut-outs of {', '.join(unknown)}, whose licence the bank does not state")
-        self._by_kind: dict[str, list[Cutout]] = {}
+        by_source: dict[str, dict[str, list[Cutout]]] = {}
         for cutout in self.cutouts:
-            self._by_kind.setdefault(cutout.kind, []).append(cutout)
+            by_source.setdefault(cutout.kind, {}).setdefault(cutout.source, []).append(cutout)
+        # Put in order once: an object is drawn for every pasted one of a training.
+        self._by_kind = {
+            kind: [of_kind[source] for source in sorted(of_kind)] for kind, of_kind in sorted(by_source.items())
+        }
 
     @property
     def kinds(self) -> dict[str, int]:
         """How many cut-outs there are of each kind, by name."""
-        return {kind: len(self._by_kind[kind]) for kind in sorted(self._by_kind)}
+        return {kind: sum(map(len, sources)) for kind, sources in self._by_kind.items()}
 
     def draw(self, kind: str, rng: Generator) -> Cutout:
         """A cut-out of a kind, each source as likely as the other and each of its cut-outs, too."""
-        of_kind = self._by_kind[kind]
-        sources = sorted({cutout.source for cutout in of_kind})
-        source = sources[rng.integers(len(sources))]
-        of_source = [cutout for cutout in of_kind if cutout.source == source]
+        sources = self._by_kind[kind]
+        of_source = sources[rng.integers(len(sources))]
         return of_source[rng.integers(len(of_source))]
 
     def save(self, path: Path) -> None:
