@@ -123,3 +123,13 @@ def test_a_bank_needs_drones_and_others(classes: tuple[str, ...]) -> None:
     own = CutoutBank([bank().cutouts[0]], {"a": "CC0"}) if classes == ("drone",) else bank()
     with pytest.raises(UserError, match="pasting needs cut-outs"):
         Paster(own, classes, PasteRule())
+
+
+def test_what_its_background_hides_is_not_pasted() -> None:
+    rng = np.random.default_rng(3)
+    # branches: as dark as the drones where they are, and bright between them
+    clutter = np.repeat(rng.choice([20, 220], (128, 160, 1)), 3, axis=2).astype(np.uint8)
+    for seed in range(12):
+        image, boxes, _ = pasted(replace(ALWAYS, sides=(20.0, 40.0)), seed, clutter)
+        assert not len(boxes)
+        np.testing.assert_array_equal(image, clutter)

@@ -23,6 +23,10 @@ TRIES = 8
 """Places that are tried for an object that must not touch another."""
 BOX_ALPHA = 0.25
 """Pixels from this opacity on are in the box."""
+MOST_BLUR = 1.2
+"""Standard deviation of the widest blur, in pixels: films of other people are compressed more than one's own."""
+CLEAR_OF_CLUTTER = 2.0
+"""Least difference of an object from its background, over the mean difference within the background."""
 
 
 @dataclass(frozen=True)
@@ -189,28 +193,34 @@ def _free_place(
 def _blend(
     image: NDArray[np.uint8], bgra: NDArray[np.uint8], place: tuple[int, int], is_grey: bool, rng: Generator
 ) -> NDArray[np.float64] | None:
-    """Blends a cut-out into the image, in place; its box, or None where too little of it can be seen."""
+    """Blends a cut-out into the image, in place; its box. None, and an unchanged image, where it could not be seen."""
     (top, left), (height, width) = place, bgra.shape[:2]
     area = image[top : top + height, left : left + width]
     behind = area.astype(np.float32)
     noise = _noise(area)
     colours = _lit(bgra[..., :3].astype(np.float32), behind, is_grey, rng)
     alpha = np.asarray(bgra[..., 3] / np.float32(255), np.float32)
-    sigma = rng.uniform(0.3, 0.9)
-    alpha, colours = _blurred(alpha, colours, sigma, rng)
+    alpha, colours = _blurred(alpha, colours, rng.uniform(0.3, MOST_BLUR), rng)
     seen = alpha >= BOX_ALPHA
-    if seen.sum() < 4:
+    if seen.sum() < 4 or not _stands_out(colours[seen], behind, noise):
         return None
-    contrast = float(np.abs(colours - behind).mean(axis=2)[seen].mean())
     grain = rng.normal(0, noise, (height, width, 1)) * alpha[..., None]
     blended = behind + alpha[..., None] * (colours - behind) + grain
     area[:] = np.clip(blended, 0, 255).round().astype(np.uint8)
     _compress(image, (top, left, height, width), rng)
-    if contrast < max(4.0, 1.5 * noise):
-        return None
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     box = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
     return box + np.array([left, top, left, top])
+
+
+def _stands_out(colours: NDArray[np.float32], behind: NDArray[np.float32], noise: float) -> bool:
+    """Whether an object's colours (n, 3) differ from those behind it (h, w, 3) by more than these among themselves.
+
+    Before branches an object whose colours are among theirs cannot be found by anyone.
+    """
+    mean = behind.mean(axis=(0, 1))
+    clutter = float(np.abs(behind - mean).mean())
+    return float(np.abs(colours - mean).mean()) >= max(4.0, 1.5 * noise, CLEAR_OF_CLUTTER * clutter)
 
 
 def _lit(
