@@ -36,17 +36,26 @@ class Detector:
         score_threshold: objects with a lower score are left out, 0 to 1.
         nms_threshold: of two boxes with a greater IoU, the one with the lower score is left out, 0 to 1.
         square: pad images to the whole input, as in evaluation, and not only to multiples of 32.
+        tiles: "auto" cuts images larger than twice the input into overlapping tiles of its size, a number N all larger
+            ones into tiles of N x N pixels; "off" reduces them. A tile takes the time of an image.
     """
 
     def __init__(
-        self, network: Network, score_threshold: float = 0.25, nms_threshold: float = 0.45, square: bool = False
+        self,
+        network: Network,
+        score_threshold: float = 0.25,
+        nms_threshold: float = 0.45,
+        square: bool = False,
+        tiles: str = "off",
     ) -> None:
         for name, value in (("score_threshold", score_threshold), ("nms_threshold", nms_threshold)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {value}")
         self.network = network
         tight = network.dynamic_size and not square
-        self.predictor = network.predictor(score_threshold, nms_threshold, class_agnostic=True, tight=tight)
+        self.predictor = network.predictor(
+            score_threshold, nms_threshold, class_agnostic=True, tight=tight, tiles=tiles
+        )
 
     @classmethod
     def load(
@@ -55,6 +64,7 @@ class Detector:
         *,
         score_threshold: float = 0.25,
         nms_threshold: float = 0.45,
+        tiles: str = "off",
         input_size: tuple[int, int] | None = None,
         device: str | None = None,
         backend: str | None = None,
@@ -64,7 +74,7 @@ class Detector:
         Args:
             weights: "visible" or "infrared"; or a file: an .onnx or .xml of tools/export.py, or a checkpoint of
                 training (.pth), which needs torch and yolox.
-            score_threshold, nms_threshold: see `Detector`.
+            score_threshold, nms_threshold, tiles: see `Detector`.
             input_size: height and width of the network's input, multiples of 32; by default the trained ones.
             device: "cpu", "cuda", "cuda:N" or "mps"; by default the best that the backend can use.
             backend: "onnxruntime", "openvino", "torch" or "compile"; by default what the file's suffix says.
@@ -74,7 +84,7 @@ class Detector:
         """
         fields = () if input_size is None else ("test_size", str(tuple(input_size)))
         network = load_network(weights, device, backend, options=fields)
-        return cls(network, score_threshold, nms_threshold)
+        return cls(network, score_threshold, nms_threshold, tiles=tiles)
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.tiles import parse_tiling
 
 CLASS_NAMES = ("airplane", "bird", "drone", "helicopter")
 
@@ -206,3 +207,30 @@ def test_an_image_of_a_split_that_would_vanish_is_named_and_the_others_go_on(nan
         f"{coco_set.parent}/line.png: nothing is found on it: an image of 2000 x 3 pixels is too narrow for the input "
         "of 160 x 160; crop it\n"
     ]
+
+
+def test_tiles_find_what_the_reduced_image_loses() -> None:
+    """A backend that finds bright areas of at least two pixels, on an image of 8 inputs' width."""
+
+    class Bright:
+        streams = 1
+
+        def candidates(self, batch: NDArray[np.uint8], threshold: float) -> NDArray[np.float32]:
+            rows = []
+            for number, image in enumerate(batch):
+                count, _, areas, _ = cv2.connectedComponentsWithStats((image[..., 0] > 200).astype(np.uint8))
+                for x, y, w, h, area in areas[1:count]:
+                    if area > 1:
+                        rows.append([number, x + w / 2, y + h / 2, w, h, 0.9, 1.0, 0.0, 0.0, 0.0])
+            return np.array(rows, np.float32).reshape(-1, 10)
+
+    image = np.zeros((160, 1280, 3), np.uint8)
+    image[70:76, 700:706] = 255
+    whole, tiled = (
+        Predictor(Bright(), CLASS_NAMES, (160, 160), 0.25, 0.45, tiling=parse_tiling(tiles, (160, 160)))
+        for tiles in ("off", "auto")
+    )
+    assert [len(found) for found in whole.predict([image])] == [0]
+    (found,) = tiled.predict([image])
+    np.testing.assert_allclose(found.boxes_xyxy, [[700, 70, 706, 76]], atol=0.5)
+    assert tiled.predict([]) == []

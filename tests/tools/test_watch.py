@@ -119,7 +119,7 @@ def test_wrong_input_says_what_to_type(
     if needs_page and not _has_page():
         pytest.skip("starlette and uvicorn are not installed: pip install 'yolox-gssam[watch]'")
     film = drone_film(tmp_path / "a.avi", 3)
-    detector = watch.TiledDetector(BrightSpots().detect, CLASSES, None)
+    detector = watch.NamedDetector(BrightSpots().detect, CLASSES)
     monkeypatch.setattr(watch, "open_detector", lambda args: detector)
     args = watch.make_parser().parse_args([str(film), "--output", str(tmp_path / "out"), *options])
     if not options:

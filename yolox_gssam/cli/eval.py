@@ -15,7 +15,7 @@ from typing import Any
 from loguru import logger
 
 from yolox_gssam.cli.host_flags import EVAL_FLAGS
-from yolox_gssam.cli.parser import HelpFormatter, Parser, count, positive_share, share
+from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, positive_share, share
 from yolox_gssam.common.device import choose_device, describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
@@ -47,7 +47,18 @@ from yolox_gssam.inference.predictor import Predictor
 
 TIMED_IMAGES = 50
 """Images in memory that the timing goes round, spread over the split."""
-NETWORK_OPTIONS = ("device", "fp16", "backend", "tight", "batch_size", "conf", "nms", "tsize", "common_classes")
+NETWORK_OPTIONS = (
+    "device",
+    "fp16",
+    "backend",
+    "tight",
+    "batch_size",
+    "conf",
+    "nms",
+    "tsize",
+    "tiles",
+    "common_classes",
+)
 """Options that say how the network runs, by their names in the parsed arguments."""
 
 
@@ -101,6 +112,7 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--conf", type=share, metavar="SCORE", help="least score of a detection; the exp's by default")
     model.add_argument("--nms", type=share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
     model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
+    model.add_argument("--tiles", default="off", metavar="auto|off|N", help=TILES_HELP)
     add_measures(parser.add_argument_group("what is measured"))
     folder = "by default the checkpoint's folder; for --detections FILE.json the folder FILE_eval beside it"
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help=folder)
@@ -216,7 +228,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         check_classes(split, exp.class_names, args.ckpt)
     choose_alarm_classes(split, args.class_name)  # a wrong class ends the run before the network has worked
     conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
-    predictor = network.predictor(conf, nms, tight=args.tight)
+    predictor = network.predictor(conf, nms, tight=args.tight, tiles=args.tiles)
     detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
     if args.common_classes:
         detections = keep_detections(detections, exp.class_names, split.classes)
@@ -229,6 +241,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         "precision": network.precision,
         "backend": network.backend.description,
         "padding": "tight" if args.tight else "square",
+        "tiles": args.tiles,
         "classes": ", ".join(split.classes),
     }
     validation = None
@@ -288,8 +301,8 @@ def false_alarm_points(
 
 
 def time_images(predictor: Predictor, split: CocoSplit, repeats: int) -> InferenceTime | None:
-    """Times single images from all over the split; None for no repeats."""
-    if repeats <= 0:
+    """Times single images from all over the split; None for no repeats, and with tiles, whose number differs."""
+    if repeats <= 0 or predictor.tiling is not None:
         return None
     step = -(-len(split.images) // TIMED_IMAGES)
     images = [read_image(split.image_path(image)) for image in split.images[::step]]

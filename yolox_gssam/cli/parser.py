@@ -12,6 +12,10 @@ from typing import Any, NoReturn
 from yolox_gssam.cli.host_flags import HostFlag
 from yolox_gssam.common.errors import UserError
 
+TILES_HELP = (
+    "cut images larger than twice the input into tiles of its size (auto), or all larger ones into N x N pixels, so "
+    "that small objects keep their size; a tile takes the time of an image"
+)
 NUMBER = re.compile(r"-\.?\d")
 _TOOL = re.compile(r"(?:python )?\btools/(\w+)\.py\b(?: (?:image|video) --path| webcam --camid)?")
 _SUBCOMMANDS = {"demo": "predict", "prepare_dataset": "data"}

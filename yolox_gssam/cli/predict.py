@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from yolox_gssam.cli.host_flags import DEMO_FLAGS
-from yolox_gssam.cli.parser import HelpFormatter, Parser, count, share
+from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, share
 from yolox_gssam.common.bit_depth import add_range_option
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.detector import DEFAULT, SHIPPED, Detector, load_network
@@ -102,6 +102,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     model.add_argument(
         "--square", action="store_true", help="pad images to the whole input, as eval does, not to multiples of 32"
     )
+    model.add_argument("--tiles", default="off", metavar="auto|off|N", help=TILES_HELP)
     output = parser.add_argument_group("output")
     output.add_argument("--output", type=Path, metavar="DIR", help="by default vis_res in the experiment's folder")
     output.add_argument("--save-attention", action="store_true", help="also the attention maps as overlays")
@@ -143,7 +144,7 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
         labels=args.save_labels,
         show=args.show,
     )
-    predictor = Detector(network, args.conf, args.nms, args.square).predictor
+    predictor = Detector(network, args.conf, args.nms, args.square, args.tiles).predictor
     if kind is Kind.IMAGES:
         return report(annotate_images(predictor, Path(place), outputs, args.range))
     return report(annotate_video(predictor, int(place) if kind is Kind.CAMERA else place, outputs))

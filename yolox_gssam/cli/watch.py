@@ -22,6 +22,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,14 +31,13 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from yolox_gssam.cli.parser import HelpFormatter, Parser, count, positive, positive_share
+from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, positive, positive_share
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.detector import DEFAULT, SHIPPED, Detector
-from yolox_gssam.inference.tiles import Tiling, parse_tiling, predict_tiled
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, utc_text
 from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
 from yolox_gssam.watch.recorder import Recorder
@@ -50,27 +50,17 @@ _END_S = 4.0  # for all threads together, of the five seconds that a stop may ta
 _KEPT = 0.2  # a box with this share of --conf goes on with a track
 
 
-class TiledDetector:
-    """A network with names for its classes, which cuts large frames.
+@dataclass(frozen=True)
+class NamedDetector:
+    """A `FrameDetector` with names for its classes.
 
-    Args:
-        predict: finds objects on a list of frames.
+    Attributes:
+        detect: finds objects on a list of frames.
         class_names: of its classes.
-        tiling: None cuts nothing.
     """
 
-    def __init__(
-        self,
-        predict: Callable[[Sequence[NDArray[np.uint8]]], list[Detections]],
-        class_names: Sequence[str],
-        tiling: Tiling | None,
-    ) -> None:
-        self.class_names = class_names
-        self._predict, self._tiling = predict, tiling
-
-    def detect(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """See `FrameDetector`."""
-        return self._predict(frames) if self._tiling is None else predict_tiled(self._predict, frames, self._tiling)
+    detect: Callable[[Sequence[NDArray[np.uint8]]], list[Detections]]
+    class_names: Sequence[str]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -91,9 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     model.add_argument("--device", metavar="DEVICE", help="cpu, gpu, cuda:N or mps; by default the best there is")
-    model.add_argument(
-        "--tiles", default="auto", metavar="auto|off|N", help="cut frames larger than the input, or into N x N pixels"
-    )
+    model.add_argument("--tiles", default="auto", metavar="auto|off|N", help=TILES_HELP)
     alarm = parser.add_argument_group("alarms")
     alarm.add_argument("--classes", nargs="+", default=["drone"], metavar="NAME", help="what is alarmed of")
     alarm.add_argument(
@@ -167,16 +155,17 @@ def main(args: argparse.Namespace) -> int:
     return status
 
 
-def open_detector(args: argparse.Namespace) -> TiledDetector:
+def open_detector(args: argparse.Namespace) -> NamedDetector:
     """The network of --ckpt.
 
     Raises:
         UserError: no such file, or one that cannot be used here.
     """
     size = None if args.tsize is None else (args.tsize, args.tsize)
-    detector = Detector.load(args.ckpt, score_threshold=_KEPT * args.conf, input_size=size, device=args.device)
-    tiling = parse_tiling(args.tiles, detector.predictor.test_size)
-    return TiledDetector(detector.predictor.predict, detector.class_names, tiling)
+    detector = Detector.load(
+        args.ckpt, score_threshold=_KEPT * args.conf, tiles=args.tiles, input_size=size, device=args.device
+    )
+    return NamedDetector(detector.predictor.predict, detector.class_names)
 
 
 def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:

@@ -9,6 +9,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.letterbox import STRIDE
 from yolox_gssam.inference.backends import Backend, open_exported
 from yolox_gssam.inference.predictor import Predictor
+from yolox_gssam.inference.tiles import parse_tiling
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,15 @@ class Network:
         return replace(self, input_size=size_hw)
 
     def predictor(
-        self, score_threshold: float, nms_threshold: float, *, class_agnostic: bool = False, tight: bool = False
+        self,
+        score_threshold: float,
+        nms_threshold: float,
+        *,
+        class_agnostic: bool = False,
+        tight: bool = False,
+        tiles: str = "off",
     ) -> Predictor:
-        """From images to boxes, see `Predictor`."""
+        """From images to boxes, see `Predictor`; `tiles` as `parse_tiling` reads it."""
         return Predictor(
             self.backend,
             self.class_names,
@@ -62,6 +69,7 @@ class Network:
             nms_threshold,
             class_agnostic=class_agnostic,
             tight=tight,
+            tiling=parse_tiling(tiles, self.input_size),
         )
 
 

@@ -9,12 +9,14 @@ from yolox_gssam.common.letterbox import letterbox, letterbox_ratio
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends.base import Backend
 from yolox_gssam.inference.nms import choose_detections
+from yolox_gssam.inference.tiles import Tiling, predict_tiled
 
 
 class Predictor:
     """A trained detector, ready for images.
 
-    `predict` is `preprocess`, `network` and `postprocess` in a row; they are public so that each can be timed.
+    Without tiles, `predict` is `preprocess`, `network` and `postprocess` in a row; they are public so that each can be
+    timed.
     The boxes are those of YOLOX's own demo (`class_agnostic=True`) or evaluator (`class_agnostic=False`), up
     to rounding, whatever the backend.
 
@@ -26,6 +28,7 @@ class Predictor:
         nms_threshold: of two boxes with a greater IoU, the one with the lower score is dropped.
         class_agnostic: NMS across the classes: one object, one box. Otherwise each class on its own.
         tight: leave out the grey beside the images, see `letterbox`; the backend must take inputs of any size.
+        tiling: how images larger than the input are cut; None reduces them.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Predictor:
         *,
         class_agnostic: bool = False,
         tight: bool = False,
+        tiling: Tiling | None = None,
     ) -> None:
         self.backend = backend
         self.class_names = tuple(class_names)
@@ -46,6 +50,7 @@ class Predictor:
         self.nms_threshold = nms_threshold
         self.class_agnostic = class_agnostic
         self.tight = tight
+        self.tiling = tiling
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """The objects on each image, best score first.
@@ -59,6 +64,11 @@ class Predictor:
         Raises:
             UserError: an image so narrow that nothing of it is left at this input size.
         """
+        if self.tiling is not None:
+            return predict_tiled(self._predict_whole, images, self.tiling)
+        return self._predict_whole(images)
+
+    def _predict_whole(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         if not images:
             return []
         sizes_hw = [(image.shape[0], image.shape[1]) for image in images]
