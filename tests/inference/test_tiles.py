@@ -30,7 +30,7 @@ def spots(images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
 
 @pytest.mark.parametrize("size_hw", [(64, 64), (65, 64), (2160, 3840), (100, 4000), (30, 30)])
 def test_every_target_up_to_the_overlap_is_whole_in_a_tile(size_hw: tuple[int, int]) -> None:
-    tiling = Tiling((64, 64), overlap=0.25)
+    tiling = Tiling((64, 64), overlap_px=16)
     corners = tiling.corners(size_hw)
     for axis in (0, 1):
         starts = sorted({corner[axis] for corner in corners})
@@ -43,7 +43,7 @@ def test_every_target_up_to_the_overlap_is_whole_in_a_tile(size_hw: tuple[int, i
 
 def test_small_targets_are_found_once_wherever_they_lie() -> None:
     """Squares of 8 pixels in steps of 7 across the borders of tiles; the whole frame alone misses them all."""
-    tiling = Tiling((64, 64), overlap=0.25)
+    tiling = Tiling((64, 64), overlap_px=16)
     for step in range(0, 292, 7):
         frame = np.zeros((300, 600, 3), np.uint8)
         x, y = 2 * step, (step * 5) % 292
@@ -57,7 +57,7 @@ def test_a_target_larger_than_a_tile_is_one_box_and_the_small_one_beside_it_anot
     frame = np.zeros((400, 400, 3), np.uint8)
     frame[50:250, 50:350] = 255
     frame[300:308, 60:68] = 255
-    (found,) = predict_tiled(spots, [frame], Tiling((64, 64), overlap=0.25))
+    (found,) = predict_tiled(spots, [frame], Tiling((64, 64), overlap_px=16))
     assert sorted(found.boxes_xyxy.tolist()) == [[50, 50, 350, 250], [60, 300, 68, 308]]
 
 
@@ -70,7 +70,7 @@ def test_neighbours_are_not_merged() -> None:
         y, x = int(row + rng.integers(0, 8)), int(column + rng.integers(0, 8))
         frame[y : y + 10, x : x + 10] = 255
         truth.append([x, y, x + 10, y + 10])
-    (found,) = predict_tiled(spots, [frame], Tiling((64, 64), overlap=0.25))
+    (found,) = predict_tiled(spots, [frame], Tiling((64, 64), overlap_px=16))
     assert sorted(found.boxes_xyxy.tolist()) == sorted(truth)
 
 
@@ -84,7 +84,7 @@ def test_images_of_several_sizes_go_through_together_in_bounded_batches() -> Non
     frames = [np.zeros((64, 64, 3), np.uint8), np.zeros((200, 100, 3), np.uint8), np.zeros((70, 70, 3), np.uint8)]
     for number, frame in enumerate(frames):
         frame[10 : 20 + number, 10:20] = 255
-    found = predict_tiled(predict, frames, Tiling((64, 64), overlap=0.25, batch=4))
+    found = predict_tiled(predict, frames, Tiling((64, 64), overlap_px=16, batch=4))
     assert [detections.boxes_xyxy.tolist() for detections in found] == [
         [[10, 10, 20, 20 + number]] for number in range(2)
     ] + [spots([frames[2]])[0].boxes_xyxy.tolist()]

@@ -27,13 +27,14 @@ class Tiling:
 
     Attributes:
         size_hw: height and width of a tile in the frame's pixels; a frame within it is not cut.
-        overlap: share of a tile's side that its neighbour has too; larger than the largest target of interest.
+        overlap_px: least pixels that neighbours have in common, at most a quarter of a tile: a target up to this size
+            is whole in some tile, a larger one is large enough to be found on the reduced frame.
         batch: at most so many tiles at once, which bounds the memory.
         auto: cut only frames that the network would see at less than half of their scale.
     """
 
     size_hw: tuple[int, int]
-    overlap: float = 0.2
+    overlap_px: int = 64
     batch: int = 16
     auto: bool = True
 
@@ -44,7 +45,7 @@ class Tiling:
 
     def corners(self, size_hw: tuple[int, int]) -> list[tuple[int, int]]:
         """Top and left of each tile of a frame, evenly spread, row by row."""
-        tops, lefts = (_starts(length, side, self.overlap) for length, side in zip(size_hw, self.size_hw, strict=True))
+        tops, lefts = (_starts(length, side, self.overlap_px) for length, side in zip(size_hw, self.size_hw, strict=True))
         return [(top, left) for top in tops for left in lefts]
 
 
@@ -136,11 +137,11 @@ def merge_tiles(
     return Detections(boxes[order].astype(np.float32), scores[order], labels[order])
 
 
-def _starts(length: int, side: int, overlap: float) -> list[int]:
+def _starts(length: int, side: int, overlap_px: int) -> list[int]:
     """Where tiles of a side begin that cover a length with at least the overlap."""
     if length <= side:
         return [0]
-    shared = math.ceil(overlap * side)
+    shared = min(overlap_px, side // 4)
     count = math.ceil((length - shared) / (side - shared))
     return [round(start) for start in np.linspace(0, length - side, count)]
 
