@@ -1,12 +1,15 @@
 """Sources: real files and a real HTTP stream that hangs, ends and comes back."""
 
+import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from watch import rtsp_server
 from watch.mjpeg_server import MjpegServer, wait_for
 
 from yolox_gssam.common.errors import UserError
@@ -97,6 +100,36 @@ def test_a_stream_comes_back_and_a_dead_one_beside_it_stops_nothing(clip: Path) 
     sources.stop(5)
     assert time.monotonic() - started < 3
     server.stop()
+
+
+def test_an_rtsp_server_is_killed_and_comes_back_with_another_frame_size() -> None:
+    if not rtsp_server.is_installed():
+        pytest.skip("GStreamer's RTSP server is not installed; tests/watch/rtsp_server.py says how")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = rtsp_server.start_server(port)
+    sources = Sources([f"gate=rtsp://127.0.0.1:{port}/gate"], replace(QUICK, open_s=10))
+    sources.start()
+    shapes: list[tuple[int, ...]] = []
+
+    def seen(frames: int) -> bool:
+        shapes.extend(picture.image.shape for _, picture in sources.batch(0.1))
+        return len(shapes) >= frames
+
+    try:
+        for size_wh in ((160, 120), (320, 240)):
+            wait_for(lambda: seen(10))
+            assert set(shapes) == {(size_wh[1], size_wh[0], 3)}
+            server.kill()
+            server.wait()
+            wait_for(lambda: sources.batch(0.1) or sources.states()[0].state == "waiting")
+            shapes.clear()
+            server = rtsp_server.start_server(port, (320, 240))
+    finally:
+        server.kill()
+        sources.stop(5)
+    (state,) = sources.states()
+    assert state.reconnects >= 1
 
 
 def test_the_backlog_of_a_stream_is_dropped() -> None:
