@@ -1,20 +1,23 @@
 """The page's answers, who may read them, and that no other file is ever served."""
 
 import json
+import shutil
 import time
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from watch.alarm_cases import alarm
+from watch.mjpeg_server import wait_for
 from watch.scenes import CLASSES, BrightSpots, drone_film
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.watch.recorder import Recorder
 from yolox_gssam.watch.sources import SourceOptions, Sources
-from yolox_gssam.watch.store import Store
+from yolox_gssam.watch.store import AlarmFilter, Store
 from yolox_gssam.watch.watcher import Watcher
 
 pytest.importorskip("starlette", reason="starlette is not installed: pip install 'yolox-gssam[watch]'")
@@ -150,3 +153,56 @@ def test_served_by_a_thread_and_stopped(watched: tuple[Watcher, Store]) -> None:
         False,
         False,
     ]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium without a window."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
+    programs = shutil.which("chromium"), shutil.which("chromedriver")
+    if None in programs:
+        pytest.skip("Chromium is not installed: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = programs[0]
+    for flag in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+    driver.set_script_timeout(20)
+    yield driver
+    driver.quit()
+
+
+def test_in_a_real_browser(watched: tuple[Watcher, Store], browser: Any) -> None:
+    def value(script: str) -> Any:
+        return browser.execute_script(f"return {script}")
+
+    _, store = watched
+    (row,) = store.alarms(AlarmFilter(source=NAME))
+    alarm_id = row["alarm_id"]
+    with serve(Page(*watched, TOKEN), "127.0.0.1", 0) as port:
+        browser.get(f"http://127.0.0.1:{port}/?token={TOKEN}")
+        assert TOKEN not in browser.current_url
+        wait_for(lambda: value("document.querySelectorAll('#sources svg rect').length") == 2)
+        # The picture is there, and boxes lie over it at its scale.
+        wait_for(lambda: value("document.querySelector('#sources img').naturalWidth") == 160)
+        assert value("document.querySelector('#sources svg').getAttribute('viewBox')") == "0 0 160 120"
+        assert value("document.querySelectorAll('rect.alarm').length") == 1
+        caption = value("document.querySelector('figcaption').textContent")
+        assert NAME in caption
+        assert "ended" in caption
+        assert value("document.querySelectorAll('#alarms tr').length") >= 1
+        snapshot = f"document.querySelector('a[href=\"snapshots/{alarm_id}\"] img')"
+        wait_for(lambda: value(f"{snapshot}.naturalWidth") == 160)
+        # A filter takes the row away, and gives it back.
+        label = browser.find_element("name", "label")
+        label.send_keys("bird")
+        wait_for(lambda: value("document.querySelectorAll('#alarms tr').length") == 0)
+        label.clear()
+        browser.execute_script("document.getElementById('filter').dispatchEvent(new Event('input'))")
+        wait_for(lambda: value("document.querySelectorAll('#alarms tr').length") >= 1)
+        # The clip plays as a picture that moves.
+        browser.get(f"http://127.0.0.1:{port}/clips/{alarm_id}")
+        wait_for(lambda: value("document.images.length") == 1 and value("document.images[0].naturalWidth") > 0)
+        faults = [entry["message"] for entry in browser.get_log("browser") if entry["source"] != "network"]
+    assert not faults  # of scripts and of the security policy
