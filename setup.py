@@ -11,6 +11,7 @@ setup(
     package_data={
         "yolox_gssam": ["py.typed"],
         "yolox_gssam.data": ["*.npz.xz"],
+        "yolox_gssam.data.cutouts": ["*.npz"],
         "yolox_gssam.watch": ["page.*"],
         "yolox_gssam.weights": ["*.onnx", "README.md"],
     },

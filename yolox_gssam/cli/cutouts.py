@@ -37,7 +37,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="train", metavar="NAME", help="whose objects are taken, never a test's")
     parser.add_argument("--fold", type=int, metavar="N", help="of a data set with folds: the fold whose split is taken")
     parser.add_argument("--most", type=count, default=150, metavar="N", help="cut-outs of each class")
-    parser.add_argument("--add", type=Path, nargs="+", default=[], metavar="BANK", help="banks to put beside them")
+    beside = "banks to put beside them; shipped: the one that comes along"
+    parser.add_argument("--add", type=Path, nargs="+", default=[], metavar="BANK", help=beside)
     parser.add_argument("--seed", type=int, default=0, help="of which objects are taken")
     parser.set_defaults(run=run)
 

@@ -93,8 +93,8 @@ class DroneExp(Exp):
         # Largest shift of hue, saturation and value. 0,0,30 for grey images, which the first two would tint.
         self.hsv_gains = (5, 30, 30)
 
-        # A bank that tools/prepare_dataset.py cutouts made, to paste into training images ("": none), and the share of
-        # images that get some.
+        # Objects to paste into training images: a bank of tools/prepare_dataset.py cutouts, or "shipped" for the one
+        # that comes along ("": none), and the share of images that get some.
         self.paste_bank = ""
         self.paste_prob = 0.5
 

@@ -45,7 +45,8 @@ class Tiling:
 
     def corners(self, size_hw: tuple[int, int]) -> list[tuple[int, int]]:
         """Top and left of each tile of a frame, evenly spread, row by row."""
-        tops, lefts = (_starts(length, side, self.overlap_px) for length, side in zip(size_hw, self.size_hw, strict=True))
+        axes = zip(size_hw, self.size_hw, strict=True)
+        tops, lefts = (_starts(length, side, self.overlap_px) for length, side in axes)
         return [(top, left) for top in tops for left in lefts]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.cutouts.bank import Cutout, CutoutBank
+from yolox_gssam.data.cutouts import bank as bank_module
+from yolox_gssam.data.cutouts.bank import MOST_SIDE, SHIPPED, Cutout, CutoutBank
 
 SOURCES = {"a": "CC0, somewhere", "b": "MIT, elsewhere"}
 
@@ -64,3 +65,11 @@ def test_a_cut_off_bank_is_one_line(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-300])
     with pytest.raises(UserError, match="bank of cut-outs"):
         CutoutBank.load(path)
+
+
+def test_the_bank_that_comes_along_has_more_than_drones() -> None:
+    bank = CutoutBank.load(Path(SHIPPED))
+    assert {"drone", "bird", "airplane", "helicopter", "balloon", "kite"} <= bank.kinds.keys()
+    assert {cutout.source for cutout in bank.cutouts} == bank.sources.keys()
+    assert max(side for cutout in bank.cutouts for side in cutout.pixels.shape[:2]) <= MOST_SIDE
+    assert Path(bank_module.__file__).with_name("shipped.npz").stat().st_size < 6e6

@@ -15,6 +15,8 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.text import printable
 
+SHIPPED = "shipped"
+"""The name of the bank that comes along, in place of a path."""
 MOST_SIDE = 64
 """Longest side of a cut-out in pixels; larger ones are shrunk when they are added."""
 
@@ -89,11 +91,13 @@ class CutoutBank:
 
     @classmethod
     def load(cls, path: Path) -> "CutoutBank":
-        """Reads a bank that `save` wrote.
+        """Reads a bank that `save` wrote, or the one that comes along, whose name is `SHIPPED`.
 
         Raises:
             UserError: there is none, or it is damaged.
         """
+        if str(path) == SHIPPED:
+            path = Path(__file__).with_name("shipped.npz")
         if not path.is_file():
             raise UserError(
                 f"{printable(path)}: no such bank of cut-outs; make one with tools/prepare_dataset.py cutouts"
