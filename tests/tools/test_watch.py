@@ -41,7 +41,10 @@ def test_films_and_a_damaged_one(tmp_path: Path) -> None:
     process = start(film, bad, "--output", out)
     said, log = process.communicate(timeout=60)
     assert process.returncode == 1, log
-    assert re.match(r"20\d\d-[\d-]+T[\d:.]+Z a\.avi: drone 80%, track \d+\n1 alarms on 60 frames; ", said)
+    begin = (
+        r"20\d\d-[\d-]+T[\d:.]+Z a\.avi: drone 80%, track \d+\n1 alarms, the latest \d+ ms after its frame; 60 frames, "
+    )
+    assert re.match(begin, said)
     assert "bad.avi: cannot be opened" in log
     (row,) = Store(out).alarms()
     assert (row["source"], row["label"], row["duration_s"]) == ("a.avi", "drone", 1.9)
@@ -133,7 +136,7 @@ def test_with_the_real_network(run_tool: RunTool, tmp_path: Path) -> None:
     film = drone_film(tmp_path / "a.avi", 4)
     done = run_tool("watch", film, "-c", "infrared", "--tiles", "64", "--output", tmp_path / "out", "--conf", "0.9")
     assert done.returncode == 0, done.stderr
-    assert "on 4 frames" in done.stdout
+    assert "; 4 frames, " in done.stdout
 
 
 def _has_page() -> bool:

@@ -254,7 +254,9 @@ def report(watcher: Watcher) -> None:
         logger.info(f"{state.name}: {state.frames} frames read, {state.dropped} dropped, {state.reconnects} reconnects")
     if timing.frames:
         frame_ms = 1000 / timing.frames
+        latest = f", the latest {1000 * timing.latency_s:.0f} ms after its frame" if timing.alarms else ""
         print(
-            f"{timing.alarms} alarms on {timing.frames} frames; {timing.network_s * frame_ms:.1f} ms per frame in the "
-            f"network, {timing.rest_s * frame_ms:.1f} ms in tracks, alarms and pictures"
+            f"{timing.alarms} alarms{latest}; {timing.frames} frames, {timing.frames / timing.elapsed_s:.1f} frames/s, "
+            f"{timing.network_s * frame_ms:.1f} ms per frame in the network, {timing.rest_s * frame_ms:.1f} ms in "
+            "tracks, alarms and pictures"
         )

@@ -55,6 +55,7 @@ class Timing:
         rest_s: in tracks, alarms and compressing pictures.
         alarms: raised.
         latency_s: greatest time from reading a frame to its alarm's way to the disk.
+        elapsed_s: from the first frame to the last.
     """
 
     frames: int = 0
@@ -62,6 +63,7 @@ class Timing:
     rest_s: float = 0.0
     alarms: int = 0
     latency_s: float = 0.0
+    elapsed_s: float = 0.0
 
 
 class Channel:
@@ -154,6 +156,7 @@ class Watcher:
         self._network, self._recorder = network, recorder
         self._ended: set[int] = set()
         self._ticked_s: float | None = None
+        self._began_s: float | None = None
 
     @property
     def waiting(self) -> int:
@@ -190,6 +193,7 @@ class Watcher:
 
     def _detect(self, batch: list[tuple[int, Picture]]) -> None:
         started = time.perf_counter()
+        self._began_s = started if self._began_s is None else self._began_s
         found = self._network.detect([picture.image for _, picture in batch])
         detected = time.perf_counter()
         for (number, picture), detections in zip(batch, found, strict=True):
@@ -199,7 +203,9 @@ class Watcher:
                 self.timing.latency_s = max(self.timing.latency_s, time.monotonic() - picture.read_s)
         self.timing.frames += len(batch)
         self.timing.network_s += detected - started
-        self.timing.rest_s += time.perf_counter() - detected
+        ended = time.perf_counter()
+        self.timing.rest_s += ended - detected
+        self.timing.elapsed_s = ended - self._began_s
 
     def _pass_time(self) -> None:
         """Ends what a file left open at its end, and tells a stream that is silent that time goes on."""
