@@ -33,6 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the bank; a picture goes beside it")
     parser.add_argument("--source", required=True, metavar="NAME", help="short name of where the objects come from")
     parser.add_argument("--licence", required=True, metavar="TEXT", help="its licence and address, kept in the bank")
+    parser.add_argument("--airframe", nargs="+", default=[], metavar="NAME", help="only these of --airframes")
     parser.add_argument("--kind", metavar="NAME", help="what all objects show; by default their class (data sets)")
     parser.add_argument("--split", default="train", metavar="NAME", help="whose objects are taken, never a test's")
     parser.add_argument("--fold", type=int, metavar="N", help="of a data set with folds: the fold whose split is taken")
@@ -46,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _cutouts(args: argparse.Namespace) -> Iterator[Cutout]:
     """What the options ask for."""
     if args.airframes is not None:
-        yield from rendered_airframes(args.source, args.airframes, args.seed)
+        yield from rendered_airframes(args.source, args.airframes, args.seed, args.airframe)
     elif args.mesh is not None:
         yield from rendered_mesh(args.mesh, args.kind or "drone", args.source, args.most, args.seed)
     elif (annotations := args.root / "annotations").is_dir():

@@ -99,6 +99,29 @@ def multirotor(build: Builder, arms: int, *, crossed: bool = True, coaxial: bool
     payload(build)
 
 
+def camera_drone(build: Builder) -> None:
+    """A domed hull with short arms in X, skids and a camera below: what most people fly and film."""
+    rng = build.rng
+    dome = rng.uniform(0.035, 0.06)
+    build.ellipsoid((0, 0, 0), (rng.uniform(0.1, 0.14), rng.uniform(0.08, 0.11), dome))
+    raised = rng.uniform(-0.02, 0.1)
+    reach = rng.uniform(0.2, 0.27)
+    thick = rng.uniform(0.015, 0.03)
+    for ahead, side in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
+        tip = (reach * ahead, reach * side, raised)
+        build.rod((0.05 * ahead, 0.04 * side, 0), tip, thick, build.paint)
+        build.rod((tip[0], tip[1], raised - 0.02), (tip[0], tip[1], raised + 0.03), 1.2 * thick, build.paint)
+        build.rotor((tip[0], tip[1], raised + 0.04), rng.uniform(0.1, 0.14))
+    low = -rng.uniform(0.1, 0.18)
+    apart = rng.uniform(0.08, 0.14)
+    for side in (-1, 1):
+        build.rod((-0.1, apart * side, low), (0.1, apart * side, low), 0.009, build.paint)
+        for ahead in (-0.06, 0.06):
+            build.rod((ahead, 0.05 * side, -0.02), (ahead, apart * side, low), 0.009, build.paint)
+    size = rng.uniform(0.02, 0.045)
+    build.ellipsoid((0.03, 0, -dome - size), (size, size, size), build.trim)
+
+
 def folding(build: Builder) -> None:
     """A slim hull with arms that unfold, the rear ones lower."""
     rng = build.rng
@@ -229,6 +252,7 @@ AIRFRAMES: dict[str, Airframe] = {
     "octorotor": lambda build: multirotor(build, 8),
     "coaxial quadrotor": lambda build: multirotor(build, 4, coaxial=True),
     "coaxial tricopter": lambda build: multirotor(build, 3, coaxial=True),
+    "camera drone": camera_drone,
     "folding quadrotor": folding,
     "racing quadrotor": racer,
     "fixed wing": fixed_wing,

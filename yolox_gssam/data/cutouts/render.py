@@ -5,7 +5,7 @@ pixels and turning rotors have the alpha that they should.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,18 @@ REACH = 1.0
 """Metres that the picture is high, at the airframe's distance."""
 
 
-def rendered_airframes(source: str, each: int, seed: int) -> Iterator[Cutout]:
-    """So many pictures of each drone and each other thing of `airframes`."""
-    drones = [(airframe, "drone") for airframe in AIRFRAMES.values()]
-    others = [(airframe, kind) for kind, airframe in OTHERS.items()]
-    frames = progress_bar([*drones, *others], description="rendering", unit="airframes")
+def rendered_airframes(source: str, each: int, seed: int, only: Sequence[str] = ()) -> Iterator[Cutout]:
+    """So many pictures of each drone and each other thing of `airframes`, or of those named `only`.
+
+    Raises:
+        UserError: no airframe has such a name.
+    """
+    known = {**AIRFRAMES, **OTHERS}
+    for name in only:
+        if name not in known:
+            raise UserError(f"--airframe {name}: there is none of this name; there are {', '.join(known)}")
+    wanted = [(known[name], "drone" if name in AIRFRAMES else name) for name in only or known]
+    frames = progress_bar(wanted, description="rendering", unit="airframes")
     for number, (airframe, kind) in enumerate(frames):
         yield from rendered(airframe, kind, source, each, seed=1000 * seed + number)
 
