@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +81,10 @@ def test_the_known_answers(films: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert report["networks"][0]["calibrated_on_the_measured_films"] is True
     assert report["networks"][0]["calibration"]["frames"]["threshold"] == 0.801
     said = capsys.readouterr().out
+    # Drone-vs-Bird's labels tell no tracks.
+    assert report["identities"] == {"all": None}
+    assert ("no IDF1 and no HOTA" in said) == (find_spec("trackeval") is not None)
+    assert ("pip install 'yolox-gssam[tracking]'" in said) == (find_spec("trackeval") is None)
     assert "watch --threshold 16.095" in said
     assert "the numbers flatter" in said
     assert "films of bird with a false alarm" in said

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from tabulate import tabulate
 
+from yolox_gssam.evaluation.coco import percent
 from yolox_gssam.evaluation.matching import CENTRE_RULE
 from yolox_gssam.evaluation.provenance import command_line
 from yolox_gssam.research.guard.alarm_measures import AlarmMeasures, Share, measure_alarms
 from yolox_gssam.research.guard.calibration import Calibration, FalseAlarmRate
 from yolox_gssam.research.guard.film_trial import GIVEN, WAYS, FilmResult, TrialOptions, TrialResult, calibrate_on
+from yolox_gssam.research.guard.identities import INSTALL, Identities, measure_identities
+from yolox_gssam.research.guard.replay import TrackReplay
+from yolox_gssam.research.guard.seen_film import SeenFilm
 
 ALL = "all"
 """What films are called together whose names tell no sensor."""
@@ -24,12 +29,14 @@ class GuardReport:
         trials: one per network.
         options: of all of them.
         sensors: name -> way -> measures.
+        identities: name of the sensor -> rule -> measures; None: there are none, see `measure_identities`.
         threshold: for watching: from all measured films without drones together.
     """
 
     trials: Sequence[TrialResult]
     options: TrialOptions
     sensors: Mapping[str, Mapping[str, AlarmMeasures]]
+    identities: Mapping[str, Mapping[str, Identities] | None]
     threshold: Calibration
 
     @classmethod
@@ -47,7 +54,8 @@ class GuardReport:
             }
             for sensor, own in by_sensor(films).items()
         }
-        return cls(trials, options, sensors, calibrate_on(empty, "tracks", options))
+        identities = {sensor: measure_identities(_tracked(own)) for sensor, own in by_sensor(films).items()}
+        return cls(trials, options, sensors, identities, calibrate_on(empty, "tracks", options))
 
     def table(self) -> str:
         """The tables, one per sensor, and what they are taken from."""
@@ -59,6 +67,7 @@ class GuardReport:
             thresholds = [self._thresholds(way) for way in measures]
             title = f"{sensor}: {len(films[sensor])} films"
             parts.append(tabulate([["threshold", *thresholds], *rows], [title, *names], disable_numparse=True))
+        parts.append(_identity_table(self.identities))
         return "\n\n".join([*parts, self._advice()])
 
     def to_json(self) -> dict[str, Any]:
@@ -74,6 +83,13 @@ class GuardReport:
             "sensors": {
                 sensor: {way: own.to_json() for way, own in measures.items()}
                 for sensor, measures in self.sensors.items()
+            },
+            "identities": {
+                sensor: own
+                and {
+                    rule: {**asdict(found), "switches_per_film": found.switches_per_film} for rule, found in own.items()
+                }
+                for sensor, own in self.identities.items()
             },
             "networks": [_trial_json(trial) for trial in self.trials],
             "films": [_film_json(result, trial.trial.fold) for trial in self.trials for result in trial.films],
@@ -117,6 +133,26 @@ def by_sensor(results: Sequence[FilmResult]) -> dict[str, list[FilmResult]]:
     for result in results:
         sensors.setdefault(str(result.film.sensor), []).append(result)
     return sensors
+
+
+def _tracked(results: Sequence[FilmResult]) -> list[tuple[SeenFilm, TrackReplay]]:
+    return [(result.film, replay) for result in results if isinstance(replay := result.replays["tracks"], TrackReplay)]
+
+
+def _identity_table(identities: Mapping[str, Mapping[str, Identities] | None]) -> str:
+    """How well tracks keep to one drone, or what is missing to tell it."""
+    if find_spec("trackeval") is None:
+        return f"switches of identity, IDF1 and HOTA need trackeval: {INSTALL}"
+    rows = [
+        [f"{sensor}, {rule.replace('_', ' ')}", own.films, f"{own.switches_per_film:.2f}", *map(percent, shares)]
+        for sensor, rules in identities.items()
+        for rule, own in (rules or {}).items()
+        for shares in [(own.idf1, own.hota, own.detection, own.association)]
+    ]
+    if not rows:
+        return "no film tells the tracks of its drones: no IDF1 and no HOTA"
+    head = ["tracks of drones", "films", "switches per film", "IDF1, %", "HOTA, %", "detection, %", "association, %"]
+    return tabulate(rows, head, disable_numparse=True)
 
 
 def _name(way: str, given: float) -> str:

@@ -63,6 +63,20 @@ class TrackReplay:
             self._steps.append(([_snapshot(track) for track in tracker.tracks], ended))
         self.peaks = tuple(peaks.values())
 
+    def shown(self) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Of each frame the ids (k,) and boxes (k, 4) of the tracks of the alarmed classes that have a box there."""
+        seen = [
+            [track for track in tracks if not track.missed and track.label in self._options.labels]
+            for tracks, _ in self._steps
+        ]
+        return [
+            (
+                np.array([track.track_id for track in tracks], np.int64),
+                np.array([track.box_xyxy for track in tracks], np.float32).reshape(-1, 4),
+            )
+            for tracks in seen
+        ]
+
     def at(self, threshold: float) -> Outcome:
         """See `Replay`. An alarm is false where the box of its track lies on no drone when it is raised."""
         options = replace(self._options, threshold=threshold)
