@@ -82,7 +82,7 @@ def test_the_known_answers(films: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert report["networks"][0]["calibration"]["frames"]["threshold"] == 0.801
     said = capsys.readouterr().out
     # Drone-vs-Bird's labels tell no tracks.
-    assert report["identities"] == {"all": None}
+    assert report["identities"] == {"all": {"tracks": None}}
     assert ("no IDF1 and no HOTA" in said) == (find_spec("trackeval") is not None)
     assert ("pip install 'yolox-gssam[tracking]'" in said) == (find_spec("trackeval") is None)
     assert "watch --threshold 16.095" in said
@@ -159,7 +159,7 @@ def test_films_without_labels_give_a_threshold(films: Path, monkeypatch: pytest.
         pytest.param(["--clips", "nowhere"], "--clips nowhere: no such folder", id="root"),
         pytest.param(["-c", "no.pth"], "-c no.pth: no such network", id="network"),
         pytest.param(
-            ["--class", "dragon"], "--class dragon: infrared has no such class; it has drone, bird", id="class"
+            ["--class", "dragon"], "--class dragon: the network has no such class; it has drone, bird", id="class"
         ),
         pytest.param(["--fp16"], "--fp16 is for single images: leave it out with --clips", id="image-option"),
         pytest.param(["--conf", "0"], "--conf 0: with --clips a track begins", id="conf"),
@@ -190,7 +190,7 @@ def test_films_with_drones_alone_cannot_give_a_threshold(films: Path, monkeypatc
     for name in ("bird.avi", "bird.txt", "glint.avi", "glint.txt", "sky.avi"):
         (films / name).unlink()
     with pytest.raises(UserError, match="no film without drones to take the threshold from"):
-        measure(monkeypatch, Bright(), films)
+        measure(monkeypatch, None, films)
 
 
 def test_with_the_real_network(films: Path, run_tool: RunTool) -> None:

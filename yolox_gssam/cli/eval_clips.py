@@ -9,9 +9,10 @@ from yolox_gssam.cli.watch import KEPT, NamedDetector
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
 from yolox_gssam.detector import Detector
-from yolox_gssam.research.guard.film_trial import TrialOptions, run_trial
+from yolox_gssam.research.guard.film_trial import TrialOptions, require_films_without_drones, run_trial
 from yolox_gssam.research.guard.guard_report import GuardReport
 from yolox_gssam.research.guard.labelled_film import read_films
+from yolox_gssam.research.guard.other_trackers import OTHER_TRACKERS, require_trackers
 from yolox_gssam.research.guard.trials import FOLD, Trial, plan_trials
 from yolox_gssam.watch.tracks import TrackOptions
 
@@ -44,6 +45,11 @@ def add_clip_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--threshold", type=positive, default=2.0, metavar="X", help="of watch: measured beside the calibrated one"
     )
+    group.add_argument(
+        "--other-trackers",
+        action="store_true",
+        help=f"compare with {', '.join(OTHER_TRACKERS.values())} of the package trackers (pip install trackers)",
+    )
 
 
 def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -> None:
@@ -67,11 +73,15 @@ def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -
         tracks=TrackOptions(start_score=conf, keep_score=KEPT * conf),
         batch_size=args.batch_size,
         settings={"least_score": KEPT * conf, "input_size": args.tsize, "tiles": _tiles(args)},
+        other_trackers=tuple(OTHER_TRACKERS) if args.other_trackers else (),
     )
+    if args.other_trackers:
+        require_trackers()
     folder = args.output_dir or DEFAULT_FOLDER
     with sole_writer(folder):
         films = read_films(args.clips, folder / "labels")
         trials = plan_trials(films, args.ckpt, data, args.split)
+        require_films_without_drones(trials, options.drone)
         place = folder / "detections"
         results = [run_trial(trial, options, place, partial(open_network, args, trial, conf)) for trial in trials]
         report = GuardReport.of(results, options)

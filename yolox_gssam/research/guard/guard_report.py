@@ -12,7 +12,7 @@ from yolox_gssam.evaluation.matching import CENTRE_RULE
 from yolox_gssam.evaluation.provenance import command_line
 from yolox_gssam.research.guard.alarm_measures import AlarmMeasures, Share, measure_alarms
 from yolox_gssam.research.guard.calibration import Calibration, FalseAlarmRate
-from yolox_gssam.research.guard.film_trial import GIVEN, WAYS, FilmResult, TrialOptions, TrialResult, calibrate_on
+from yolox_gssam.research.guard.film_trial import GIVEN, FilmResult, TrialOptions, TrialResult, calibrate_on
 from yolox_gssam.research.guard.identities import INSTALL, Identities, measure_identities
 from yolox_gssam.research.guard.replay import TrackReplay
 from yolox_gssam.research.guard.seen_film import SeenFilm
@@ -29,32 +29,33 @@ class GuardReport:
         trials: one per network.
         options: of all of them.
         sensors: name -> way -> measures.
-        identities: name of the sensor -> rule -> measures; None: there are none, see `measure_identities`.
+        identities: name of the sensor -> tracker -> rule -> measures; None: see `measure_identities`.
         threshold: for watching: from all measured films without drones together.
     """
 
     trials: Sequence[TrialResult]
     options: TrialOptions
     sensors: Mapping[str, Mapping[str, AlarmMeasures]]
-    identities: Mapping[str, Mapping[str, Identities] | None]
+    identities: Mapping[str, Mapping[str, Mapping[str, Identities] | None]]
     threshold: Calibration
 
     @classmethod
     def of(cls, trials: Sequence[TrialResult], options: TrialOptions) -> "GuardReport":
-        """Measures the films of each sensor.
-
-        Raises:
-            UserError: no film without drones among them.
-        """
+        """Measures the films of each sensor."""
         films = [result for trial in trials for result in trial.films]
         empty = [(result.film, result.replays) for result in films if result.film.first_s is None]
         sensors = {
             sensor: {
-                way: measure_alarms([(result.film, result.outcomes[way]) for result in own]) for way in (*WAYS, GIVEN)
+                way: measure_alarms([(result.film, result.outcomes[way]) for result in own])
+                for way in (*options.titles, GIVEN)
             }
             for sensor, own in by_sensor(films).items()
         }
-        identities = {sensor: measure_identities(_tracked(own)) for sensor, own in by_sensor(films).items()}
+        trackers = ("tracks", *options.other_trackers)
+        identities = {
+            sensor: {way: measure_identities(_tracked(own, way)) for way in trackers}
+            for sensor, own in by_sensor(films).items()
+        }
         return cls(trials, options, sensors, identities, calibrate_on(empty, "tracks", options))
 
     def table(self) -> str:
@@ -63,11 +64,12 @@ class GuardReport:
         films = by_sensor([result for trial in self.trials for result in trial.films])
         for sensor, measures in self.sensors.items():
             rows = _rows(measures)
-            names = [_name(way, self.options.given) for way in measures]
+            titles = {**self.options.titles, GIVEN: f"tracks at {self.options.given:g}"}
+            names = [titles[way] for way in measures]
             thresholds = [self._thresholds(way) for way in measures]
             title = f"{sensor}: {len(films[sensor])} films"
             parts.append(tabulate([["threshold", *thresholds], *rows], [title, *names], disable_numparse=True))
-        parts.append(_identity_table(self.identities))
+        parts.append(_identity_table(self.identities, self.options.titles))
         return "\n\n".join([*parts, self._advice()])
 
     def to_json(self) -> dict[str, Any]:
@@ -85,10 +87,7 @@ class GuardReport:
                 for sensor, measures in self.sensors.items()
             },
             "identities": {
-                sensor: own
-                and {
-                    rule: {**asdict(found), "switches_per_film": found.switches_per_film} for rule, found in own.items()
-                }
+                sensor: {way: rules and _identities_json(rules) for way, rules in own.items()}
                 for sensor, own in self.identities.items()
             },
             "networks": [_trial_json(trial) for trial in self.trials],
@@ -135,19 +134,22 @@ def by_sensor(results: Sequence[FilmResult]) -> dict[str, list[FilmResult]]:
     return sensors
 
 
-def _tracked(results: Sequence[FilmResult]) -> list[tuple[SeenFilm, TrackReplay]]:
-    return [(result.film, replay) for result in results if isinstance(replay := result.replays["tracks"], TrackReplay)]
+def _tracked(results: Sequence[FilmResult], way: str) -> list[tuple[SeenFilm, TrackReplay]]:
+    return [(result.film, replay) for result in results if isinstance(replay := result.replays[way], TrackReplay)]
 
 
-def _identity_table(identities: Mapping[str, Mapping[str, Identities] | None]) -> str:
+def _identity_table(
+    identities: Mapping[str, Mapping[str, Mapping[str, Identities] | None]], titles: Mapping[str, str]
+) -> str:
     """How well tracks keep to one drone, or what is missing to tell it."""
     if find_spec("trackeval") is None:
         return f"switches of identity, IDF1 and HOTA need trackeval: {INSTALL}"
     rows = [
-        [f"{sensor}, {rule.replace('_', ' ')}", own.films, f"{own.switches_per_film:.2f}", *map(percent, shares)]
-        for sensor, rules in identities.items()
+        [f"{sensor}, {titles[way]}, {rule.replace('_', ' ')}", own.films, f"{own.switches_per_film:.2f}", *shares]
+        for sensor, of_sensor in identities.items()
+        for way, rules in of_sensor.items()
         for rule, own in (rules or {}).items()
-        for shares in [(own.idf1, own.hota, own.detection, own.association)]
+        for shares in [map(percent, (own.idf1, own.hota, own.detection, own.association))]
     ]
     if not rows:
         return "no film tells the tracks of its drones: no IDF1 and no HOTA"
@@ -155,8 +157,8 @@ def _identity_table(identities: Mapping[str, Mapping[str, Identities] | None]) -
     return tabulate(rows, head, disable_numparse=True)
 
 
-def _name(way: str, given: float) -> str:
-    return f"tracks at {given:g}" if way == GIVEN else WAYS[way]
+def _identities_json(rules: Mapping[str, Identities]) -> dict[str, Any]:
+    return {rule: {**asdict(own), "switches_per_film": own.switches_per_film} for rule, own in rules.items()}
 
 
 def _rows(measures: Mapping[str, AlarmMeasures]) -> list[list[str]]:
