@@ -142,6 +142,18 @@ def test_a_network_of_another_fold_is_refused(monkeypatch: pytest.MonkeyPatch) -
         eval_clips.open_network(args, Trial("net1.pth", 1, [], []), 0.25)
 
 
+@pytest.mark.parametrize(("options", "tiles"), [([], "auto"), (["--tiles", "off"], "off")])
+def test_large_frames_are_cut_as_in_watching(monkeypatch: pytest.MonkeyPatch, options: list[str], tiles: str) -> None:
+    loaded: list[dict[str, Any]] = []
+    network = SimpleNamespace(
+        network=SimpleNamespace(exp={}), predictor=SimpleNamespace(predict=None), class_names=CLASSES
+    )
+    monkeypatch.setattr(eval_clips.Detector, "load", lambda *_, **given: loaded.append(given) or network)
+    args = tool.make_parser().parse_args(["-c", "net.pth", "--clips", "films", *options])
+    eval_clips.open_network(args, Trial("net.pth", None, [], []), 0.5)
+    assert loaded == [{"score_threshold": 0.1, "tiles": tiles, "input_size": None, "device": None}]
+
+
 def test_films_without_labels_give_a_threshold(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in films.glob("*.txt"):
         path.unlink()
