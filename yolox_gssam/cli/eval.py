@@ -1,5 +1,6 @@
 """Measures a trained detector: python tools/eval.py -f exps/gssam_sig_res_p1.py -c runs/gssam_sig_res_p1/best_ckpt.pth
 Or anyone's detections, without a network: python tools/eval.py --detections found.json data_dir datasets/mine
+Or the alarms of `watch` on whole films:   python tools/eval.py --clips films -c visible
 
 Prints average precision by size and class, a confusion matrix, the recall at few false alarms, the same by centre,
 precision, recall and F1, and the time per image. Writes them as JSON, precision-recall curves and the confusion matrix
@@ -14,6 +15,7 @@ from typing import Any
 
 from loguru import logger
 
+from yolox_gssam.cli.eval_clips import add_clip_options, measure_clips
 from yolox_gssam.cli.host_flags import EVAL_FLAGS
 from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, positive_share, share
 from yolox_gssam.common.device import choose_device, describe_device
@@ -112,9 +114,15 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("--conf", type=share, metavar="SCORE", help="least score of a detection; the exp's by default")
     model.add_argument("--nms", type=share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
     model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
-    model.add_argument("--tiles", default="off", metavar="auto|off|N", help=TILES_HELP)
+    model.add_argument(
+        "--tiles", metavar="auto|off|N", help=f"{TILES_HELP}; by default off, with --clips auto as in watch"
+    )
     add_measures(parser.add_argument_group("what is measured"))
-    folder = "by default the checkpoint's folder; for --detections FILE.json the folder FILE_eval beside it"
+    add_clip_options(parser.add_argument_group("alarms on whole films"))
+    folder = (
+        "by default the checkpoint's folder; for --detections FILE.json the folder FILE_eval beside it; for --clips "
+        "runs/clips"
+    )
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help=folder)
     parser.add_argument(
         "opts",
@@ -170,6 +178,9 @@ def add_measures(measures: argparse._ArgumentGroup) -> None:
 def main(args: argparse.Namespace) -> None:
     """Evaluates, prints the tables and writes the files."""
     setup_log()
+    if args.clips is not None:
+        measure_clips(args, make_parser())
+        return
     if (args.f1_detections is not None) != (args.detections is not None and args.f1_from is not None):
         raise UserError("--f1-detections goes with --detections and --f1-from, and is needed there")
     if args.f1_from is not None and args.common_classes:
@@ -228,7 +239,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         check_classes(split, exp.class_names, args.ckpt)
     choose_alarm_classes(split, args.class_name)  # a wrong class ends the run before the network has worked
     conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
-    predictor = network.predictor(conf, nms, tight=args.tight, tiles=args.tiles)
+    predictor = network.predictor(conf, nms, tight=args.tight, tiles=args.tiles or "off")
     detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
     if args.common_classes:
         detections = keep_detections(detections, exp.class_names, split.classes)
@@ -241,7 +252,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         "precision": network.precision,
         "backend": network.backend.description,
         "padding": "tight" if args.tight else "square",
-        "tiles": args.tiles,
+        "tiles": args.tiles or "off",
         "classes": ", ".join(split.classes),
     }
     validation = None

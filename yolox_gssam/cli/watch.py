@@ -47,7 +47,8 @@ from yolox_gssam.watch.tracks import TrackOptions
 from yolox_gssam.watch.watcher import Watcher, WatchOptions
 
 _END_S = 4.0  # for all threads together, of the five seconds that a stop may take
-_KEPT = 0.2  # a box with this share of --conf goes on with a track
+KEPT = 0.2
+"""A box with this share of --conf goes on with a track."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def main(args: argparse.Namespace) -> int:
     address = None if args.page is None else page_address(args.page, args.token)
     detector = open_detector(args)
     options = WatchOptions(
-        TrackOptions(start_score=args.conf, keep_score=_KEPT * args.conf),
+        TrackOptions(start_score=args.conf, keep_score=KEPT * args.conf),
         AlarmOptions(labels_of(args.classes, detector.class_names), args.threshold, cooldown_s=args.cooldown),
         camera_moves=not args.fixed,
     )
@@ -163,7 +164,7 @@ def open_detector(args: argparse.Namespace) -> NamedDetector:
     """
     size = None if args.tsize is None else (args.tsize, args.tsize)
     detector = Detector.load(
-        args.ckpt, score_threshold=_KEPT * args.conf, tiles=args.tiles, input_size=size, device=args.device
+        args.ckpt, score_threshold=KEPT * args.conf, tiles=args.tiles, input_size=size, device=args.device
     )
     return NamedDetector(detector.predictor.predict, detector.class_names)
 

@@ -86,9 +86,14 @@ def centre_distances(
     Returns:
         (n, m) float64 and (n, m) bool.
     """
-    offsets, sizes = _centre_offsets(detections, boxes_xyxy)
+    offsets, _ = _centre_offsets(detections, boxes_xyxy)
     distances = np.hypot(offsets[..., 0], offsets[..., 1])
-    return distances, distances <= np.maximum(CENTRE_PIXELS, np.sqrt(sizes.prod(axis=1)) / 2)
+    return distances, distances <= centre_limits(boxes_xyxy)
+
+
+def centre_limits(boxes_xyxy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(m,) pixels from the centre of each labelled box within which a detection lies on it, by centre."""
+    return np.asarray(np.maximum(CENTRE_PIXELS, np.sqrt(xyxy_to_xywh(boxes_xyxy)[:, 2:].prod(axis=1)) / 2))
 
 
 def _centre_inside(detections: Detections, crowd_xyxy: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """Alarms: one per thing that flies, when what its track has shown passes a threshold, and one word at its end."""
 
+import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,10 @@ class AlarmOptions:
     threshold: float = 2.0
     others_weight: float = 1.5
     cooldown_s: float = 5.0
+
+    def evidence_of(self, track: Track) -> float:
+        """What the threshold is compared with: minus infinity where most evidence is for a class not alarmed of."""
+        return track.evidence_for(self.labels, self.others_weight) if track.label in self.labels else -math.inf
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,8 @@ class AlarmRaiser:
 
     def _start(self, track: Track, clock_s: float, events: list[Alarm | AlarmEnd]) -> _Open | None:
         """The alarm of a track that passed the threshold, new or one that it goes on with; None below."""
-        evidence = track.evidence_for(self.options.labels, self.options.others_weight)
-        if evidence < self.options.threshold or track.label not in self.options.labels:
+        evidence = self.options.evidence_of(track)
+        if evidence < self.options.threshold:
             return None
         waiting = [alarm for alarm in self._open if alarm.track_id is None and alarm.seen_s <= track.started_s]
         if waiting:

@@ -124,7 +124,7 @@ class Channel:
                 "label": self.class_names[track.label] if track.label < len(self.class_names) else str(track.label),
                 "score": round(track.score, 3),
                 "trail": [(round(x, 1), round(y, 1)) for x, y in track.trail],
-                "alarm": track.evidence_for(alarms.labels, alarms.others_weight) >= alarms.threshold,
+                "alarm": alarms.evidence_of(track) >= alarms.threshold,
             }
             for track in self._tracker.tracks
         ]

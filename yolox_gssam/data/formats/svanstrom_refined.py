@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.data.formats.film_labels import FilmLabels
 from yolox_gssam.data.formats.films import film_frames
-from yolox_gssam.data.formats.svanstrom import ClipLabels
+from yolox_gssam.data.formats.svanstrom import SVANSTROM_CLASSES, ClipLabels
 from yolox_gssam.data.refinement.clip import Refined, padded_xywh, refine_clip
 from yolox_gssam.data.refinement.packed import LooseBoxes, PackedClips
 
@@ -44,6 +45,23 @@ def refine_labels(labels: Mapping[Path, ClipLabels], packed: PackedClips) -> dic
             boxes = padded_xywh(found.boxes_xyxy)
             refined[clip] = replace(truth, boxes_xywh=boxes, loose_xywh=truth.boxes_xywh, way=found.way)
     return refined
+
+
+def refine_film_labels(labels: FilmLabels, packed: PackedClips) -> FilmLabels:
+    """The same labels with padded tight boxes; as they were where they are not those of a clip that is known."""
+    if not labels.boxes or not {box.name for box in labels.boxes} <= set(SVANSTROM_CLASSES):
+        return labels
+    loose = LooseBoxes(
+        np.array([box.box for box in labels.boxes], np.float64),
+        np.array([box.frame for box in labels.boxes], np.int64),
+        np.array([SVANSTROM_CLASSES.index(box.name) for box in labels.boxes], np.int64),
+    )
+    found = packed.find(labels.film.stem, loose)
+    if found is None:
+        return labels
+    tight = padded_xywh(found.boxes_xyxy).tolist()
+    boxes = [replace(box, box=tuple(own)) for box, own in zip(labels.boxes, tight, strict=True)]
+    return replace(labels, boxes=boxes)
 
 
 def loose_boxes(truth: ClipLabels) -> LooseBoxes:

@@ -47,7 +47,9 @@ class Clip:
         return range(self.film.count) if self.labels.frames is None else self.labels.frames
 
 
-def read_clips(root: Path, report: Report, names: Sequence[str] = (), origin: int = 1) -> list[Clip]:
+def read_clips(
+    root: Path, report: Report, names: Sequence[str] = (), origin: int = 1, keep_unlabelled: bool = False
+) -> list[Clip]:
     """All labelled films below a folder; shows a progress bar. Label files are recognised by what is in them.
 
     What labels and films tell differently is reported. Labels of frames that are not there are left out, and whole
@@ -55,9 +57,11 @@ def read_clips(root: Path, report: Report, names: Sequence[str] = (), origin: in
 
     Args:
         names, origin: of MOT, see `read_mot`.
+        keep_unlabelled: film files without labels are clips without objects, whose label file is the film itself;
+            else they are left out.
 
     Raises:
-        UserError: no labelled films, two label files of one film, or a film that cannot be read; and whatever `report`
+        UserError: no films to read, two label files of one film, or a film that cannot be read; and whatever `report`
             raises.
     """
     if not root.is_dir():
@@ -68,7 +72,7 @@ def read_clips(root: Path, report: Report, names: Sequence[str] = (), origin: in
         read = _reader_of(path, finder, names, origin)
         if read is not None:
             found += read(path, finder, report)
-    if not found:
+    if not found and not keep_unlabelled:
         raise UserError(f"{printable(root)}: no labels of films; known are those of {KNOWN}")
     label_of: dict[Path, Path] = {}
     for labels in found:
@@ -78,14 +82,19 @@ def read_clips(root: Path, report: Report, names: Sequence[str] = (), origin: in
                 f"{printable(labels.path)}: {printable(labels.film)} is also labelled by {printable(other)}"
             )
     films = [film for paths in finder.films.values() for film in paths if film not in label_of]
-    bare = [film for film in films if film.is_file()]
+    bare = sorted(film for film in films if film.is_file())
     if bare:
-        message = f"{len(bare)} films have no labels and are left out, such as {printable(bare[0].name)}"
+        fate = "count as showing nothing" if keep_unlabelled else "are left out"
+        message = f"{len(bare)} films have no labels and {fate}, such as {printable(bare[0].name)}"
         report(Fault(root, "", message, fatal=False, of_set=True))
+    if keep_unlabelled:
+        found += [FilmLabels(film, film, name := finder.name_of(film), name, None, ()) for film in bare]
+    if not found:
+        raise UserError(f"{printable(root)}: no films in there; give a folder of films")
     with progress_bar(found, description="films", unit="films") as bar:
         clips = [clip for labels in bar if (clip := _fit(labels, report)) is not None]
     if not clips:
-        raise UserError(f"{printable(root)}: none of its {len(found)} labelled films can be used")
+        raise UserError(f"{printable(root)}: none of its {len(found)} films can be used")
     return clips
 
 

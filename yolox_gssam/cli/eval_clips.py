@@ -1,0 +1,130 @@
+"""`eval --clips`: a detector on whole films, measured as a guard would; see docs/evaluate.md."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from yolox_gssam.cli.parser import positive
+from yolox_gssam.cli.watch import KEPT, NamedDetector
+from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.files import sole_writer, write_json
+from yolox_gssam.detector import Detector
+from yolox_gssam.research.guard.film_trial import TrialOptions, require_films_without_drones, run_trial
+from yolox_gssam.research.guard.guard_report import GuardReport
+from yolox_gssam.research.guard.labelled_film import read_films
+from yolox_gssam.research.guard.other_trackers import OTHER_TRACKERS, require_trackers
+from yolox_gssam.research.guard.trials import FOLD, Trial, plan_trials
+from yolox_gssam.watch.tracks import TrackOptions
+
+DEFAULT_FOLDER = Path("runs/clips")
+_CONF = 0.25  # as watching begins tracks
+IMAGE_OPTIONS = (
+    "exp_file", "fp16", "backend", "tight", "nms", "common_classes", "confusion_score", "match_iou", "f1_score",
+    "f1_from", "f1_detections", "iterations", "draws",
+)  # fmt: skip
+"""Options for single images, by their names in the parsed arguments."""
+
+
+def add_clip_options(group: argparse._ArgumentGroup) -> None:
+    """The options for whole films."""
+    group.add_argument(
+        "--clips",
+        type=Path,
+        metavar="ROOT",
+        help="measure alarms on the films below this folder, by their labels; a film without labels shows no drone. "
+        f"A network per fold: -c 'runs/mine{FOLD}/best_ckpt.pth' with data_dir and a data set with folds",
+    )
+    group.add_argument("--fps", type=positive, default=10.0, metavar="N", help="frames per second that are looked at")
+    group.add_argument(
+        "--false-per-hour",
+        type=positive,
+        default=1.0,
+        metavar="N",
+        help="false alarms an hour that a threshold may raise on films without drones",
+    )
+    group.add_argument(
+        "--threshold", type=positive, default=2.0, metavar="X", help="of watch: measured beside the calibrated one"
+    )
+    group.add_argument(
+        "--other-trackers",
+        action="store_true",
+        help=f"compare with {', '.join(OTHER_TRACKERS.values())} of the package trackers (pip install trackers)",
+    )
+
+
+def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -> None:
+    """Detects, replays, prints the tables and writes clips.json.
+
+    Args:
+        defaults: the parser of `args`.
+
+    Raises:
+        UserError: an option that is not for films; films, networks or the data set cannot be used.
+    """
+    data = _data_of(args, defaults)
+    conf = _CONF if args.conf is None else args.conf
+    if not 0 < conf < 1:
+        raise UserError(f"--conf {conf:g}: with --clips a track begins from this score on; give one between 0 and 1")
+    options = TrialOptions(
+        fps=args.fps,
+        per_hour=args.false_per_hour,
+        given=args.threshold,
+        drone=args.class_name or "drone",
+        tracks=TrackOptions(start_score=conf, keep_score=KEPT * conf),
+        batch_size=args.batch_size,
+        settings={"least_score": KEPT * conf, "input_size": args.tsize, "tiles": _tiles(args)},
+        other_trackers=tuple(OTHER_TRACKERS) if args.other_trackers else (),
+    )
+    if args.other_trackers:
+        require_trackers()
+    folder = args.output_dir or DEFAULT_FOLDER
+    with sole_writer(folder):
+        films = read_films(args.clips, folder / "labels")
+        trials = plan_trials(films, args.ckpt, data, args.split)
+        require_films_without_drones(trials, options.drone)
+        place = folder / "detections"
+        results = [run_trial(trial, options, place, partial(open_network, args, trial, conf)) for trial in trials]
+        report = GuardReport.of(results, options)
+        print(report.table(), flush=True)
+        write_json(folder / "clips.json", report.to_json())
+    print(f"numbers: {folder / 'clips.json'}")
+
+
+def open_network(args: argparse.Namespace, trial: Trial, conf: float) -> NamedDetector:
+    """The network of a trial, as watching runs it.
+
+    Raises:
+        UserError: it cannot be used here, or was trained on another fold.
+    """
+    size = None if args.tsize is None else (args.tsize, args.tsize)
+    detector = Detector.load(
+        trial.weights, score_threshold=KEPT * conf, tiles=_tiles(args), input_size=size, device=args.device
+    )
+    fold = detector.network.exp.get("fold")
+    if trial.fold is not None and fold not in (None, trial.fold):
+        raise UserError(f"{trial.weights}: was trained on fold {fold} and has seen test clips of fold {trial.fold}")
+    return NamedDetector(detector.predictor.predict, detector.class_names)
+
+
+def _tiles(args: argparse.Namespace) -> str:
+    """--tiles, by default as watching has it."""
+    return args.tiles or "auto"
+
+
+def _data_of(args: argparse.Namespace, defaults: argparse.ArgumentParser) -> Path | None:
+    """The data set of `data_dir`; None: none was given.
+
+    Raises:
+        UserError: an option or a field that means nothing for films.
+    """
+    if args.ckpt is None:
+        raise UserError("--clips looks at films: give a network, -c FILE")
+    for name in IMAGE_OPTIONS:
+        if getattr(args, name) != defaults.get_default(name):
+            raise UserError(f"--{name.replace('_', '-')} is for single images: leave it out with --clips")
+    fields = args.opts
+    if fields and (len(fields) != 2 or fields[0] != "data_dir"):
+        raise UserError(
+            f"{' '.join(fields)}: with --clips the only field is data_dir, the data set that names the clips"
+        )
+    return Path(fields[1]) if fields else None
