@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evaluation.cases import found, in_clips, make_split, moved, random_case
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, draw_clips
 from yolox_gssam.evaluation.operating import (

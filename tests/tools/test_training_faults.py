@@ -128,7 +128,7 @@ def test_labels_that_change_under_the_run(dataset: Path, tmp_path: Path) -> None
 def test_a_loading_process_that_dies(tiny_dataset: Path, tmp_path: Path) -> None:
     fault = (
         "import os, signal\n"
-        "from yolox_gssam.data.training import TrainingSet\n"
+        "from yolox_gssam.data.training_set import TrainingSet\n"
         "inner = TrainingSet.__getitem__\n"
         "def die(self, request):\n"
         "    if request.number == 14: os.kill(os.getpid(), signal.SIGKILL)\n"

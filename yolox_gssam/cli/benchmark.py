@@ -23,10 +23,10 @@ import torch
 from yolox_gssam.cli.parser import HelpFormatter, count, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.research.benchmark import attention, contrast, latency, training
-from yolox_gssam.research.benchmark.frames import load_frames
-from yolox_gssam.research.benchmark.report import Report
-from yolox_gssam.research.benchmark.sides import parse_sides
+from yolox_gssam.research.benchmark import attention_cost, contrast_cost, latency, training_speed
+from yolox_gssam.research.benchmark.measured_frames import load_frames
+from yolox_gssam.research.benchmark.speed_report import Report
+from yolox_gssam.research.benchmark.variants import parse_sides
 
 FRAMES, FRAMES_QUICK = 50, 10
 """Held in memory; the latency goes round them."""
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    report: Report | attention.AttentionReport | contrast.ContrastReport = RUN[args.what](args)
+    report: Report | attention_cost.AttentionReport | contrast_cost.ContrastReport = RUN[args.what](args)
     # Written first: the numbers outlive a pipe that is closed while the tables are printed.
     files = report.write(args.output_dir or Path("runs", "benchmark", args.what))
     print(report.table(), end="\n\n")
@@ -88,37 +88,37 @@ def run_latency(args: argparse.Namespace) -> Report:
 
 
 def run_train(args: argparse.Namespace) -> Report:
-    settings = training.TrainingSettings(
+    settings = training_speed.TrainingSettings(
         iterations=args.iterations or (2 if args.quick else 5),
         rounds=args.rounds or (2 if args.quick else 7),
         batch_size=args.batch_size,
         seed=args.seed,
         quick=args.quick,
     )
-    sides = parse_sides(args.side or SIDES["train"], args.opts, training.SETTINGS)
-    return training.measure_training(sides, args.data, settings, choose_device(args.device))
+    sides = parse_sides(args.side or SIDES["train"], args.opts, training_speed.SETTINGS)
+    return training_speed.measure_training(sides, args.data, settings, choose_device(args.device))
 
 
-def run_contrast(args: argparse.Namespace) -> contrast.ContrastReport:
-    settings = contrast.ContrastSettings(
-        values=args.values or (contrast.QUICK_VALUES if args.quick else contrast.VALUES),
-        samples=args.samples or (contrast.QUICK_SAMPLES if args.quick else contrast.SAMPLES),
+def run_contrast(args: argparse.Namespace) -> contrast_cost.ContrastReport:
+    settings = contrast_cost.ContrastSettings(
+        values=args.values or (contrast_cost.QUICK_VALUES if args.quick else contrast_cost.VALUES),
+        samples=args.samples or (contrast_cost.QUICK_SAMPLES if args.quick else contrast_cost.SAMPLES),
         rounds=args.rounds or (5 if args.quick else 21),
         seed=args.seed,
         quick=args.quick,
     )
-    return contrast.measure_contrast(cpu_and_device(args.device), settings)
+    return contrast_cost.measure_contrast(cpu_and_device(args.device), settings)
 
 
-def run_attention(args: argparse.Namespace) -> attention.AttentionReport:
-    settings = attention.AttentionSettings(
+def run_attention(args: argparse.Namespace) -> attention_cost.AttentionReport:
+    settings = attention_cost.AttentionSettings(
         rounds=args.rounds or (3 if args.quick else 21),
         seconds=1 if args.quick else 20,
         seed=args.seed,
         quick=args.quick,
     )
     sides = parse_sides(args.side or SIDES["attention"], args.opts, ())
-    return attention.measure_attention(sides, cpu_and_device(args.device), settings)
+    return attention_cost.measure_attention(sides, cpu_and_device(args.device), settings)
 
 
 def cpu_and_device(name: str | None) -> list[torch.device]:

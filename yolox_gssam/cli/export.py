@@ -22,10 +22,10 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
 from yolox_gssam.common.letterbox import letterbox
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.data.coco import CocoSplit, read_image
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 from yolox_gssam.evaluation.prediction import predict_split
-from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.drone_exp import DroneExp
 from yolox_gssam.experiment.loading import load_detector, load_trained
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.conversion.writing import SUFFIXES, check_format, export

@@ -23,7 +23,7 @@ from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, an
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.backends.base import thread_count
 from yolox_gssam.inference.label_files import CONVENTIONS
-from yolox_gssam.inference.sources import Kind, check_source, recognize
+from yolox_gssam.inference.source_kind import Kind, check_source, recognize
 from yolox_gssam.inference.stages import AttentionMaps
 from yolox_gssam.inference.window import check_display
 

@@ -25,15 +25,15 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json, write_text
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.research.benchmark.frames import load_frames
 from yolox_gssam.research.benchmark.latency import LatencySettings, measure_latency
-from yolox_gssam.research.benchmark.sides import SideSpec
+from yolox_gssam.research.benchmark.measured_frames import load_frames
+from yolox_gssam.research.benchmark.variants import SideSpec
 from yolox_gssam.research.tables.cells import STUDY, Cell, Study, plan_cells, tasks_of
 from yolox_gssam.research.tables.maps import map_states, map_table
 from yolox_gssam.research.tables.measures import load_folds, read_cells, splits_of
 from yolox_gssam.research.tables.plan import EXP_NAMES, SIZES, fields_of, read_rows
 from yolox_gssam.research.tables.pool import Pool
-from yolox_gssam.research.tables.report import build_report, read_times
+from yolox_gssam.research.tables.table_report import build_report, read_times
 
 TIMED_FRAMES = 50
 DRAWS = 500

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.coco import RECALLS
+from yolox_gssam.evaluation.coco_metrics import RECALLS
 from yolox_gssam.evaluation.matching import ClassOutcomes, match_split, number_clips
 
 _MOST_DETECTIONS = 100

@@ -10,12 +10,12 @@ import pytest
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.builder import build_dataset
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
 from yolox_gssam.research.tables.cells import annotations_digest, pack_detections, save_cell
 from yolox_gssam.research.tables.measures import Gap, device_of, load_folds, paired_gap, read_cells, splits_of
-from yolox_gssam.research.tables.report import build_report
+from yolox_gssam.research.tables.table_report import build_report
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,10 @@ from yolox_gssam.inference.network import Network
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
-from yolox_gssam.research.benchmark.memory import HOW, peak_memory
-from yolox_gssam.research.benchmark.network import network_size
-from yolox_gssam.research.benchmark.report import TOTAL, Report, SideResult
-from yolox_gssam.research.benchmark.sides import SideSpec, leave_out_stock, load_side
+from yolox_gssam.research.benchmark.network_size import network_size
+from yolox_gssam.research.benchmark.peak_memory import HOW, peak_memory
+from yolox_gssam.research.benchmark.speed_report import TOTAL, Report, SideResult
+from yolox_gssam.research.benchmark.variants import SideSpec, leave_out_stock, load_side
 
 SETTINGS = ("ckpt", "backend", "fp16", "tight")
 """What a side may set besides fields of its experiment."""

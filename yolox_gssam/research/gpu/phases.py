@@ -13,7 +13,7 @@ from loguru import logger
 
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.research.gpu import checks, results, times, trial
+from yolox_gssam.research.gpu import correctness, results, times, trial
 from yolox_gssam.research.gpu.bundle import WEIGHTS
 from yolox_gssam.research.gpu.sharing import forget_sharing, shared_device
 from yolox_gssam.research.tables.cells import Study, plan_cells, tasks_of
@@ -54,14 +54,14 @@ def right(args: Namespace, found: results.Results, device: torch.device) -> None
     """Whether the device computes what float64 does, and what the exact contrast costs there."""
     checkpoint = str(args.bundle / WEIGHTS)
     is_cuda = device.type == "cuda"
-    found.measure("right_module", device, lambda: checks.module_errors(device))
-    found.measure("right_network", device, lambda: checks.network_errors(device, checkpoint))
+    found.measure("right_module", device, lambda: correctness.module_errors(device))
+    found.measure("right_network", device, lambda: correctness.network_errors(device, checkpoint))
     sizes = [(M, N) for M in (400, 6400, 102_400) for N in (25, 100, 400)] if is_cuda else [(400, 25), (6400, 100)]
-    found.measure("contrast", device, lambda: checks.contrast_costs(device, sizes, 0.5))
+    found.measure("contrast", device, lambda: correctness.contrast_costs(device, sizes, 0.5))
     data = args.output_dir / "data" / json.loads((args.bundle / "manifest.json").read_bytes())["data"]
     for graph in (True, False) if is_cuda else (False,):
         name = f"right_resume{'_graph' if graph else ''}"
-        found.measure(name, device, partial(checks.resumed_run, device, data, checkpoint, graph))
+        found.measure(name, device, partial(correctness.resumed_run, device, data, checkpoint, graph))
 
 
 def measure_times(args: Namespace, found: results.Results, device: torch.device) -> None:

@@ -19,7 +19,7 @@ from yolox_gssam.engine.step import StaticStep
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.compare import speed_ratio, time_calls_in_turn
 from yolox_gssam.research.benchmark.machine import synchronize
-from yolox_gssam.research.gpu.checks import drawn_batch, nano
+from yolox_gssam.research.gpu.correctness import drawn_batch, nano
 from yolox_gssam.research.tables.plan import EXPS
 
 ORIGIN, BEST, STOCK = "origin", "gssam_sig_res_p1", "stock"

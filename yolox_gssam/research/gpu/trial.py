@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from yolox_gssam.common.device import autocast
-from yolox_gssam.research.gpu.checks import drawn_batch, nano
+from yolox_gssam.research.gpu.correctness import drawn_batch, nano
 from yolox_gssam.research.gpu.times import make_step
 
 START_SECONDS = 90.0

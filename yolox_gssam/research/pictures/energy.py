@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.evaluation.bootstrap import interval
 from yolox_gssam.inference.overlay import FLAT
-from yolox_gssam.research.pictures.detector import Look
+from yolox_gssam.research.pictures.look import Look
 
 GRAD_CAM = "Grad-CAM"
 _RESAMPLES = 2000

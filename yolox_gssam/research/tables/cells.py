@@ -26,7 +26,7 @@ from yolox_gssam.common.checkpoint import load_checkpoint, load_weights, save_de
 from yolox_gssam.common.device import describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, from_here, write_json
-from yolox_gssam.data.coco import CocoSplit, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.engine.history import without_nan
 from yolox_gssam.engine.run import BEST, is_resumable

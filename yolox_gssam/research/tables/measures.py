@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
-from yolox_gssam.data.coco import CocoSplit, load_split, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, load_split, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, interval
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 from yolox_gssam.evaluation.operating import FalseAlarmSweep
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.research.tables.cells import Cell, DoneCell, annotations_digest, load_cell

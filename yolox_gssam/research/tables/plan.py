@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from yolox_gssam.common.shipped import shipped_folder
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.research.benchmark.sides import SideSpec, parse_sides
+from yolox_gssam.research.benchmark.variants import SideSpec, parse_sides
 
 EXPS = shipped_folder("exps")
 
