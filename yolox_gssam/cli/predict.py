@@ -132,7 +132,7 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
     if args.show:
         check_display()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
-    # Of a file, frames a second count; of what is seen now, how soon it is detected.
+    # Of a file, frames per second count; of what is seen now, how soon it is detected.
     streams = thread_count() if kind is not Kind.CAMERA and "://" not in place else 1
     network = load_network(args.ckpt, args.device, args.backend, args.fp16, streams, args.exp_file, options)
     if network.backend.streams > 1:

@@ -27,7 +27,7 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.latency import LatencySettings, measure_latency
 from yolox_gssam.research.benchmark.measured_frames import load_frames
-from yolox_gssam.research.benchmark.variants import SideSpec
+from yolox_gssam.research.benchmark.variants import VariantSpec
 from yolox_gssam.research.tables.cells import STUDY, Cell, Study, plan_cells, tasks_of
 from yolox_gssam.research.tables.maps import map_states, map_table
 from yolox_gssam.research.tables.measures import load_folds, read_cells, splits_of
@@ -152,7 +152,7 @@ def cells(args: argparse.Namespace) -> None:
 
 def _study(
     args: argparse.Namespace,
-    rows: Sequence[SideSpec],
+    rows: Sequence[VariantSpec],
     fields: Sequence[str],
     start: Path | None,
     keep_weights: Sequence[str],
@@ -174,13 +174,13 @@ def _train(args: argparse.Namespace, study: Study, chosen: Sequence[Cell]) -> No
     pool.require_no_faults()
 
 
-def _time_networks(args: argparse.Namespace, rows: Sequence[SideSpec]) -> None:
-    """Times the runs of the first seed in turn and writes `latency.json` and a chart."""
+def _time_networks(args: argparse.Namespace, rows: Sequence[VariantSpec]) -> None:
+    """Times the runs of the first seed in turn and writes `latency.json`."""
     seed, folder = min(args.seeds), args.output_dir
-    sides = [replace(row, settings={"ckpt": str(Cell(seed, None, row.name).network(folder))}) for row in rows]
+    variants = [replace(row, settings={"ckpt": str(Cell(seed, None, row.name).network(folder))}) for row in rows]
     images, frames = load_frames(Path(load_exp(rows[0].exp_file, rows[0].options).data_dir), TIMED_FRAMES)
     settings = LatencySettings(args.iterations, 20, 1, score_threshold=0.25, nms_threshold=0.45, seed=0)
-    timed = measure_latency(sides, images, frames, settings, torch.device(choose_device(args.device)))
+    timed = measure_latency(variants, images, frames, settings, torch.device(choose_device(args.device)))
     print(timed.table())
     timed.write(args.output_dir)
 

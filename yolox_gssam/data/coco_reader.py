@@ -1,4 +1,4 @@
-"""COCO annotation files: the one reader of the house. Nothing in the file is taken on trust.
+"""COCO annotation files: the one reader of them. Nothing in the file is taken on trust.
 
 Format: https://cocodataset.org/#format-data. Labels follow YOLOX: the index into the category ids in ascending order.
 """

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.common.text import printable
 from yolox_gssam.data import augmentation as aug
 from yolox_gssam.data.cache import ImageCache
@@ -41,7 +42,7 @@ class TrainingSampler(Sampler[list[SampleRequest]]):
 
     Args:
         length: images in the set, at least 1.
-        batch_size: images a step over all processes, a multiple of `world_size`.
+        batch_size: images per step over all processes, a multiple of `world_size`.
         seed: of the run.
         rank, world_size: this process and how many there are.
     """
@@ -183,7 +184,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def _scale(self, index: int) -> float:
         """From the image as it is to the size used."""
         truth = self.split.images[index]
-        return aug.fit_scale((truth.height, truth.width), self.input_size)
+        return letterbox_ratio((truth.height, truth.width), self.input_size)
 
     def _size(self, index: int) -> tuple[int, int]:
         """Height and width of an image at the size used."""

@@ -34,7 +34,7 @@ class Accuracy:
         ap: average precision, mean over IoU 0.50 to 0.95 and over the classes.
         ap50: average precision at IoU 0.50.
         ap75: average precision at IoU 0.75.
-        ar: average recall with at most 100 detections an image, mean over IoU 0.50 to 0.95 and over the classes.
+        ar: average recall with at most 100 detections per image, mean over IoU 0.50 to 0.95 and over the classes.
     """
 
     objects: int
@@ -139,21 +139,6 @@ def coco_results(split: CocoSplit, detections: Mapping[int, Detections]) -> list
     return results
 
 
-def summary_line(metrics: CocoMetrics) -> str:
-    """The numbers in one line, in percent, for a log.
-
-    >>> nothing = Accuracy(0, None, None, None, None)
-    >>> everything = Accuracy(7, 0.5, 0.755, 0.61, 0.6)
-    >>> sizes = {name: everything if name == "small" else nothing for name in AREAS}
-    >>> summary_line(CocoMetrics(everything, 0.3, 0.6, sizes, {}, {}, ""))
-    'AP 50.0, AP50 75.5, AP75 61.0, AR 60.0; AP50 by size: small 75.5'
-    """
-    overall = metrics.overall
-    numbers = {"AP": overall.ap, "AP50": overall.ap50, "AP75": overall.ap75, "AR": overall.ar}
-    sizes = {name: size.ap50 for name, size in metrics.by_size.items() if size.objects}
-    return f"{_join(numbers)}; AP50 by size: {_join(sizes) or 'no objects'}"
-
-
 def percent(fraction: float | None) -> str:
     """A fraction in percent with one decimal, "-" for None.
 
@@ -161,10 +146,6 @@ def percent(fraction: float | None) -> str:
     ('12.3', '-')
     """
     return "-" if fraction is None else f"{100 * fraction:.1f}"
-
-
-def _join(numbers: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {percent(value)}" for name, value in numbers.items())
 
 
 @cache

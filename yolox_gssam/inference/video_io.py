@@ -45,7 +45,7 @@ class VideoReader:
         path: the file; None for a camera or a URL.
         live: a camera, or a stream without an end: frames come in real time.
         claimed_frames: as many frames as the container claims to show; 0 where it does not say.
-        fps: frames a second, `DEFAULT_FPS` where the container does not say.
+        fps: frames per second, `DEFAULT_FPS` where the container does not say.
         fps_known: whether it does.
         decoded: frames decoded so far.
         ended: whether the last frame was decoded.

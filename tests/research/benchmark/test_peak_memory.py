@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.research.benchmark.peak_memory import available_memory, peak_memory
+from yolox_gssam.research.benchmark.peak_memory import peak_memory
 
 CPU = torch.device("cpu")
 MIB = 2**20
@@ -58,10 +58,3 @@ def test_the_peak(held: tuple[int, int, int], expected: int) -> None:
 def test_work_that_fails(work: Callable[..., Callable[[], object]], message: str) -> None:
     with pytest.raises(UserError, match=message):
         peak_memory(work, (), CPU)
-
-
-@linux
-def test_free_memory() -> None:
-    free = available_memory(CPU)
-    assert free is not None
-    assert 0 < free < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -9,7 +9,7 @@ import torch
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.research.benchmark import training_speed
 from yolox_gssam.research.benchmark.training_speed import StepClock, TrainingSettings, measure_training
-from yolox_gssam.research.benchmark.variants import parse_sides
+from yolox_gssam.research.benchmark.variants import parse_variants
 
 
 class FakeTrainer:
@@ -57,4 +57,4 @@ def test_parts_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_stock_is_refused() -> None:
     with pytest.raises(UserError, match=r"timed by tools/gpu\.py"):
-        measure_training(parse_sides(["stock"], [], []), None, TrainingSettings(1, 1, 1, 0), torch.device("cpu"))
+        measure_training(parse_variants(["stock"], [], []), None, TrainingSettings(1, 1, 1, 0), torch.device("cpu"))

@@ -63,7 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, split: CocoSplit) -> Path:
         name: {"steps": {"total": {"median": ms}}, "ratio": {"median": 20 / ms}}
         for name, ms in (("origin", 20.0), ("gssam_sig_res_p1", 21.0))
     }
-    (folder / "latency.json").write_text(json.dumps({"sides": latency}))
+    (folder / "latency.json").write_text(json.dumps({"variants": latency}))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Tight boxes for a whole data set in the house's layout, and how loose its boxes are."""
+"""Tight boxes for a whole data set in this layout, and how loose its boxes are."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence

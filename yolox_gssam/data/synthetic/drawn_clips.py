@@ -75,7 +75,7 @@ def render_clip(seed: int, size_hw: tuple[int, int], frames: int) -> Iterator[ND
 
 
 def write_clip(path: str | os.PathLike[str], seed: int, size_hw: tuple[int, int], frames: int) -> None:
-    """Writes `render_clip` as MP4 (codec mp4v) of FRAME_RATE frames a second, whole or not at all.
+    """Writes `render_clip` as MP4 (codec mp4v) of FRAME_RATE frames per second, whole or not at all.
 
     Raises:
         UserError: the file could not be written, this OpenCV cannot write MP4, or see `render_scene`.

@@ -1,23 +1,20 @@
 """Time and memory of the global contrast against the two usual ways to compute it, as the maps grow."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from yolox_gssam.attention import global_contrast
-from yolox_gssam.common.figure import save_figure
-from yolox_gssam.common.files import write_json
+from yolox_gssam.common.memory import free_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
 from yolox_gssam.research.benchmark.compare import Ratio, speed_ratio, time_calls_in_turn
-from yolox_gssam.research.benchmark.machine import Machine, describe_machine
-from yolox_gssam.research.benchmark.peak_memory import HOW, available_memory, peak_memory
+from yolox_gssam.research.benchmark.cost_report import CostReport
+from yolox_gssam.research.benchmark.machine import describe_machine
+from yolox_gssam.research.benchmark.peak_memory import peak_memory
 from yolox_gssam.research.benchmark.speed_report import align, mebibytes
 
 VALUES = (400, 1600, 6400, 25_600, 102_400, 409_600)
@@ -45,8 +42,11 @@ def cdist(values: Tensor, samples: Tensor) -> Tensor:
     return torch.cdist(values[..., None], samples[..., None], p=1).sum(dim=-1)
 
 
-SIDES: dict[str, Contrast] = {"broadcasting": broadcasting, "cdist": cdist, "global_contrast": global_contrast}
+VARIANTS: dict[str, Contrast] = {"broadcasting": broadcasting, "cdist": cdist, "global_contrast": global_contrast}
 OURS = "global_contrast"
+
+
+HOW = "/ ours: the median over the rounds of time / time of global_contrast, with a bootstrap interval."
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class ContrastSettings:
         values, samples: every M and every N.
         rounds: most rounds of one M and N; at least three.
         seconds: after so many no further round of one M and N begins.
-        seed: of the numbers and of the order of the sides.
+        seed: of the numbers and of the order of the variants.
         quick: said in the report.
     """
 
@@ -76,13 +76,13 @@ class Cell:
     Attributes:
         device: "cpu" or "cuda".
         left_out: why it was not measured; None where it was. The numbers are then None.
-        time: milliseconds a call.
+        time: milliseconds per call.
         ratio: how many times as fast `global_contrast` is as this way.
     """
 
     device: str
     mode: str
-    side: str
+    variant: str
     values: int
     samples: int
     left_out: str | None
@@ -91,99 +91,8 @@ class Cell:
     memory_bytes: int | None = None
 
 
-@dataclass(frozen=True)
-class ContrastReport:
-    """All cells, and where they were measured (one machine a device)."""
-
-    settings: ContrastSettings
-    machines: Sequence[Machine]
-    cells: Sequence[Cell]
-
-    def table(self) -> str:
-        """Text: a table for each device and mode, the target, and how it was measured."""
-        devices = list(dict.fromkeys(cell.device for cell in self.cells))
-        sections = [f"contrast{' (quick: rough numbers)' if self.settings.quick else ''}, B = 1, float32"]
-        sections += [self._table(device, mode) for device in devices for mode in MODES]
-        sections.append("\n".join((*self._targets(), *self._how())))
-        return "\n\n".join(sections)
-
-    def write(self, folder: Path) -> dict[str, Path]:
-        """Writes the numbers and, for each device, the chart of their growth.
-
-        Raises:
-            UserError: a file could not be written.
-        """
-        files = {"numbers": folder / "contrast.json"}
-        write_json(files["numbers"], {"benchmark": "contrast", **asdict(self)})
-        for device in dict.fromkeys(cell.device for cell in self.cells):
-            files[f"growth on {device}"] = folder / f"contrast_{device}.png"
-            self.plot(files[f"growth on {device}"], device)
-        return files
-
-    def plot(self, path: Path, device: str) -> None:
-        """Time and memory against M at the N of a stage, and against N at its M, all on logarithmic axes.
-
-        Raises:
-            UserError: the file could not be written.
-        """
-        figure = Figure(figsize=(11, 8), layout="constrained")
-        cells = [cell for cell in self.cells if cell.device == device and cell.left_out is None]
-        for row, axes_of_row in zip(("time", "memory"), figure.subplots(2, 2, sharex="col"), strict=True):
-            for axes, (grown, fixed, value) in zip(
-                axes_of_row, (("values", "samples", STAGE[1]), ("samples", "values", STAGE[0])), strict=True
-            ):
-                for side, mode in ((side, mode) for mode in MODES for side in SIDES):
-                    line = [c for c in cells if (c.side, c.mode, getattr(c, fixed)) == (side, mode, value)]
-                    _plot_line(axes, row, line, grown, mode, f"C{list(SIDES).index(side)}")
-                letters = {"values": "M, values", "samples": "N, samples"}
-                axes.set(xscale="log", yscale="log", xlabel=letters[grown], title=f"{letters[fixed][0]} = {value:,}")
-                axes.set_ylabel("ms a call: median, minimum to p95" if row == "time" else "MiB at the peak")
-                axes.grid(alpha=0.3)
-        if figure.axes[0].get_legend_handles_labels()[0]:
-            figure.axes[0].legend(fontsize="small")
-        quick = ", quick" if self.settings.quick else ""
-        figure.suptitle(f"{device}{quick}; dashed: forward + backward")
-        save_figure(figure, path)
-
-    def _table(self, device: str, mode: str) -> str:
-        rows = []
-        chosen = [cell for cell in self.cells if (cell.device, cell.mode) == (device, mode)]
-        for M, N in dict.fromkeys((cell.values, cell.samples) for cell in chosen):
-            cells = {cell.side: cell for cell in chosen if (cell.values, cell.samples) == (M, N)}
-            row = [f"{M:,} x {N:,}"]
-            for side in SIDES:
-                row += _time_cells(cells[side], with_ratio=side != OURS)
-            row += [mebibytes(cells[side].memory_bytes) for side in SIDES]
-            rows.append(row)
-        headers = [f"{device}, {mode}: M x N"]
-        for side in SIDES:
-            headers += [f"{side}, ms", *(["/ ours (95 %)"] if side != OURS else ["min to p95"])]
-        return align(rows, [*headers, *(f"{side}, MiB" for side in SIDES)])
-
-    def _targets(self) -> Iterator[str]:
-        for cell in self.cells:
-            at_stage = (cell.values, cell.samples) == STAGE and cell.device == "cpu" and cell.side == "broadcasting"
-            if at_stage and cell.ratio is not None:
-                reached = "reached" if cell.ratio.median >= TARGETS[cell.mode] else "missed"
-                yield (
-                    f"M = {STAGE[0]:,}, N = {STAGE[1]}, CPU, {cell.mode}: {cell.ratio} times as fast as broadcasting; "
-                    f"at least {TARGETS[cell.mode]} times: {reached}"
-                )
-
-    def _how(self) -> Iterator[str]:
-        yield (
-            "Time: one call, the sides in turn, in an order drawn anew each round; a turn of each is as many calls as "
-            "the slowest needs for one, in 1 ms to 0.5 s, and gives their mean.\n"
-            "/ ours: the median over the rounds of time / time of global_contrast, with a bootstrap interval."
-        )
-        for machine in self.machines:
-            kind = machine.device.split(":")[0].split(" ")[0]
-            yield f"MiB: {HOW[kind]}: results and gradients included, the arguments not. '-': not measured."
-            yield from machine.lines()
-
-
-def measure_contrast(devices: Sequence[torch.device], settings: ContrastSettings) -> ContrastReport:
-    """Measures every side at every M and N on every device, forward alone and with backward."""
+def measure_contrast(devices: Sequence[torch.device], settings: ContrastSettings) -> CostReport:
+    """Measures every variant at every M and N on every device, forward alone and with backward."""
     cells: list[Cell] = []
     sizes = [(M, N) for M in settings.values for N in settings.samples]
     total = len(devices) * len(MODES) * len(sizes)
@@ -193,40 +102,42 @@ def measure_contrast(devices: Sequence[torch.device], settings: ContrastSettings
                 for size in sizes:
                     cells += _measure_size(device, mode, size, settings)
                     bar.update()
-    return ContrastReport(settings, [describe_machine(device) for device in devices], cells)
+    tables = [_table([c for c in cells if (c.device, c.mode) == (d.type, m)]) for d in devices for m in MODES]
+    machines = [describe_machine(device) for device in devices]
+    return CostReport("contrast", settings, {}, machines, cells, tables, [*targets(cells), HOW])
 
 
-def run(side: str, mode: str, values: Tensor, samples: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+def run(variant: str, mode: str, values: Tensor, samples: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
     """One call: the result (B, M), or the result and both gradients, where `weights` (B, M) come from above."""
-    result = SIDES[side](values, samples)
+    result = VARIANTS[variant](values, samples)
     if mode == MODES[0]:
         return (result,)
     return result, *torch.autograd.grad(result, [values, samples], weights)
 
 
-def prepare_run(side: str, mode: str, device: str, size: tuple[int, int], seed: int) -> Callable[[], object]:
+def prepare_run(variant: str, mode: str, device: str, size: tuple[int, int], seed: int) -> Callable[[], object]:
     """A call of `run` on numbers that are made already, after a small one that loads what is loaded at first use."""
-    run(side, mode, *_numbers(torch.device(device), mode, (8, 2), seed))
-    return partial(run, side, mode, *_numbers(torch.device(device), mode, size, seed))
+    run(variant, mode, *_numbers(torch.device(device), mode, (8, 2), seed))
+    return partial(run, variant, mode, *_numbers(torch.device(device), mode, size, seed))
 
 
 def _measure_size(device: torch.device, mode: str, size: tuple[int, int], settings: ContrastSettings) -> Iterator[Cell]:
-    free = available_memory(device)
+    free = free_bytes(device)
     needed = RIVAL_BYTES[mode] * size[0] * size[1]
     fits = free is None or needed < free
-    sides = [side for side in SIDES if fits or side == OURS]
-    times = _time_in_turn(device, mode, size, sides, settings)
-    for side in SIDES:
-        key = (device.type, mode, side, *size)
-        if side not in sides:
+    variants = [variant for variant in VARIANTS if fits or variant == OURS]
+    times = _time_in_turn(device, mode, size, variants, settings)
+    for variant in VARIANTS:
+        key = (device.type, mode, variant, *size)
+        if variant not in variants:
             yield Cell(*key, left_out=f"needs {needed / 2**30:.1f} GiB")
             continue
-        arguments = (side, mode, str(device), size, settings.seed)
+        arguments = (variant, mode, str(device), size, settings.seed)
         yield Cell(
             *key,
             left_out=None,
-            time=summarize([1000 * seconds for seconds in times[side]]),
-            ratio=speed_ratio(times[side], times[OURS], settings.seed),
+            time=summarize([1000 * seconds for seconds in times[variant]]),
+            ratio=speed_ratio(times[variant], times[OURS], settings.seed),
             memory_bytes=peak_memory(prepare_run, arguments, device),
         )
 
@@ -234,9 +145,9 @@ def _measure_size(device: torch.device, mode: str, size: tuple[int, int], settin
 def _time_in_turn(
     device: torch.device, mode: str, size: tuple[int, int], names: Sequence[str], settings: ContrastSettings
 ) -> dict[str, list[float]]:
-    """Side -> seconds a call, one for each round."""
+    """Variant -> seconds per call, one for each round."""
     numbers = _numbers(device, mode, size, settings.seed)
-    calls = {side: partial(run, side, mode, *numbers) for side in names}
+    calls = {variant: partial(run, variant, mode, *numbers) for variant in names}
     return time_calls_in_turn(calls, device, settings.rounds, settings.seconds, settings.seed)
 
 
@@ -255,15 +166,28 @@ def _time_cells(cell: Cell, with_ratio: bool) -> list[str]:
     return [f"{cell.time.median:.3f}", spread]
 
 
-def _plot_line(axes: Any, row: str, cells: Sequence[Cell], grown: str, mode: str, color: str) -> None:
-    style = {"color": color, "linestyle": "-" if mode == MODES[0] else "--", "marker": ".", "linewidth": 1.2}
-    if row == "memory":
-        held = [(getattr(c, grown), c.memory_bytes / 2**20) for c in cells if c.memory_bytes]
-        if held:
-            axes.plot(*zip(*held, strict=True), **style)
-        return
-    timed = [(getattr(c, grown), c.time) for c in cells if c.time is not None]
-    if timed:
-        spread = [[t.median - t.minimum for _, t in timed], [max(t.p95 - t.median, 0) for _, t in timed]]
-        label = cells[0].side if mode == MODES[0] else None
-        axes.errorbar([x for x, _ in timed], [t.median for _, t in timed], yerr=spread, capsize=2, label=label, **style)
+def targets(cells: Sequence[Cell]) -> Iterator[str]:
+    """Whether the aims at `STAGE` on a CPU are reached, a line each."""
+    for cell in cells:
+        at_stage = (cell.values, cell.samples) == STAGE and cell.device == "cpu" and cell.variant == "broadcasting"
+        if at_stage and cell.ratio is not None:
+            reached = "reached" if cell.ratio.median >= TARGETS[cell.mode] else "missed"
+            yield (
+                f"M = {STAGE[0]:,}, N = {STAGE[1]}, CPU, {cell.mode}: {cell.ratio} times as fast as broadcasting; "
+                f"at least {TARGETS[cell.mode]} times: {reached}"
+            )
+
+
+def _table(cells: Sequence[Cell]) -> str:
+    """The cells of one device and mode as text."""
+    rows = []
+    for M, N in dict.fromkeys((cell.values, cell.samples) for cell in cells):
+        of_size = {cell.variant: cell for cell in cells if (cell.values, cell.samples) == (M, N)}
+        row = [f"{M:,} x {N:,}"]
+        for variant in VARIANTS:
+            row += _time_cells(of_size[variant], with_ratio=variant != OURS)
+        rows.append([*row, *(mebibytes(of_size[variant].memory_bytes) for variant in VARIANTS)])
+    headers = [f"{cells[0].device}, {cells[0].mode}: M x N"]
+    for variant in VARIANTS:
+        headers += [f"{variant}, ms", "/ ours (95 %)" if variant != OURS else "min to p95"]
+    return align(rows, [*headers, *(f"{variant}, MiB" for variant in VARIANTS)])

@@ -22,7 +22,7 @@ def load_frames(data: Path | None, count: int) -> tuple[list[NDArray[np.uint8]],
     """At most `count` frames, BGR (H, W, 3), and a line that says what they are.
 
     Args:
-        data: a data set (its test part), a folder of images, an image or a video; None: `DEFAULT_DATA` where there is
+        data: a data set (its test split), a folder of images, an image or a video; None: `DEFAULT_DATA` where there is
             one, otherwise pictures are drawn. Of images those are taken that are spread evenly, of a video the first.
 
     Raises:

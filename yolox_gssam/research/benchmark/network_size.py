@@ -14,7 +14,7 @@ WHAT_IS_COUNTED = (
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Parameters, and thousand millions of floating point operations for one image; see `WHAT_IS_COUNTED`."""
+    """Parameters, and GFLOPs for one image; see `WHAT_IS_COUNTED`."""
 
     parameters: int
     gflops: float

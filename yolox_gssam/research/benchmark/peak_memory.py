@@ -1,4 +1,4 @@
-"""The most memory that something takes, measured in a process of its own, and how much is free."""
+"""Peak memory of a piece of work, measured in a process of its own."""
 
 import multiprocessing
 import re
@@ -59,13 +59,6 @@ def peak_memory(
         raise UserError(f"the process that measures the memory failed: {peak}")
     assert peak is None or isinstance(peak, int)
     return peak
-
-
-def available_memory(device: torch.device) -> int | None:
-    """Bytes that are free for this process on the device; None where the system does not tell."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return _kilobytes("/proc/meminfo", "MemAvailable")
 
 
 def _measure(

@@ -23,14 +23,14 @@ from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
 from yolox_gssam.research.benchmark.measured_frames import DEFAULT_DATA, DRAWN_HW
 from yolox_gssam.research.benchmark.network_size import network_size
-from yolox_gssam.research.benchmark.speed_report import TOTAL, Report, SideResult
-from yolox_gssam.research.benchmark.variants import SideSpec
+from yolox_gssam.research.benchmark.speed_report import TOTAL, Report, VariantResult
+from yolox_gssam.research.benchmark.variants import VariantSpec
 
 SETTINGS = ("cache", "fp16", "bf16")
-"""What a side may set besides fields of its experiment."""
+"""What a variant may set besides fields of its experiment."""
 PARTS = ("data", "forward", "loss", "backward", "optimizer + EMA", "other")
 DRAWN_IMAGES = 80
-# One size for all, so that the steps of two sides are alike.
+# One size for all, so that the steps of two variants are alike.
 COMMON = ("multiscale_range", "0")
 
 
@@ -40,9 +40,9 @@ class TrainingSettings:
 
     Attributes:
         iterations: steps per turn that count.
-        rounds: turns of each side.
+        rounds: turns of each variant.
         batch_size: images per step.
-        seed: of the training and of the order of the sides.
+        seed: of the training and of the order of the variants.
         quick: a turn then begins with one step that does not count, instead of with as many as were loaded ahead.
     """
 
@@ -114,16 +114,16 @@ class StepClock:
 
 
 class _Run:
-    """The training of one side, a step at a time."""
+    """The training of one variant, a step at a time."""
 
     def __init__(
-        self, spec: SideSpec, root: Path, folder: Path, settings: TrainingSettings, device: torch.device
+        self, spec: VariantSpec, root: Path, folder: Path, settings: TrainingSettings, device: torch.device
     ) -> None:
         options = ["data_dir", str(root), *COMMON, *spec.options, "output_dir", str(folder)]
         try:
             self.exp = load_exp(spec.exp_file, options)
         except UserError as error:
-            raise UserError(f"side {spec.name}: {error}") from error
+            raise UserError(f"variant {spec.name}: {error}") from error
         self.exp.seed = settings.seed
         flags = {name: spec.is_on(name) for name in SETTINGS}
         self.trainer: Any = self.exp.get_trainer(_trainer_args(spec.name, settings.batch_size, str(device), flags))
@@ -132,7 +132,7 @@ class _Run:
         self.clock = StepClock(device)
         self.clock.attach(self.trainer)
         loader: Any = self.trainer.train_loader
-        # Batches that the loader holds ready while another side has its turn.
+        # Batches that the loader holds ready while another variant has its turn.
         self.skipped = 1 if settings.quick else 1 + loader.num_workers * (loader.prefetch_factor or 0)
         self.iterations = settings.iterations
         self.steps = self._steps()
@@ -159,16 +159,16 @@ class _Run:
 
 
 def measure_training(
-    specs: Sequence[SideSpec], data: Path | None, settings: TrainingSettings, device: torch.device
+    specs: Sequence[VariantSpec], data: Path | None, settings: TrainingSettings, device: torch.device
 ) -> Report:
-    """Measures all sides in turn on the same data set.
+    """Measures all variants in turn on the same data set.
 
     Args:
-        specs: the sides; the first is the one compared with.
+        specs: the variants; the first is the one compared with.
         data: a data set in COCO format; None: `DEFAULT_DATA` where it is there, otherwise one is drawn.
 
     Raises:
-        UserError: a side cannot be built, or it is stock YOLOX, whose trainer keeps to CUDA and its own loader.
+        UserError: a variant cannot be built, or it is stock YOLOX, whose trainer keeps to CUDA and its own loader.
     """
     if any(spec.is_stock for spec in specs):
         raise UserError("train measures experiments; the step of stock YOLOX is timed by tools/gpu.py, on CUDA")
@@ -181,7 +181,7 @@ def measure_training(
     for spec in specs:
         steps = {TOTAL: [step[TOTAL] for turn in turns[spec.name] for step in turn]}
         steps |= {part: [step.get(part, 0.0) for step in parts[spec.name]] for part in PARTS}
-        results[spec.name] = SideResult(
+        results[spec.name] = VariantResult(
             what=str(spec),
             steps={
                 name: summarize([1000 / settings.batch_size * value for value in values])
@@ -205,7 +205,7 @@ def measure_training(
 def _measure(
     runs: Mapping[str, _Run], settings: TrainingSettings
 ) -> tuple[dict[str, list[list[dict[str, float]]]], dict[str, list[dict[str, float]]]]:
-    """The steps of every turn, and those of a last turn of each side with their parts."""
+    """The steps of every turn, and those of a last turn of each variant with their parts."""
     total = (1 + settings.rounds + 1) * len(runs)
     with progress_bar(description="train", unit="turns", total=total) as bar:
         for run in runs.values():  # to warm up
@@ -256,8 +256,8 @@ def _trainer_args(name: str, batch_size: int, device: str, flags: Mapping[str, b
 def _how(settings: TrainingSettings) -> list[str]:
     ahead = "one step does" if settings.quick else "as many steps as its loader had read ahead, and one, do"
     return [
-        f"Time: whole steps, from the loader to the averaged weights, {settings.iterations} per turn, the sides in "
+        f"Time: whole steps, from the loader to the averaged weights, {settings.iterations} per turn, the variants in "
         f"turn in an order drawn anew each round; {ahead} not count at the beginning of a turn.",
         "Steps: from one more turn in which the device is waited for at each border.",
-        f"All sides: {' '.join(COMMON)}, unless set otherwise. GFLOPs: of the forward pass.",
+        f"All variants: {' '.join(COMMON)}, unless set otherwise. GFLOPs: of the forward pass.",
     ]

@@ -1,4 +1,4 @@
-"""The sides of a comparison, as the command line names them."""
+"""The variants of a comparison, as the command line names them."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -20,8 +20,8 @@ STOCK = "stock"
 
 
 @dataclass(frozen=True)
-class SideSpec:
-    """One side, not built yet.
+class VariantSpec:
+    """One variant, not built yet.
 
     Attributes:
         name: in the table.
@@ -47,7 +47,7 @@ class SideSpec:
         """
         text = self.settings.get(setting, "False")
         if text.lower() not in TRUTH:
-            raise UserError(f"side {self.name}: {setting} must be True or False, not {text!r}")
+            raise UserError(f"variant {self.name}: {setting} must be True or False, not {text!r}")
         return TRUTH[text.lower()]
 
     def __str__(self) -> str:
@@ -56,65 +56,54 @@ class SideSpec:
         return ",".join((from_here(self.exp_file), *(f"{name}={value}" for name, value in pairs)))
 
 
-def parse_sides(texts: Sequence[str], options: Sequence[str], settings: Collection[str]) -> list[SideSpec]:
-    """Sides from texts of the form [NAME=]EXP[,SETTING=VALUE ...]; EXP is an exp file or "stock".
+def parse_variants(texts: Sequence[str], options: Sequence[str], settings: Collection[str]) -> list[VariantSpec]:
+    """Variants from texts of the form [NAME=]EXP[,SETTING=VALUE ...]; EXP is an exp file or "stock".
 
-    Without a name a side is called after its exp file. A value may hold commas: what comes before the next SETTING=
+    Without a name a variant is called after its exp file. A value may hold commas: what comes before the next SETTING=
     belongs to it.
 
     Args:
-        texts: one a side.
-        options: fields of the experiment that all sides get first, (name, value, name, value, ...).
-        settings: what a side may set besides fields of its experiment.
+        texts: one a variant.
+        options: fields of the experiment that all variants get first, (name, value, name, value, ...).
+        settings: what a variant may set besides fields of its experiment.
 
     Raises:
-        UserError: a text of another form, an odd number of options, or two sides of one name.
+        UserError: a text of another form, an odd number of options, or two variants of one name.
 
-    >>> (side,) = parse_sides(["nano=exps/origin.py,width=0.25,input_size=416,416,ckpt=a.pth"], [], ["ckpt"])
-    >>> side.name, side.exp_file, side.settings, side.options
+    >>> (variant,) = parse_variants(["nano=exps/origin.py,width=0.25,input_size=416,416,ckpt=a.pth"], [], ["ckpt"])
+    >>> variant.name, variant.exp_file, variant.settings, variant.options
     ('nano', 'exps/origin.py', {'ckpt': 'a.pth'}, ('width', '0.25', 'input_size', '416,416'))
     """
     if len(options) % 2:
         raise UserError(f"overrides come in pairs of a name and a value; {options[-1]!r} has no value")
-    sides = [_parse_side(text, options, settings) for text in texts]
-    names = [side.name for side in sides]
+    variants = [_parse_variant(text, options, settings) for text in texts]
+    names = [variant.name for variant in variants]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"two sides are called {name}; give each its own name: --side NAME=EXP")
-    return sides
+            raise UserError(f"two variants are called {name}; give each its own name: --variant NAME=EXP")
+    return variants
 
 
-def leave_out_stock(
-    sides: Sequence[SideSpec], device: torch.device, devices: Collection[str]
-) -> tuple[list[SideSpec], dict[str, str]]:
-    """The sides without stock YOLOX where it runs on other `devices` only, and why, by name.
-
-    Raises:
-        UserError: no side is left.
-    """
-    left_out = {side.name for side in sides if side.is_stock and device.type not in devices}
-    kept = [side for side in sides if side.name not in left_out]
-    if not kept:
-        raise UserError(f"stock YOLOX runs on {' and '.join(devices)} only: no side is left; name one with --side EXP")
-    return kept, dict.fromkeys(left_out, f"stock YOLOX runs on {' and '.join(devices)} only")
-
-
-def load_side(side: SideSpec, device: torch.device, seed: int) -> tuple[DroneExp, YOLOX]:
-    """The side's experiment and network, in evaluation mode on the device; stock YOLOX is that without attention.
+def load_variant(variant: VariantSpec, device: torch.device, seed: int) -> tuple[DroneExp, YOLOX]:
+    """The variant's experiment and network, in evaluation mode on the device; stock YOLOX is that without attention.
 
     Without a checkpoint the weights are those of `seed`; without its data set the classes are those of the drawn set.
 
     Raises:
         UserError: no such exp file or checkpoint, or one that does not fit.
     """
-    if "ckpt" in side.settings:
-        exp, model = load_trained(None if side.is_stock else side.exp_file, side.settings["ckpt"], side.options, device)
-        if side.is_stock and exp.attention != "none":
-            raise UserError(f"side {side.name}: {side.settings['ckpt']} has attention, which stock YOLOX has not")
+    if "ckpt" in variant.settings:
+        exp, model = load_trained(
+            None if variant.is_stock else variant.exp_file, variant.settings["ckpt"], variant.options, device
+        )
+        if variant.is_stock and exp.attention != "none":
+            raise UserError(
+                f"variant {variant.name}: {variant.settings['ckpt']} has attention, which stock YOLOX has not"
+            )
         return exp, model
-    exp = DroneExp() if side.is_stock else load_exp(side.exp_file, side.options)
-    if side.is_stock:
-        exp.merge(side.options)
+    exp = DroneExp() if variant.is_stock else load_exp(variant.exp_file, variant.options)
+    if variant.is_stock:
+        exp.merge(variant.options)
     if exp.fields()["num_classes"] is None and not Path(exp.data_dir).is_dir():
         exp.class_names = SYNTHETIC_CLASSES
     elif exp.fields()["num_classes"] is not None:
@@ -123,14 +112,14 @@ def load_side(side: SideSpec, device: torch.device, seed: int) -> tuple[DroneExp
     return exp, exp.get_model().to(device).eval()
 
 
-def _parse_side(text: str, options: Sequence[str], settings: Collection[str]) -> SideSpec:
+def _parse_variant(text: str, options: Sequence[str], settings: Collection[str]) -> VariantSpec:
     head, *pairs = re.split(r",(?=[A-Za-z_]\w*=)", text)
     name, mark, exp_file = head.rpartition("=")
     if not exp_file or (mark and not name):
-        raise UserError(f"--side {text}: must be [NAME=]EXP[,SETTING=VALUE ...], EXP an exp file or {STOCK}")
+        raise UserError(f"--variant {text}: must be [NAME=]EXP[,SETTING=VALUE ...], EXP an exp file or {STOCK}")
     values = dict(pair.split("=", 1) for pair in pairs)
     fields = [item for key, value in values.items() if key not in settings for item in (key, value)]
-    return SideSpec(
+    return VariantSpec(
         name=name or Path(exp_file).stem,
         exp_file=exp_file,
         settings={key: value for key, value in values.items() if key in settings},

@@ -25,7 +25,7 @@ from yolox_gssam.engine.trainer import Trainer
 from yolox_gssam.experiment import GSSAM_STAGES, load_exp
 from yolox_gssam.models import add_attention, build_yolox
 from yolox_gssam.research.benchmark.compare import time_calls_in_turn
-from yolox_gssam.research.benchmark.contrast_cost import SIDES, run
+from yolox_gssam.research.benchmark.contrast_cost import VARIANTS, run
 from yolox_gssam.research.tables.plan import EXPS
 
 OUTPUT_LIMITS = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}
@@ -35,7 +35,7 @@ binary digits, bfloat16 8. The gradients of the 16-bit types are told and not ju
 them."""
 MAPS = ((16, (64, 80), 16, 8), (64, (32, 40), 4, 2), (256, (8, 10), 1, 0))
 """Channels, height and width, pool size and convolutions of three stages."""
-VARIANTS = (("sigmoid", True), ("sigmoid", False), ("standardize", False))
+MODULES = (("sigmoid", True), ("sigmoid", False), ("standardize", False))
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def module_errors(device: torch.device) -> dict[str, Any]:
     """GSSAM at three stages: relative errors of output and gradients against float64 on the CPU, by precision."""
     errors: dict[str, dict[str, list[float]]] = {}
     for channels, size_hw, pool_size, num_convs in MAPS:
-        for norm, residual in VARIANTS:
+        for norm, residual in MODULES:
             torch.manual_seed(0)
             module = GSSAM(channels, pool_size, num_convs, norm=norm, residual=residual)
             features = torch.randn(2, channels, *size_hw)
@@ -122,23 +122,23 @@ def contrast_costs(device: torch.device, sizes: Sequence[tuple[int, int]], secon
         values.requires_grad_(True)
         samples.requires_grad_(True)
         calls: dict[str, Callable[[], object]] = {
-            side: partial(run, side, "forward + backward", values, samples, above)
-            for side in ("broadcasting", "global_contrast")
+            variant: partial(run, variant, "forward + backward", values, samples, above)
+            for variant in ("broadcasting", "global_contrast")
         }
         times = time_calls_in_turn(calls, device, 21, seconds, 0)
-        for side in calls:
-            ordered = sorted(times[side])
+        for variant in calls:
+            ordered = sorted(times[variant])
             rows.append(
                 {
                     "values": M,
                     "samples": N,
-                    "side": side,
+                    "variant": variant,
                     "ms": 1000 * ordered[len(ordered) // 2],
                     "ms_min_max": [1000 * ordered[0], 1000 * ordered[-1]],
-                    "bytes": _peak_bytes(calls[side], device),
+                    "bytes": _peak_bytes(calls[variant], device),
                     "error": relative_error(
-                        SIDES[side](values, samples),
-                        SIDES["broadcasting"](values.double().cpu(), samples.double().cpu()),
+                        VARIANTS[variant](values, samples),
+                        VARIANTS["broadcasting"](values.double().cpu(), samples.double().cpu()),
                     ),
                 }
             )
@@ -250,7 +250,7 @@ class _Stopping(Trainer):
 
 
 def _few_images(data: Path, folder: Path, count: int = 96) -> Path:
-    """An annotation file with the first images of the training part that have objects."""
+    """An annotation file with the first images of the training split that have objects."""
     content = json.loads((data / "annotations" / "train.json").read_bytes())
     with_objects = {annotation["image_id"] for annotation in content["annotations"]}
     images = [image for image in content["images"] if image["id"] in with_objects][:count]

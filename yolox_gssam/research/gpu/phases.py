@@ -65,7 +65,7 @@ def right(args: Namespace, found: results.Results, device: torch.device) -> None
 
 
 def measure_times(args: Namespace, found: results.Results, device: torch.device) -> None:
-    """Times of YOLOX-s at 640 beside stock YOLOX, and images a second of training."""
+    """Times of YOLOX-s at 640 beside stock YOLOX, and images per second of training."""
     is_cuda = device.type == "cuda"
     fields: tuple[str, ...] = () if is_cuda else NANO
     size_hw = PAPER_SIZE if is_cuda else (64, 96)
@@ -117,7 +117,7 @@ def run_cells(args: Namespace, deadline: float) -> None:
     }
     write_json(args.output_dir / f"cells_{int(time.time())}.json", content)
     logger.info(
-        f"{done} cells in {seconds:.0f} s by {workers} workers: {pool.images / seconds:.0f} training images a second"
+        f"{done} cells in {seconds:.0f} s by {workers} workers: {pool.images / seconds:.0f} training images per second"
     )
     for fault in pool.faults:
         logger.error(fault)
@@ -146,7 +146,7 @@ def _study(args: Namespace, size_hw: Sequence[int], keep_weights: Sequence[str])
     own = {row: fields for row, (_, *fields) in FURTHER.items()}
     fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *RECIPE,
               "max_epoch", str(args.epochs), "eval_interval", str(args.epochs)]  # fmt: skip
-    if not is_cuda:  # a rehearsal: the validation part is small
+    if not is_cuda:  # a rehearsal: the validation split is small
         fields += ["train_ann", "val.json"]
     flags = {"cache": "gpu", "cuda_graph": is_cuda, "bf16": args.bf16}
     return Study(exps, own, fields, BATCH, str(args.bundle / WEIGHTS), flags, keep_weights)

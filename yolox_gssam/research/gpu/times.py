@@ -1,4 +1,4 @@
-"""Times of networks on a device at the paper's own size, and images a second of training, beside stock YOLOX."""
+"""Times of networks on a device at the paper's own size, and images per second of training, beside stock YOLOX."""
 
 import copy
 import math
@@ -56,9 +56,9 @@ def stock(exp: Any, origin: YOLOX) -> YOLOX:
 def inference_times(
     models: Mapping[str, YOLOX], device: torch.device, size_hw: tuple[int, int], batch: int, seconds: float
 ) -> dict[str, Any]:
-    """Milliseconds a batch from the network's input to decoded outputs, all sides in turn.
+    """Milliseconds per batch from the network's input to decoded outputs, all variants in turn.
 
-    Sides are `<row>`, `<row> float16`, and on CUDA at batch 1 `<row> graph` for the two rows that matter.
+    Variants are `<row>`, `<row> float16`, and on CUDA at batch 1 `<row> graph` for the two rows that matter.
     """
     images = drawn_batch(batch, size_hw)[0].to(device).contiguous(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], object]] = {}
@@ -70,7 +70,7 @@ def inference_times(
             if batch == 1 and row in (ORIGIN, BEST):
                 calls[f"{row} graph"] = _graphed(full, images)
     times = time_calls_in_turn(calls, device, 200, seconds, 0)
-    return {side: _summary(times[side], times[_first(side)]) for side in calls}
+    return {variant: _summary(times[variant], times[_first(variant)]) for variant in calls}
 
 
 def compiled_times(
@@ -90,15 +90,15 @@ def compiled_times(
     times = time_calls_in_turn(calls, device, 200, seconds, 0)
     return {
         "compiling_seconds": compiling,
-        "times": {side: _summary(times[side], times[_first(side)]) for side in calls},
+        "times": {variant: _summary(times[variant], times[_first(variant)]) for variant in calls},
     }
 
 
 def training_rates(
     models: Mapping[str, YOLOX], device: torch.device, size_hw: tuple[int, int], batch: int, seconds: float
 ) -> dict[str, Any]:
-    """Images a second of whole steps on one batch, from the input to the averaged weights, the sides in turn: stock
-    YOLOX's step, ours, and on CUDA ours recorded as a graph."""
+    """Images per second of whole steps on one batch, from the input to the averaged weights, the variants in turn:
+    stock YOLOX's step, ours, and on CUDA ours recorded as a graph."""
     images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
     images = images.contiguous(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], object]] = {}
@@ -114,15 +114,15 @@ def training_rates(
     times = time_calls_in_turn(calls, device, 50, seconds, 0)
     first = next(iter(calls))
     return {
-        side: {"images_per_second": batch / _median(times[side]), **_summary(times[side], times[first])}
-        for side in calls
+        variant: {"images_per_second": batch / _median(times[variant]), **_summary(times[variant], times[first])}
+        for variant in calls
     }
 
 
 def step_variants(
     device: torch.device, sizes: Sequence[tuple[int, int]], batch: int, seconds: float
 ) -> dict[str, float]:
-    """Images a second of a whole step of YOLOX-nano with GSSAM, by size, precision and memory layout; on CUDA it is
+    """Images per second of a whole step of YOLOX-nano with GSSAM, by size, precision and memory layout; on CUDA it is
     recorded."""
     rates = {}
     layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -206,14 +206,14 @@ def make_step(model: YOLOX, context: Callable[[], AbstractContextManager[Any]]) 
     return StaticStep(model, optimizer, AveragedWeights(model, 0.9998, 2000), math.inf, ("total_loss",), context)
 
 
-def _first(side: str) -> str:
-    """What a side's time is divided by: the plain network in the same form."""
-    form = side.partition(" ")[2]
+def _first(variant: str) -> str:
+    """What a variant's time is divided by: the plain network in the same form."""
+    form = variant.partition(" ")[2]
     return f"{ORIGIN} {form}".strip()
 
 
 def _summary(times: Sequence[float], first: Sequence[float]) -> dict[str, Any]:
-    """Milliseconds, and the ratio to the first side's time, round by round."""
+    """Milliseconds, and the ratio to the first variant's time, round by round."""
     ratio = speed_ratio(times, first, 0)
     ordered = sorted(times)
     return {

@@ -17,7 +17,7 @@ START_SECONDS = 90.0
 def images_per_second(
     device: torch.device, size_hw: tuple[int, int], batch: int, counts: tuple[int, ...], seconds: float, bf16: bool
 ) -> dict[str, float]:
-    """Images a second of all processes together, for so many of them at work at once; each has been started before.
+    """Images per second of all processes together, for so many of them at work at once; each has been started before.
 
     Raises:
         RuntimeError: a process did not start.

@@ -269,8 +269,11 @@ def read_times(folder: Path) -> dict[str, tuple[float, float]]:
     path = folder / "latency.json"
     if not path.exists():
         return {}
-    sides = json.loads(path.read_bytes())["sides"]
-    return {name: (side["steps"]["total"]["median"], 1 / side["ratio"]["median"]) for name, side in sides.items()}
+    variants = json.loads(path.read_bytes())["variants"]
+    return {
+        name: (variant["steps"]["total"]["median"], 1 / variant["ratio"]["median"])
+        for name, variant in variants.items()
+    }
 
 
 def _row(
