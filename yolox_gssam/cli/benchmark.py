@@ -26,7 +26,7 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.research.benchmark import attention_cost, contrast_cost, latency, training_speed
 from yolox_gssam.research.benchmark.cost_report import CostReport
 from yolox_gssam.research.benchmark.measured_frames import load_frames
-from yolox_gssam.research.benchmark.speed_report import Report
+from yolox_gssam.research.benchmark.speed_report import SpeedReport
 from yolox_gssam.research.benchmark.variants import parse_variants
 
 FRAMES, FRAMES_QUICK = 50, 10
@@ -64,13 +64,13 @@ def main(args: argparse.Namespace) -> None:
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    report: Report | CostReport = RUN[args.what](args)
+    report: SpeedReport | CostReport = RUN[args.what](args)
     # Written first: the numbers outlive a pipe that is closed while the tables are printed.
     path = report.write(args.output_dir or Path("runs", "benchmark", args.what))
     print(f"{report.table()}\n\nnumbers: {path}")
 
 
-def run_latency(args: argparse.Namespace) -> Report:
+def run_latency(args: argparse.Namespace) -> SpeedReport:
     iterations = args.iterations or (50 if args.quick else 1000)
     settings = latency.LatencySettings(
         iterations=iterations,
@@ -86,7 +86,7 @@ def run_latency(args: argparse.Namespace) -> Report:
     return latency.measure_latency(variants, images, frames, settings, choose_device(args.device))
 
 
-def run_train(args: argparse.Namespace) -> Report:
+def run_train(args: argparse.Namespace) -> SpeedReport:
     settings = training_speed.TrainingSettings(
         iterations=args.iterations or (2 if args.quick else 5),
         rounds=args.rounds or (2 if args.quick else 7),

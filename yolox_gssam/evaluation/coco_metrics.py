@@ -131,11 +131,7 @@ def coco_results(split: CocoSplit, detections: Mapping[int, Detections]) -> list
     for image_id, found in detections.items():
         if len(found) and found.labels.max() >= len(split.classes):
             raise ValueError(f"a detection of label {found.labels.max()}, but there are {len(split.classes)} classes")
-        # Differences in float32, as YOLOX's evaluator takes them, so that both see the same boxes.
-        boxes_xywh = np.hstack((found.boxes_xyxy[:, :2], found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]))
-        for box, score, label in zip(boxes_xywh.tolist(), found.scores.tolist(), found.labels, strict=True):
-            category_id = split.category_ids[label]
-            results.append({"image_id": image_id, "category_id": category_id, "bbox": box, "score": score})
+        results += found.to_coco(image_id, split.category_ids)
     return results
 
 

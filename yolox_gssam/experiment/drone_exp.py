@@ -19,6 +19,7 @@ from yolox.exp import Exp
 from yolox.utils import get_rank, get_world_size
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.letterbox import STRIDE
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.cache import CacheKind
 from yolox_gssam.data.coco_reader import CocoSplit
@@ -32,9 +33,6 @@ from yolox_gssam.experiment.batches import find_split, make_batches
 from yolox_gssam.experiment.field_checks import refuse_loaders
 from yolox_gssam.experiment.overrides import PLAIN, parse_overrides
 from yolox_gssam.models import FINE_STRIDES, STRIDES, add_attention, build_yolox
-
-# The largest stride of the network: every input side is a multiple of it.
-STRIDE = 32
 
 # One value for each of stem, dark2, dark3, dark4 and dark5 (strides 2 to 32). Blocks of 32 x 32 image pixels give every
 # stage the same number of base points, 20 x 20 at 640 x 640; the convolutions are the fewest whose receptive field,

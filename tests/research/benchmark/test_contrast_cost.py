@@ -12,7 +12,7 @@ from yolox_gssam.research.benchmark.compare import Ratio
 from yolox_gssam.research.benchmark.contrast_cost import (
     MODES,
     VARIANTS,
-    Cell,
+    ContrastCost,
     ContrastSettings,
     measure_contrast,
     run,
@@ -58,7 +58,7 @@ def test_sizes_are_measured_and_rivals_that_would_not_fit_are_named(
 def test_the_target_is_judged_at_a_stage_on_the_cpu(ratio: float, word: str) -> None:
     time = Milliseconds(1, 1, 1, 1)
     cells = [
-        Cell(device, "forward", variant, values, 400, None, time, Ratio(ratio, ratio, ratio))
+        ContrastCost(device, "forward", variant, values, 400, None, time, Ratio(ratio, ratio, ratio))
         for device in ("cpu", "cuda")
         for variant in VARIANTS
         for values in (400, 102_400)

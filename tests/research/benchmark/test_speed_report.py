@@ -9,12 +9,12 @@ from yolox_gssam.evaluation.timing import Milliseconds
 from yolox_gssam.research.benchmark.compare import Ratio
 from yolox_gssam.research.benchmark.machine import Machine
 from yolox_gssam.research.benchmark.network_size import NetworkSize
-from yolox_gssam.research.benchmark.speed_report import Report, VariantResult
+from yolox_gssam.research.benchmark.speed_report import SpeedReport, VariantResult
 
 MACHINE = Machine("Some CPU", 8, 4, "cpu (4 threads)", None, 123.4, {"python": "3.11"}, "2026-01-01", "benchmark.py x")
 
 
-def make_report(quick: bool) -> Report:
+def make_report(quick: bool) -> SpeedReport:
     first = VariantResult(
         "stock,width=0.25",
         {"total": Milliseconds(20, 18, 30, 10), "network": Milliseconds(15, 14, 20, 9)},
@@ -25,7 +25,7 @@ def make_report(quick: bool) -> Report:
     )
     second = VariantResult("exps/a$b.py", {"total": Milliseconds(10, 9, 15, 5)}, Ratio(2, 1.5, 2.25), None, None)
     variants = {"stock": first, "a$b": second}
-    return Report("latency", quick, {"batch_size": 2}, MACHINE, variants, ["how it was"], {"gone": "no CUDA"})
+    return SpeedReport("latency", quick, {"batch_size": 2}, MACHINE, variants, ["how it was"], {"gone": "no CUDA"})
 
 
 def test_table() -> None:

@@ -52,7 +52,7 @@ class AttentionSettings:
 
 
 @dataclass(frozen=True)
-class Cell:
+class AttentionCost:
     """One module at one stage.
 
     Attributes:
@@ -81,7 +81,7 @@ def measure_attention(
     Raises:
         UserError: a variant without attention, or whose exp file is faulty.
     """
-    cells: list[Cell] = []
+    cells: list[AttentionCost] = []
     for variant in variants:
         _load(variant)  # faults first, not after minutes
     with progress_bar(description="attention", unit="modules", total=len(devices) * len(STAGES) * len(variants)) as bar:
@@ -117,7 +117,7 @@ def count_gflops(module: nn.Module, maps: Tensor) -> float:
 
 def _measure_stage(
     variants: Sequence[VariantSpec], stage: str, device: torch.device, settings: AttentionSettings
-) -> Iterator[Cell]:
+) -> Iterator[AttentionCost]:
     times = {}
     for mode in MODES:
         calls = {variant.name: prepare_call(variant, stage, mode, str(device), settings.seed) for variant in variants}
@@ -126,7 +126,7 @@ def _measure_stage(
     for variant in variants:
         module, maps = _module_and_maps(variant, stage, "inference", device, settings.seed)
         _, C, H, W = maps.shape
-        yield Cell(
+        yield AttentionCost(
             device.type,
             stage,
             variant.name,
@@ -178,7 +178,7 @@ def _train(module: nn.Module, maps: Tensor, gradient: Tensor) -> tuple[Tensor, .
     return result, *torch.autograd.grad(result, [maps, *module.parameters()], gradient)
 
 
-def _table(cells: Sequence[Cell]) -> str:
+def _table(cells: Sequence[AttentionCost]) -> str:
     """The cells of one device and stage as text."""
     rows = []
     for cell in cells:

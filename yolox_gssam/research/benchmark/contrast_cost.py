@@ -70,7 +70,7 @@ class ContrastSettings:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ContrastCost:
     """One way at one M and N.
 
     Attributes:
@@ -93,7 +93,7 @@ class Cell:
 
 def measure_contrast(devices: Sequence[torch.device], settings: ContrastSettings) -> CostReport:
     """Measures every variant at every M and N on every device, forward alone and with backward."""
-    cells: list[Cell] = []
+    cells: list[ContrastCost] = []
     sizes = [(M, N) for M in settings.values for N in settings.samples]
     total = len(devices) * len(MODES) * len(sizes)
     with progress_bar(description="contrast", unit="sizes", total=total) as bar:
@@ -121,7 +121,9 @@ def prepare_run(variant: str, mode: str, device: str, size: tuple[int, int], see
     return partial(run, variant, mode, *_numbers(torch.device(device), mode, size, seed))
 
 
-def _measure_size(device: torch.device, mode: str, size: tuple[int, int], settings: ContrastSettings) -> Iterator[Cell]:
+def _measure_size(
+    device: torch.device, mode: str, size: tuple[int, int], settings: ContrastSettings
+) -> Iterator[ContrastCost]:
     free = free_bytes(device)
     needed = RIVAL_BYTES[mode] * size[0] * size[1]
     fits = free is None or needed < free
@@ -130,10 +132,10 @@ def _measure_size(device: torch.device, mode: str, size: tuple[int, int], settin
     for variant in VARIANTS:
         key = (device.type, mode, variant, *size)
         if variant not in variants:
-            yield Cell(*key, left_out=f"needs {needed / 2**30:.1f} GiB")
+            yield ContrastCost(*key, left_out=f"needs {needed / 2**30:.1f} GiB")
             continue
         arguments = (variant, mode, str(device), size, settings.seed)
-        yield Cell(
+        yield ContrastCost(
             *key,
             left_out=None,
             time=summarize([1000 * seconds for seconds in times[variant]]),
@@ -159,14 +161,14 @@ def _numbers(device: torch.device, mode: str, size: tuple[int, int], seed: int) 
     return values.requires_grad_(needs_gradient), samples.requires_grad_(needs_gradient), weights
 
 
-def _time_cells(cell: Cell, with_ratio: bool) -> list[str]:
+def _time_cells(cell: ContrastCost, with_ratio: bool) -> list[str]:
     if cell.time is None:
         return [str(cell.left_out), "-"]
     spread = str(cell.ratio) if with_ratio else f"{cell.time.minimum:.3f} to {cell.time.p95:.3f}"
     return [f"{cell.time.median:.3f}", spread]
 
 
-def targets(cells: Sequence[Cell]) -> Iterator[str]:
+def targets(cells: Sequence[ContrastCost]) -> Iterator[str]:
     """Whether the aims at `STAGE` on a CPU are reached, a line each."""
     for cell in cells:
         at_stage = (cell.values, cell.samples) == STAGE and cell.device == "cpu" and cell.variant == "broadcasting"
@@ -178,7 +180,7 @@ def targets(cells: Sequence[Cell]) -> Iterator[str]:
             )
 
 
-def _table(cells: Sequence[Cell]) -> str:
+def _table(cells: Sequence[ContrastCost]) -> str:
     """The cells of one device and mode as text."""
     rows = []
     for M, N in dict.fromkeys((cell.values, cell.samples) for cell in cells):

@@ -26,7 +26,7 @@ from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
 from yolox_gssam.research.benchmark.network_size import network_size
 from yolox_gssam.research.benchmark.peak_memory import HOW, peak_memory
-from yolox_gssam.research.benchmark.speed_report import TOTAL, Report, VariantResult
+from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult
 from yolox_gssam.research.benchmark.variants import VariantSpec, load_variant
 
 SETTINGS = ("ckpt", "backend", "fp16", "tight")
@@ -166,7 +166,7 @@ def _build_own(spec: VariantSpec, settings: LatencySettings, device: torch.devic
 
 def measure_latency(
     specs: Sequence[VariantSpec], images: Images, frames: str, settings: LatencySettings, device: torch.device
-) -> Report:
+) -> SpeedReport:
     """Measures all variants in turn on the same frames.
 
     Args:
@@ -197,7 +197,7 @@ def measure_latency(
             network=None if variant.model is None else network_size(variant.model, variant.exp.test_size),
             more={"boxes/image": variant.count(some) / len(some)},
         )
-    return Report("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
+    return SpeedReport("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
                   _how(settings, device), dict.fromkeys(left_out, STOCK_DEVICES))  # fmt: skip
 
 

@@ -39,7 +39,7 @@ class VariantResult:
 
 
 @dataclass(frozen=True)
-class Report:
+class SpeedReport:
     """One comparison of variants.
 
     Attributes:

@@ -23,7 +23,7 @@ from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
 from yolox_gssam.research.benchmark.measured_frames import DEFAULT_DATA, DRAWN_HW
 from yolox_gssam.research.benchmark.network_size import network_size
-from yolox_gssam.research.benchmark.speed_report import TOTAL, Report, VariantResult
+from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult
 from yolox_gssam.research.benchmark.variants import VariantSpec
 
 SETTINGS = ("cache", "fp16", "bf16")
@@ -160,7 +160,7 @@ class _Run:
 
 def measure_training(
     specs: Sequence[VariantSpec], data: Path | None, settings: TrainingSettings, device: torch.device
-) -> Report:
+) -> SpeedReport:
     """Measures all variants in turn on the same data set.
 
     Args:
@@ -199,7 +199,7 @@ def measure_training(
         "turns": settings.rounds,
         "seed": settings.seed,
     }
-    return Report("train", settings.quick, described, describe_machine(device), results, _how(settings))
+    return SpeedReport("train", settings.quick, described, describe_machine(device), results, _how(settings))
 
 
 def _measure(

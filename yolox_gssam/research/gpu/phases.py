@@ -32,7 +32,7 @@ RECIPE = (
 SHARED_WORKERS, SLICED_WORKERS = (1, 2, 4, 8), (1, 2, 3)
 """Trainings at once that are tried, where their kernels run side by side and where they take turns."""
 PAIR = ("origin", "gssam_sig_res_p1")
-TABLE_2 = ("gssam_sig_res_p2", "gssam_sig_p1", "gssam_sig_p2", "gssam_std_p1", "gssam_std_p2", "conv_p1", "conv_p2",
+OTHERS = ("gssam_sig_res_p2", "gssam_sig_p1", "gssam_sig_p2", "gssam_std_p1", "gssam_std_p2", "conv_p1", "conv_p2",
            "conv_res_p1", "conv_res_p2")  # fmt: skip
 FURTHER = {
     "wide": ("origin", "width", "0.28125"),
@@ -70,7 +70,7 @@ def measure_times(args: Namespace, found: results.Results, device: torch.device)
     fields: tuple[str, ...] = () if is_cuda else NANO
     size_hw = PAPER_SIZE if is_cuda else (64, 96)
     seconds = 9.0 if is_cuda else 1.0
-    models = times.networks(["stock", *PAIR, *(TABLE_2 if is_cuda else ())], fields)
+    models = times.networks(["stock", *PAIR, *(OTHERS if is_cuda else ())], fields)
     few = {row: models[row] for row in ("stock", "origin", "gssam_sig_res_p1")}
     for batch in (1, 16) if is_cuda else (1,):
         work = partial(times.inference_times, models, device, size_hw, batch, seconds)
@@ -142,7 +142,7 @@ def plan(args: Namespace) -> list[Task]:
 
 def _study(args: Namespace, size_hw: Sequence[int], keep_weights: Sequence[str]) -> Study:
     is_cuda = torch.device(args.device).type == "cuda"
-    exps = {row: str(EXPS / f"{FURTHER.get(row, (row,))[0]}.py") for row in (*PAIR, *TABLE_2, *FURTHER)}
+    exps = {row: str(EXPS / f"{FURTHER.get(row, (row,))[0]}.py") for row in (*PAIR, *OTHERS, *FURTHER)}
     own = {row: fields for row, (_, *fields) in FURTHER.items()}
     fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *RECIPE,
               "max_epoch", str(args.epochs), "eval_interval", str(args.epochs)]  # fmt: skip

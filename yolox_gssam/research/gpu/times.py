@@ -17,6 +17,7 @@ from yolox_gssam.common.device import autocast
 from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.step import StaticStep
 from yolox_gssam.experiment import load_exp
+from yolox_gssam.models.yolox import IN_CHANNELS
 from yolox_gssam.research.benchmark.compare import speed_ratio, time_calls_in_turn
 from yolox_gssam.research.benchmark.machine import synchronize
 from yolox_gssam.research.gpu.correctness import drawn_batch, nano
@@ -24,7 +25,6 @@ from yolox_gssam.research.tables.plan import EXPS
 
 ORIGIN, BEST, STOCK = "origin", "gssam_sig_res_p1", "stock"
 CLASSES = 4
-IN_CHANNELS = (256, 512, 1024)
 
 
 def networks(rows: Sequence[str], fields: Sequence[str]) -> dict[str, YOLOX]:
@@ -110,7 +110,8 @@ def training_rates(
         own = own.to(memory_format=torch.channels_last)
         calls[row] = _plain_step(own, AveragedWeights(own, 0.9998, 2000), images, targets, with_model=False)
         if device.type == "cuda":
-            calls[f"{row} graph"] = _static_step(copy.deepcopy(model).to(device).train(), images, targets)
+            recorded = copy.deepcopy(model).to(device).train().to(memory_format=torch.channels_last)
+            calls[f"{row} graph"] = partial(static_step(recorded, nullcontext).run, images, targets, 1e-6)
     times = time_calls_in_turn(calls, device, 50, seconds, 0)
     first = next(iter(calls))
     return {
@@ -132,7 +133,7 @@ def step_variants(
                 images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
                 images = images.contiguous(memory_format=memory_format)
                 model = nano(None).to(device).to(memory_format=memory_format)
-                step = make_step(model, partial(autocast, device, half))
+                step = static_step(model, partial(autocast, device, half))
                 name = f"{size_hw[0]} x {size_hw[1]}, {'float32' if half is None else 'bfloat16'}, {layout}"
                 rates[name] = batch * _rate(partial(step.run, images, targets, 1e-6), device, seconds)
     return rates
@@ -195,12 +196,7 @@ def _plain_step(model: YOLOX, average: Any, images: Tensor, targets: Tensor, wit
     return call
 
 
-def _static_step(model: YOLOX, images: Tensor, targets: Tensor) -> Callable[[], object]:
-    step = make_step(model.to(memory_format=torch.channels_last), nullcontext)
-    return lambda: step.run(images, targets, 1e-6)
-
-
-def make_step(model: YOLOX, context: Callable[[], AbstractContextManager[Any]]) -> StaticStep:
+def static_step(model: YOLOX, context: Callable[[], AbstractContextManager[Any]]) -> StaticStep:
     model.head.static_shapes = True
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, nesterov=True, fused=True)
     return StaticStep(model, optimizer, AveragedWeights(model, 0.9998, 2000), math.inf, ("total_loss",), context)

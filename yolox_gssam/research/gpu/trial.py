@@ -8,7 +8,7 @@ import torch
 
 from yolox_gssam.common.device import autocast
 from yolox_gssam.research.gpu.correctness import drawn_batch, nano
-from yolox_gssam.research.gpu.times import make_step
+from yolox_gssam.research.gpu.times import static_step
 
 START_SECONDS = 90.0
 """Most that the processes may take to start and to record their steps."""
@@ -59,7 +59,7 @@ def _work(
     images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
     images = images.contiguous(memory_format=torch.channels_last)
     model = nano(None).to(device).to(memory_format=torch.channels_last)
-    step = make_step(model, lambda: autocast(device, torch.bfloat16 if bf16 else None))
+    step = static_step(model, lambda: autocast(device, torch.bfloat16 if bf16 else None))
     step.run(images, targets, 1e-6)
     step.collect()
     with ready.get_lock():

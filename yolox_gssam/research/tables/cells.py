@@ -37,7 +37,7 @@ from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.research.tables.pool import Task
 
-SPLITS = ("val", "test")
+KEPT_SPLITS = ("val", "test")
 """The splits whose detections are kept: thresholds are chosen on the one and reported on the other."""
 TRACK_FIELDS = ("track_id", "track_linked")
 """Of annotations: by tools/prepare_dataset.py, of films."""
@@ -198,7 +198,7 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     load_weights(model, load_checkpoint(work / cell.name / BEST)["model"])
     arrays: dict[str, NDArray[Any]] = {}
     hashes = {}
-    for name in SPLITS:
+    for name in KEPT_SPLITS:
         split = exp.load_split(name)
         hashes[name] = annotations_digest(split.path)
         arrays |= {f"{name}_{key}": array for key, array in pack_detections(_detect(exp, model, split)).items()}
@@ -271,7 +271,7 @@ def load_cell(path: Path) -> DoneCell:
             arrays = dict(content)
         description = json.loads(arrays["description"].tobytes())
         cell = Cell(description["seed"], description["fold"], description["row"])
-        found = {name: unpack_detections(arrays, name) for name in SPLITS if f"{name}_images" in arrays}
+        found = {name: unpack_detections(arrays, name) for name in KEPT_SPLITS if f"{name}_images" in arrays}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a cell of a table ({error!r:.100}); delete it and run again") from error
     return DoneCell(cell, description, found)

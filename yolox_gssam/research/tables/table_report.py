@@ -25,9 +25,9 @@ from yolox_gssam.research.tables.markdown import deviation, github_table, mean, 
 from yolox_gssam.research.tables.measures import (
     DECISIVE,
     MEAN_AP,
+    DeviceSeed,
     Gap,
     Measured,
-    Run,
     complete_runs,
     device_of,
     joined_detections,
@@ -35,7 +35,7 @@ from yolox_gssam.research.tables.measures import (
     measure,
     paired_gap,
 )
-from yolox_gssam.research.tables.paper import NETWORKS, ORIGIN, TABLE_2, TABLE_3, PaperRow
+from yolox_gssam.research.tables.paper import ORIGIN, PAPER_ROWS, TABLE_2, TABLE_3, PaperRow
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class ReportRow:
     """
 
     name: str
-    runs: tuple[Run, ...]
+    runs: tuple[DeviceSeed, ...]
     values: Mapping[str, tuple[float | None, ...]]
     gaps: Mapping[str, Gap]
     curve: Sequence[tuple[int, float]]
@@ -102,7 +102,7 @@ class TableReport:
         """A row per network; measures in percent, differences in points."""
         rows = []
         for row in self.rows:
-            paper = NETWORKS.get(row.name)
+            paper = PAPER_ROWS.get(row.name)
             content: dict[str, Any] = {"network": row.name, "seeds": len(row.runs)}
             for name, values in row.values.items():
                 content |= {name: mean(values), f"{name} sd": deviation(values)}
@@ -152,7 +152,7 @@ class TableReport:
             (table.title, table.columns, table.rows, [row for row in rest if row.name in table.rows])
             for table in (TABLE_2, TABLE_3)
         ]
-        others = [row for row in rest if row.name not in NETWORKS or row.name == "origin"]
+        others = [row for row in rest if row.name not in PAPER_ROWS or row.name == "origin"]
         tables.append(("Further networks", (), {}, others))
         shown = [table for table in tables if table[-1]] or [("Networks", (), {}, [])]
         return [
@@ -181,7 +181,7 @@ class TableReport:
             cells += empty if gap is None else [_with_interval(gap), gap.in_words()]
         if self._is_timed():
             cells += [number(row.time_ms, ".2f", "-"), number(row.time_ratio, ".3f", "-")]
-        paper = NETWORKS.get(row.name)
+        paper = PAPER_ROWS.get(row.name)
         if paper is None:
             return [*cells, "", "", ""]
         points = "" if paper is ORIGIN else f"{paper.ap - ORIGIN.ap:+.2f}"
@@ -236,7 +236,7 @@ def build_report(
         raise UserError(
             f"no run of {order[0]} is complete, which the others are compared with: {len(splits)} test splits needed"
         )
-    measured: dict[str, dict[Run, Measured]] = {name: {} for name in names}
+    measured: dict[str, dict[DeviceSeed, Measured]] = {name: {} for name in names}
     with (
         joined_split(splits) as whole,
         progress_bar(description="report", unit="runs", total=sum(map(len, runs.values()))) as bar,
@@ -278,8 +278,8 @@ def read_times(folder: Path) -> dict[str, tuple[float, float]]:
 
 def _row(
     name: str,
-    own: Mapping[Run, Measured],
-    first: Mapping[Run, Measured],
+    own: Mapping[DeviceSeed, Measured],
+    first: Mapping[DeviceSeed, Measured],
     curve: Sequence[tuple[int, float]],
     time_ms: float | None,
     time_ratio: float | None,
@@ -310,7 +310,7 @@ def _curve(cells: Sequence[DoneCell]) -> tuple[tuple[int, float], ...]:
     return tuple(curve)
 
 
-def _incomplete(cells: Sequence[DoneCell], runs: Mapping[str, Mapping[Run, object]]) -> set[str]:
+def _incomplete(cells: Sequence[DoneCell], runs: Mapping[str, Mapping[DeviceSeed, object]]) -> set[str]:
     return {
         f"{cell.cell.row} seed {cell.cell.seed}"
         for cell in cells
