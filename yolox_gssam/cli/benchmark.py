@@ -24,7 +24,7 @@ from yolox_gssam.cli.parser import HelpFormatter, count, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.research.benchmark import attention_cost, contrast_cost, latency, training_speed
-from yolox_gssam.research.benchmark.cost_report import CostReport
+from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
 from yolox_gssam.research.benchmark.measured_frames import load_frames
 from yolox_gssam.research.benchmark.speed_report import SpeedReport
 from yolox_gssam.research.benchmark.variants import parse_variants
@@ -99,24 +99,16 @@ def run_train(args: argparse.Namespace) -> SpeedReport:
 
 
 def run_contrast(args: argparse.Namespace) -> CostReport:
-    settings = contrast_cost.ContrastSettings(
-        values=args.values or (contrast_cost.QUICK_VALUES if args.quick else contrast_cost.VALUES),
-        samples=args.samples or (contrast_cost.QUICK_SAMPLES if args.quick else contrast_cost.SAMPLES),
-        rounds=args.rounds or (5 if args.quick else 21),
-        seed=args.seed,
-        quick=args.quick,
-    )
-    return contrast_cost.measure_contrast(cpu_and_device(args.device), settings)
+    values = args.values or (contrast_cost.QUICK_VALUES if args.quick else contrast_cost.VALUES)
+    samples = args.samples or (contrast_cost.QUICK_SAMPLES if args.quick else contrast_cost.SAMPLES)
+    settings = CostSettings(args.rounds or (5 if args.quick else 21), 8, args.seed, args.quick)
+    return contrast_cost.measure_contrast(cpu_and_device(args.device), values, samples, settings)
 
 
 def run_attention(args: argparse.Namespace) -> CostReport:
-    settings = attention_cost.AttentionSettings(
-        rounds=args.rounds or (3 if args.quick else 21),
-        seconds=1 if args.quick else 20,
-        seed=args.seed,
-        quick=args.quick,
-    )
+    rounds, seconds = (3, 1) if args.quick else (21, 20)
     variants = parse_variants(args.variant or VARIANTS["attention"], args.opts, ())
+    settings = CostSettings(args.rounds or rounds, seconds, args.seed, args.quick)
     return attention_cost.measure_attention(variants, cpu_and_device(args.device), settings)
 
 

@@ -45,9 +45,6 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train, test and time", formatter_class=HelpFormatter)
     _add_training(run, "datasets/svanstrom", "runs/tables")
     run.add_argument(
-        "--start-from", type=Path, metavar="DIR", help="start from the weights of the runs of the same name in DIR"
-    )
-    run.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences of each network that are timed; 0: none"
     )
     cells = commands.add_parser("cells", help="cross-validate on folds", formatter_class=HelpFormatter)
@@ -121,12 +118,7 @@ def run(args: argparse.Namespace) -> None:
     """Trains every network with every seed, then times all networks in turn."""
     fields = fields_of(args.dataset, args.size, args.input, args.epochs, args.opts)
     rows = read_rows(args.exps, fields)
-    start = args.ckpt if args.start_from is None else args.start_from / "networks" / "{cell}.pth"
-    study = _study(args, rows, fields, start, keep_weights=[row.name for row in rows])
-    for cell in plan_cells(list(study.exps), None, args.seeds):
-        weights = study.start(cell)
-        if weights is not None and not Path(weights).exists() and not cell.path(args.output_dir).exists():
-            raise UserError(f"{weights}: {cell.name} would start from it; train it there first, with tables.py run")
+    study = _study(args, rows, fields, keep_weights=[row.name for row in rows])
     exp = load_exp(rows[0].exp_file, rows[0].options)
     for name in ("train", "val", "test"):
         exp.load_split(name)
@@ -145,24 +137,22 @@ def cells(args: argparse.Namespace) -> None:
     rows = read_rows(args.exps, fields)
     number, total = args.task
     chosen = plan_cells([row.name for row in rows], len(load_folds(Path(args.dataset))), args.seeds)[number::total]
-    study = _study(args, rows, fields, args.ckpt, args.keep_weights).keep(args.output_dir)
+    study = _study(args, rows, fields, args.keep_weights).keep(args.output_dir)
     _train(args, study, chosen)
     print(f"{len(chosen)} cells there: {args.output_dir}")
 
 
 def _study(
-    args: argparse.Namespace,
-    rows: Sequence[VariantSpec],
-    fields: Sequence[str],
-    start: Path | None,
-    keep_weights: Sequence[str],
+    args: argparse.Namespace, rows: Sequence[VariantSpec], fields: Sequence[str], keep_weights: Sequence[str]
 ) -> Study:
+    if args.ckpt is not None and not args.ckpt.is_file():
+        raise UserError(f"{args.ckpt}: no such checkpoint to start from")
     return Study(
         exps={row.name: row.exp_file for row in rows},
         row_fields={row.name: row.options[len(fields) :] for row in rows},
         fields=fields,
         batch_size=args.batch_size,
-        checkpoint=None if start is None else str(start),
+        checkpoint=None if args.ckpt is None else str(args.ckpt),
         flags={name: getattr(args, name) for name in ("cache", "fp16", "bf16", "clip_grad_norm", "cuda_graph")},
         keep_weights=keep_weights,
     )

@@ -14,11 +14,11 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.models import STAGES
 from yolox_gssam.research.benchmark.attention_cost import (
     MODES,
-    AttentionSettings,
     count_gflops,
     measure_attention,
     prepare_call,
 )
+from yolox_gssam.research.benchmark.cost_report import CostSettings
 from yolox_gssam.research.benchmark.variants import parse_variants
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ def test_what_is_called_is_what_the_exp_file_runs() -> None:
 
 def test_report(tmp_path: Path) -> None:
     texts = [f"{name}={ROOT / 'exps' / name}_p1.py" for name in ("coordinate", "gssam_sig")]
-    settings = AttentionSettings(rounds=3, seconds=0.01, quick=True)
+    settings = CostSettings(rounds=3, seconds=0.01, quick=True)
     report = measure_attention(parse_variants(texts, SMALL, ()), [CPU], settings)
     assert [(cell.stage, cell.variant) for cell in report.cells] == [
         (stage, variant) for stage in STAGES for variant in ("coordinate", "gssam_sig")
@@ -74,4 +74,4 @@ def test_report(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["stock", str(ROOT / "exps" / "origin.py")])
 def test_a_variant_without_attention(text: str) -> None:
     with pytest.raises(UserError, match="has no attention; give an exp file that has one"):
-        measure_attention(parse_variants([text], [], ()), [CPU], AttentionSettings())
+        measure_attention(parse_variants([text], [], ()), [CPU], CostSettings())

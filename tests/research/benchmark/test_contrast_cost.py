@@ -13,11 +13,11 @@ from yolox_gssam.research.benchmark.contrast_cost import (
     MODES,
     VARIANTS,
     ContrastCost,
-    ContrastSettings,
     measure_contrast,
     run,
     targets,
 )
+from yolox_gssam.research.benchmark.cost_report import CostSettings
 
 CPU = torch.device("cpu")
 
@@ -37,7 +37,7 @@ def test_sizes_are_measured_and_rivals_that_would_not_fit_are_named(
 ) -> None:
     # Enough for 8 or 16 bytes for each of 10 x 4 differences, not for each of 1000 x 4.
     monkeypatch.setattr(contrast_cost, "free_bytes", lambda device: 20_000)
-    report = measure_contrast([CPU], ContrastSettings(values=(10, 1000), samples=(4,), rounds=4, quick=True))
+    report = measure_contrast([CPU], (10, 1000), (4,), CostSettings(rounds=4, quick=True))
     cells = {(cell.mode, cell.variant, cell.values): cell for cell in report.cells}
     assert len(cells) == len(MODES) * len(VARIANTS) * 2
     for (_, variant, values), cell in cells.items():
@@ -73,7 +73,7 @@ def test_a_turn_of_a_short_call_is_many_calls(monkeypatch: pytest.MonkeyPatch) -
     calls: list[str] = []
     monkeypatch.setattr(contrast_cost, "run", lambda variant, *_: calls.append(variant))
     monkeypatch.setattr(compare, "SHORTEST", 1e-4)
-    times = contrast_cost._time_in_turn(CPU, "forward", (8, 2), list(VARIANTS), ContrastSettings(rounds=3))
+    times = contrast_cost._time_in_turn(CPU, "forward", (8, 2), list(VARIANTS), CostSettings(rounds=3))
     assert set(times) == set(VARIANTS)
     assert all(len(seconds) == 3 for seconds in times.values())
     # An empty call takes about a microsecond.

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     text = report.markdown()
     assert "real loss" in text
     assert "+2.77" in text
-    json.dumps(report.to_json(), allow_nan=False)
+    json.dumps(asdict(report), allow_nan=False)
 
 
 def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_path: Path) -> None:

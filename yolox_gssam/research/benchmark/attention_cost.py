@@ -14,7 +14,7 @@ from yolox_gssam.evaluation.timing import Milliseconds, summarize
 from yolox_gssam.experiment import DroneExp, load_exp
 from yolox_gssam.models import STAGES, build_stage_attention, stage_channels
 from yolox_gssam.research.benchmark.compare import time_calls_in_turn
-from yolox_gssam.research.benchmark.cost_report import CostReport
+from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
 from yolox_gssam.research.benchmark.machine import describe_machine
 from yolox_gssam.research.benchmark.peak_memory import peak_memory
 from yolox_gssam.research.benchmark.speed_report import align, mebibytes
@@ -32,23 +32,6 @@ HOW = (
     "all parameters.",
     f"GFLOPs: {WHAT_IS_COUNTED}.",
 )
-
-
-@dataclass(frozen=True)
-class AttentionSettings:
-    """How to measure.
-
-    Attributes:
-        rounds: most rounds of one stage; at least three.
-        seconds: after so many no further round of one stage begins.
-        seed: of the weights, the numbers and the order of the variants.
-        quick: said in the report.
-    """
-
-    rounds: int = 21
-    seconds: float = 20.0
-    seed: int = 0
-    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +57,7 @@ class AttentionCost:
 
 
 def measure_attention(
-    variants: Sequence[VariantSpec], devices: Sequence[torch.device], settings: AttentionSettings
+    variants: Sequence[VariantSpec], devices: Sequence[torch.device], settings: CostSettings
 ) -> CostReport:
     """Measures the module of every variant at every stage on every device.
 
@@ -116,7 +99,7 @@ def count_gflops(module: nn.Module, maps: Tensor) -> float:
 
 
 def _measure_stage(
-    variants: Sequence[VariantSpec], stage: str, device: torch.device, settings: AttentionSettings
+    variants: Sequence[VariantSpec], stage: str, device: torch.device, settings: CostSettings
 ) -> Iterator[AttentionCost]:
     times = {}
     for mode in MODES:

@@ -12,7 +12,7 @@ from yolox_gssam.common.memory import free_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
 from yolox_gssam.research.benchmark.compare import Ratio, speed_ratio, time_calls_in_turn
-from yolox_gssam.research.benchmark.cost_report import CostReport
+from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
 from yolox_gssam.research.benchmark.machine import describe_machine
 from yolox_gssam.research.benchmark.peak_memory import peak_memory
 from yolox_gssam.research.benchmark.speed_report import align, mebibytes
@@ -50,26 +50,6 @@ HOW = "/ ours: the median over the rounds of time / time of global_contrast, wit
 
 
 @dataclass(frozen=True)
-class ContrastSettings:
-    """How to measure.
-
-    Attributes:
-        values, samples: every M and every N.
-        rounds: most rounds of one M and N; at least three.
-        seconds: after so many no further round of one M and N begins.
-        seed: of the numbers and of the order of the variants.
-        quick: said in the report.
-    """
-
-    values: Sequence[int] = VALUES
-    samples: Sequence[int] = SAMPLES
-    rounds: int = 21
-    seconds: float = 8.0
-    seed: int = 0
-    quick: bool = False
-
-
-@dataclass(frozen=True)
 class ContrastCost:
     """One way at one M and N.
 
@@ -91,10 +71,12 @@ class ContrastCost:
     memory_bytes: int | None = None
 
 
-def measure_contrast(devices: Sequence[torch.device], settings: ContrastSettings) -> CostReport:
+def measure_contrast(
+    devices: Sequence[torch.device], values: Sequence[int], samples: Sequence[int], settings: CostSettings
+) -> CostReport:
     """Measures every variant at every M and N on every device, forward alone and with backward."""
     cells: list[ContrastCost] = []
-    sizes = [(M, N) for M in settings.values for N in settings.samples]
+    sizes = [(M, N) for M in values for N in samples]
     total = len(devices) * len(MODES) * len(sizes)
     with progress_bar(description="contrast", unit="sizes", total=total) as bar:
         for device in devices:
@@ -122,7 +104,7 @@ def prepare_run(variant: str, mode: str, device: str, size: tuple[int, int], see
 
 
 def _measure_size(
-    device: torch.device, mode: str, size: tuple[int, int], settings: ContrastSettings
+    device: torch.device, mode: str, size: tuple[int, int], settings: CostSettings
 ) -> Iterator[ContrastCost]:
     free = free_bytes(device)
     needed = RIVAL_BYTES[mode] * size[0] * size[1]
@@ -145,7 +127,7 @@ def _measure_size(
 
 
 def _time_in_turn(
-    device: torch.device, mode: str, size: tuple[int, int], names: Sequence[str], settings: ContrastSettings
+    device: torch.device, mode: str, size: tuple[int, int], names: Sequence[str], settings: CostSettings
 ) -> dict[str, list[float]]:
     """Variant -> seconds per call, one for each round."""
     numbers = _numbers(device, mode, size, settings.seed)

@@ -16,12 +16,28 @@ IN_TURN = (
 
 
 @dataclass(frozen=True)
+class CostSettings:
+    """How to measure.
+
+    Attributes:
+        rounds: most rounds of one size; at least three.
+        seconds: after so many no further round of one size begins.
+        seed: of the numbers and of the order of the variants.
+        quick: said in the report.
+    """
+
+    rounds: int = 21
+    seconds: float = 20.0
+    seed: int = 0
+    quick: bool = False
+
+
+@dataclass(frozen=True)
 class CostReport:
     """One benchmark of small pieces of work.
 
     Attributes:
         benchmark: which, as tools/benchmark.py calls it.
-        settings: a dataclass; its `quick` is said in the table.
         variants: name -> what it is.
         machines: where, one for each device.
         cells: dataclasses, one for each variant at each size.
@@ -30,7 +46,7 @@ class CostReport:
     """
 
     benchmark: str
-    settings: Any
+    settings: CostSettings
     variants: Mapping[str, str]
     machines: Sequence[Machine]
     cells: Sequence[Any]

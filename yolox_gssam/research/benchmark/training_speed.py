@@ -1,6 +1,5 @@
 """Images per second of training, variants in turn, and where the time of a step goes."""
 
-import argparse
 import itertools
 import tempfile
 import time
@@ -25,6 +24,7 @@ from yolox_gssam.research.benchmark.measured_frames import DEFAULT_DATA, DRAWN_H
 from yolox_gssam.research.benchmark.network_size import network_size
 from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult
 from yolox_gssam.research.benchmark.variants import VariantSpec
+from yolox_gssam.research.trainer_args import trainer_args
 
 SETTINGS = ("cache", "fp16", "bf16")
 """What a variant may set besides fields of its experiment."""
@@ -126,7 +126,8 @@ class _Run:
             raise UserError(f"variant {spec.name}: {error}") from error
         self.exp.seed = settings.seed
         flags = {name: spec.is_on(name) for name in SETTINGS}
-        self.trainer: Any = self.exp.get_trainer(_trainer_args(spec.name, settings.batch_size, str(device), flags))
+        args = trainer_args(spec.name, settings.batch_size, device, save_every_minutes=float("inf"), **flags)
+        self.trainer: Any = self.exp.get_trainer(args)
         self.trainer.before_train()
         self.network = network_size(self.trainer.model, self.exp.training_size)
         self.clock = StepClock(device)
@@ -232,25 +233,6 @@ def _find_data(data: Path | None, folder: Path) -> Path:
     if not (root / "annotations" / "train.json").is_file():
         raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py")
     return root
-
-
-def _trainer_args(name: str, batch_size: int, device: str, flags: Mapping[str, bool]) -> argparse.Namespace:
-    """As tools/train.py parses them."""
-    return argparse.Namespace(
-        experiment_name=name,
-        batch_size=batch_size,
-        device=device,
-        fp16=flags["fp16"],
-        bf16=flags["bf16"],
-        cache=flags["cache"],
-        clip_grad_norm=None,
-        save_every_minutes=float("inf"),
-        ckpt=None,
-        resume=False,
-        force=False,
-        start_epoch=None,
-        opts=[],
-    )
 
 
 def _how(settings: TrainingSettings) -> list[str]:

@@ -5,7 +5,6 @@ import json
 import math
 import signal
 import tempfile
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,6 +26,7 @@ from yolox_gssam.models import add_attention, build_yolox
 from yolox_gssam.research.benchmark.compare import time_calls_in_turn
 from yolox_gssam.research.benchmark.contrast_cost import VARIANTS, run
 from yolox_gssam.research.tables.plan import EXPS
+from yolox_gssam.research.trainer_args import trainer_args
 
 OUTPUT_LIMITS = {"float32": 1e-4, "tf32": 2e-2, "float16": 2e-2, "bfloat16": 1e-1}
 GRADIENT_LIMITS = {"float32": 1e-3, "tf32": 1.5e-1}
@@ -225,8 +225,7 @@ def _train(
               "multiscale_range", "0", "warmup_epochs", "1", "no_aug_epochs", "1", "eval_interval", "2",
               "data_num_workers", "0", "output_dir", str(folder)]  # fmt: skip
     exp_file = EXPS / "gssam_sig_res_p1.py"
-    args = Namespace(experiment_name="run", batch_size=8, device=str(device), fp16=False, bf16=False, start_epoch=None,
-                     cache="gpu", ckpt=checkpoint, resume=False, force=False, cuda_graph=cuda_graph)  # fmt: skip
+    args = trainer_args("run", 8, device, cache="gpu", ckpt=checkpoint, cuda_graph=cuda_graph)
     trainer = _Stopping(load_exp(exp_file, fields), args)
     trainer.stop_after = stop_after
     try:

@@ -1,12 +1,9 @@
 """Tables 2 and 3 from cells, beside the paper's numbers: means over seeds, and which differences are real."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -77,44 +74,17 @@ class TableReport:
         """The tables in the paper's layout, all measures, and how both were made."""
         return "\n\n".join((*self._tables(), self._measures(), self._how())) + "\n"
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
     def write(self, folder: Path) -> list[Path]:
-        """Writes tables.md, .json, .csv and .png.
+        """Writes tables.md, .json and .png.
 
         Raises:
             UserError: a file could not be written.
         """
-        files = {name: folder / f"tables.{name}" for name in ("md", "json", "csv", "png")}
+        files = {name: folder / f"tables.{name}" for name in ("md", "json", "png")}
         write_text(files["md"], self.markdown())
-        write_json(files["json"], self.to_json())
-        rows = self.csv_rows()
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(files["csv"], text.getvalue())
+        write_json(files["json"], asdict(self))
         self.plot(files["png"])
         return list(files.values())
-
-    def csv_rows(self) -> list[dict[str, Any]]:
-        """A row per network; measures in percent, differences in points."""
-        rows = []
-        for row in self.rows:
-            paper = PAPER_ROWS.get(row.name)
-            content: dict[str, Any] = {"network": row.name, "seeds": len(row.runs)}
-            for name, values in row.values.items():
-                content |= {name: mean(values), f"{name} sd": deviation(values)}
-            for name in DECISIVE:
-                gap = row.gaps.get(name)
-                limits = (None,) * 5 if gap is None else (gap.points, *gap.over_clips, *gap.over_both)
-                ends = ("points", "clips low", "clips high", "clips and seeds low", "clips and seeds high")
-                content |= {f"{name} {end}": limit for end, limit in zip(ends, limits, strict=True)}
-            content |= {"ms": row.time_ms, "time_ratio": row.time_ratio}
-            content |= {"paper_ap": paper and paper.ap, "paper_ms": paper and paper.time_ms}
-            rows.append(content)
-        return rows
 
     def plot(self, path: Path) -> None:
         """AP of each network, AP against time if that was measured, and validation AP over the epochs.
