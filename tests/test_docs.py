@@ -69,3 +69,12 @@ def test_links_lead_somewhere(page: Path) -> None:
                 headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
                 known = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
                 assert anchor in known, link
+
+
+def test_the_tests_that_pages_name_are_there() -> None:
+    tests = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    everything = "\n".join(tests.values())
+    for page in PAGES:
+        text = page.read_text()
+        assert set(re.findall(r"\btest_\w+\.py\b", text)) <= set(tests), page
+        assert [name for name in re.findall(r"::(test_\w+)", text) if f"def {name}(" not in everything] == [], page

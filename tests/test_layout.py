@@ -50,5 +50,9 @@ def test_a_file_is_read_in_one_go(path: Path) -> None:
     assert not long
 
 
+def test_a_file_name_says_one_thing() -> None:
+    assert not repeated_names()
+
+
 if __name__ == "__main__":
     print(report())

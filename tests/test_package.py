@@ -4,6 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from conftest import ROOT
+
+from yolox_gssam import __version__
 
 # As if yolox were not installed: nothing of that name is found.
 HIDE_YOLOX = """
@@ -31,3 +34,7 @@ def test_what_needs_yolox_says_in_one_line_how_to_get_it(module: str) -> None:
 @pytest.mark.parametrize("module", ["attention", "research.gpu.bundle", "cli"])
 def test_what_does_not_need_it_is_imported(module: str) -> None:
     assert import_without_yolox(module).returncode == 0
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text()

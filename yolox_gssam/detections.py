@@ -88,8 +88,8 @@ class Detections:
             category_ids: the data set's id of each class, in the order of the labels; by default label + 1.
         """
         ids = (self.labels + 1 if category_ids is None else np.asarray(category_ids)[self.labels]).tolist()
-        boxes = self.boxes_xyxy.astype(np.float64)
-        boxes[:, 2:] -= boxes[:, :2]
+        # Differences in float32, as YOLOX's evaluator takes them, so that both see the same boxes.
+        boxes = np.hstack((self.boxes_xyxy[:, :2], self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]))
         return [
             {"image_id": image_id, "category_id": category_id, "bbox": box, "score": score}
             for box, score, category_id in zip(boxes.tolist(), self.scores.tolist(), ids, strict=True)

@@ -20,8 +20,8 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends import FILE_SUFFIXES
 from yolox_gssam.inference.frames import find_images, image_frames
 from yolox_gssam.inference.network import Network, open_network
-from yolox_gssam.inference.sources import Kind, recognize
-from yolox_gssam.inference.video import VideoReader
+from yolox_gssam.inference.source_kind import Kind, recognize
+from yolox_gssam.inference.video_io import VideoReader
 
 SHIPPED = {"visible": "yolox_nano_gssam.onnx", "infrared": "yolox_nano_infrared.onnx"}
 """The networks that come along, by the light that they are for: files in weights/."""

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from yolox_gssam.common.letterbox import PAD_VALUE
+from yolox_gssam.common.letterbox import PAD_VALUE, letterbox_ratio
 from yolox_gssam.data.augmentation import (
     Augmentation,
     Recipe,
     crop,
-    fit_scale,
     flip,
     jitter_hsv,
     keep_visible,
@@ -49,11 +48,11 @@ def bright_box(image: NDArray[np.uint8], above: int = 127) -> NDArray[np.float64
     return np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1], float)
 
 
-def test_fit_scale_is_the_letterbox_of_yolox() -> None:
+def test_the_scale_is_the_letterbox_of_yolox() -> None:
     from yolox.data.data_augment import preproc
 
     image = np.zeros((512, 640, 3), np.uint8)
-    assert fit_scale((512, 640), (416, 416)) == preproc(image, (416, 416))[1]
+    assert letterbox_ratio((512, 640), (416, 416)) == preproc(image, (416, 416))[1]
 
 
 def test_flip_moves_boxes_with_the_pixels_and_twice_is_none() -> None:
@@ -220,7 +219,7 @@ def test_what_is_looked_at_lies_by_the_tiles(scale: float) -> None:
 def test_scaled_size_is_that_of_yolox_letterbox(size_hw: tuple[int, int]) -> None:
     from yolox.data.data_augment import preproc
 
-    scale = fit_scale(size_hw, (64, 96))
+    scale = letterbox_ratio(size_hw, (64, 96))
     padded = preproc(np.zeros((*size_hw, 3), np.uint8), (64, 96))[0]
     height, width = scaled_size(size_hw, scale)
     assert (padded[:, :height, :width] == 0).all()

@@ -13,7 +13,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import check_dataset
-from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.coco_reader import load_split
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.experiment import DroneExp
 

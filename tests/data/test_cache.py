@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from yolox_gssam.data import cache as caching
 from yolox_gssam.data.augmentation import Augmentation
 from yolox_gssam.data.cache import ImageCache, choose_cache
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
-from yolox_gssam.data.training import SampleRequest, TrainingSet, collate
+from yolox_gssam.data.training_set import SampleRequest, TrainingSet, collate
 
 CPU = torch.device("cpu")
 GPU = torch.device("cuda", 0)

@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import MAX_JSON_BYTES, CocoSplit, load_split, parse_coco, read_json
+from yolox_gssam.data.coco_reader import MAX_JSON_BYTES, CocoSplit, load_split, parse_coco, read_json
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault
 
 

@@ -10,7 +10,7 @@ import pytest
 from torchvision.datasets import ImageFolder
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco_reader import CocoSplit, load_split
 from yolox_gssam.data.crops import CropRule, make_crops
 
 WIDTH, HEIGHT = 80, 60

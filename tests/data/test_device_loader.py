@@ -10,10 +10,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from yolox_gssam.data.augmentation import Augmentation
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.device_loader import DeviceLoader
 from yolox_gssam.data.labelled import LabelledImage
-from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, collate
+from yolox_gssam.data.training_set import SampleRequest, TrainingSampler, TrainingSet, collate
 
 
 @pytest.fixture(scope="module")

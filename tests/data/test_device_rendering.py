@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from yolox_gssam.data.augmentation import Augmentation, Layer, Recipe, Tile
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.device_rendering import _bgr_to_hsv, render_batch, shift_hsv
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.rendering import render
 from yolox_gssam.data.rendering import shift_hsv as shift_hsv_on_cpu
-from yolox_gssam.data.training import SampleRequest, TrainingSet
+from yolox_gssam.data.training_set import SampleRequest, TrainingSet
 
 CPU = torch.device("cpu")
 SIZE_HW = (128, 160)

@@ -10,7 +10,7 @@ from fuzzing import NAMES, VALUES, altered, attempt, damaged, fuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolox_gssam.data.coco import CocoSplit, load_split, parse_coco, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, load_split, parse_coco, read_json
 from yolox_gssam.data.faults import Fault
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.paths import is_inside, name_fault

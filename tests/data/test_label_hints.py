@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolox_gssam.data.coco import CocoSplit, parse_coco
+from yolox_gssam.data.coco_reader import CocoSplit, parse_coco
 from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.data.label_hints import label_hints
 

@@ -5,7 +5,8 @@ import colorsys
 import numpy as np
 import pytest
 
-from yolox_gssam.data.augmentation import fit_scale, place, whole
+from yolox_gssam.common.letterbox import letterbox_ratio
+from yolox_gssam.data.augmentation import place, whole
 from yolox_gssam.data.rendering import render, resize, shift_hsv
 
 
@@ -13,7 +14,7 @@ def test_placed_after_resize_equals_the_letterbox_of_yolox() -> None:
     from yolox.data.data_augment import preproc
 
     image = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
-    fitted = resize(image, fit_scale((90, 120), (64, 96)))
+    fitted = resize(image, letterbox_ratio((90, 120), (64, 96)))
     frame = whole(0, fitted.shape[:2], np.zeros((0, 4)), np.zeros(0, np.int64))
     padded = render(place(frame, (64, 96)), [fitted].__getitem__)
     np.testing.assert_array_equal(padded.transpose(2, 0, 1), preproc(image, (64, 96))[0])

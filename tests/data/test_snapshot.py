@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco_reader import CocoSplit, load_split
 from yolox_gssam.data.snapshot import Snapshot
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.stats import object_areas, size_counts, summary_table, write_contact_sheet, write_histogram
 

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from torch import nn
 
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco_reader import CocoSplit, load_split
 from yolox_gssam.engine.evaluator import DroneEvaluator
 
 SIZE = (192, 192)

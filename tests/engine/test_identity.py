@@ -10,7 +10,7 @@ RUN = RunIdentity("origin", "", {"width": 0.5, "max_epoch": 3}, "abc", ["drone"]
 
 
 def test_the_same_run_has_no_differences() -> None:
-    moved = replace(RUN, fields={**RUN.fields, "output_dir": "elsewhere", "max_epoch": 9}, source_sha256="other")
+    moved = replace(RUN, fields={**RUN.fields, "output_dir": "elsewhere", "patience": 9}, source_sha256="other")
     assert moved.differences(asdict(RUN)) == []
 
 
@@ -21,7 +21,8 @@ def test_the_same_run_has_no_differences() -> None:
         pytest.param({"batch_size": 4}, "batch_size 8, now 4", id="batch"),
         pytest.param({"class_names": ["drone", "bird"]}, "class_names ['drone'], now ['drone', 'bird']", id="classes"),
         pytest.param({"dataset_hash": "xyz"}, "other data (abc, now xyz)", id="data"),
-        pytest.param({"fields": {"width": 0.25}}, "width 0.5, now 0.25", id="field"),
+        pytest.param({"fields": {"width": 0.25, "max_epoch": 3}}, "width 0.5, now 0.25", id="field"),
+        pytest.param({"fields": {"width": 0.5, "max_epoch": 9}}, "max_epoch 3, now 9", id="epochs"),
         pytest.param({"clip_grad_norm": 1.0}, "clip_grad_norm None, now 1.0", id="clipping"),
         pytest.param({"precision": "bfloat16"}, "precision 'float32', now 'bfloat16'", id="precision"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco_reader import CocoSplit, load_split
 from yolox_gssam.detections import Detections
 
 Box = Sequence[float]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from evaluation.cases import found, in_clips, make_split, random_case
 
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco_reader import CocoSplit, load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, ap_interval, draw_clips, interval
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 
 
 def without_ties(detections: dict[int, Detections]) -> dict[int, Detections]:

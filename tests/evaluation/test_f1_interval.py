@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from yolox_gssam.data.coco import CocoSplit, parse_coco
+from yolox_gssam.data.coco_reader import CocoSplit, parse_coco
 from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.f1_interval import f1_interval, f1_points, table_lines

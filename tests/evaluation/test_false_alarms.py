@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation.cases import Box, found, make_split, random_case
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.operating import recall_at_false_alarms
 

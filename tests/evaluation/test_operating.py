@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from evaluation.cases import found, make_split, moved
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.operating import operating_point
 

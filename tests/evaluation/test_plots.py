@@ -9,7 +9,7 @@ import pytest
 from evaluation.cases import found, make_split, random_case
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.evaluation.coco import Accuracy, CocoMetrics, evaluate_coco
+from yolox_gssam.evaluation.coco_metrics import Accuracy, CocoMetrics, evaluate_coco
 from yolox_gssam.evaluation.confusion import ConfusionMatrix, confusion_matrix
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
 

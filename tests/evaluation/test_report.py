@@ -7,10 +7,10 @@ import pytest
 from evaluation.cases import found, make_split, random_case
 
 from yolox_gssam.common.files import write_json
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import APInterval
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.operating import recall_at_false_alarms, score_by_centre
 from yolox_gssam.evaluation.provenance import Provenance

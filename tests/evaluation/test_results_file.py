@@ -9,7 +9,7 @@ import pytest
 from evaluation.cases import make_split, random_case
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.evaluation.coco import coco_results, evaluate_coco
+from yolox_gssam.evaluation.coco_metrics import coco_results, evaluate_coco
 from yolox_gssam.evaluation.results_file import read_results
 
 GOOD = {"image_id": 1, "category_id": 7, "bbox": [1, 2.5, 3, 0], "score": 1}

@@ -24,7 +24,7 @@ from yolox_gssam.inference.annotate import AHEAD, Outputs, annotate_images, anno
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.predictor import Predictor
-from yolox_gssam.inference.video import VideoReader, VideoWriter
+from yolox_gssam.inference.video_io import VideoReader, VideoWriter
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from videos import add_sound_track, decode, index_first, make_video
 
 from yolox_gssam.inference.container import Container, read_container
-from yolox_gssam.inference.video import VideoReader
+from yolox_gssam.inference.video_io import VideoReader
 
 TRIMMED = Path(__file__).parents[3] / "shared" / "faults" / "video-trimmed" / "trimmed.mp4"
 

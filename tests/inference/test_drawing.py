@@ -13,7 +13,7 @@ from yolox_gssam.inference.drawing import (
     frame_around,
     place_label,
 )
-from yolox_gssam.inference.text import text_size
+from yolox_gssam.inference.lettering import text_size
 
 NAMES = ("airplane", "bird", "drone", "helicopter")
 SKY = 180

@@ -11,7 +11,7 @@ from fuzzing import attempt, damaged, fuzz, new_folder, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yolox_gssam.inference.video import VideoReader
+from yolox_gssam.inference.video_io import VideoReader
 
 LISTS = [
     b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nwhole.mp4\n",

@@ -13,7 +13,7 @@ from yolox.models import YOLOX
 from yolox.tools.demo import Predictor as StockPredictor
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.coco_reader import load_split
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.inference.backends.pytorch import TorchBackend

@@ -10,7 +10,7 @@ from videos import add_sound_track, decode, make_video
 
 from yolox_gssam.inference.container import read_container
 from yolox_gssam.inference.sound import add_sound
-from yolox_gssam.inference.video import VideoReader, open_video_writer
+from yolox_gssam.inference.video_io import VideoReader, open_video_writer
 
 # Notes its arguments and, where the codec is the one that "works", hands on its first input.
 STAND_IN = """#!{shell}

@@ -17,7 +17,7 @@ from conftest import ROOT
 from numpy.typing import NDArray
 
 from yolox_gssam import Detector
-from yolox_gssam.data.coco import CocoSplit, load_split, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, load_split, read_image
 from yolox_gssam.detections import Detections
 
 SIZE_HW = (2160, 3840)

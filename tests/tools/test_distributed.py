@@ -112,7 +112,7 @@ def test_evaluation_shares_the_images_and_counts_each_once(tiny_dataset: Path, t
         "from pathlib import Path\n"
         "import numpy as np\n"
         "from torch import distributed as dist\n"
-        "from yolox_gssam.data.coco import load_split\n"
+        "from yolox_gssam.data.coco_reader import load_split\n"
         "from yolox_gssam.detections import Detections\n"
         "from yolox_gssam.engine import evaluator\n"
         "from yolox_gssam.models import build_yolox\n"

@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 from yolox_gssam.cli import parser
 from yolox_gssam.common.checkpoint import save_checkpoint
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.experiment import load_exp
 

@@ -1,6 +1,6 @@
 """tools/tables.py as a user runs it: stopped, broken, gone on with, reported."""
 
-import csv
+import json
 import os
 import signal
 import subprocess
@@ -60,15 +60,15 @@ def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_pat
     assert (output / "conv_p1_seed0.npz").stat().st_mtime_ns == before
     report = run_tool("tables", "report", "--output-dir", output)
     assert report.returncode == 0, report.stderr
-    rows = list(csv.DictReader((output / "tables.csv").open()))
-    assert [(row["network"], row["seeds"]) for row in rows] == [("origin", "2"), ("conv_p1", "2")]
-    assert float(rows[1]["ms"]) > 0
+    rows = json.loads((output / "tables.json").read_text())["rows"]
+    assert [(row["name"], len(row["runs"])) for row in rows] == [("origin", 2), ("conv_p1", 2)]
+    assert rows[1]["time_ms"] > 0
     assert (output / "tables.md").read_text() in report.stdout
     assert (output / "tables.png").stat().st_size > 10_000
 
-    # A second phase starts where the first ended.
+    # A second phase starts from weights of the first.
     phase, *rest = arguments(tiny_dataset, tmp_path / "second", 0, iterations=0)
-    second = run_tool("tables", phase, "--start-from", output, *rest)
+    second = run_tool("tables", phase, "-c", output / "networks" / "origin_seed0.pth", *rest)
     assert second.returncode == 0, second.stderr
     logs = "".join(path.read_text() for path in (tmp_path / "second").glob("worker*.log"))
     assert f"fine-tuning {output}/networks/origin_seed0.pth: every weight loaded" in logs
@@ -107,7 +107,7 @@ def test_cells_and_their_report(run_tool: RunTool, tmp_path: Path) -> None:
     [
         pytest.param(["run", "--exps", "nothing"], "nothing", id="exp"),
         pytest.param(["run", "--exps", "origin", "--dataset", "nowhere"], "nowhere", id="data"),
-        pytest.param(["run", "--exps", "origin", "--start-from", "gone"], "gone/networks/origin_seed0.pth", id="start"),
+        pytest.param(["run", "--exps", "origin", "-c", "gone.pth"], "gone.pth: no such checkpoint", id="start"),
         pytest.param(["report"], "make some with tables.py run", id="report"),
     ],
 )

@@ -1,15 +1,15 @@
-"""Measures time and memory of sides in turn: networks and backends, training, attention, the global contrast.
+"""Measures time and memory of variants in turn: networks and backends, training, attention, the global contrast.
 
-A side is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt, backend,
-fp16 or tight (train: cache, fp16 or bf16), or any field of the experiment. The first side is what the others are
-compared with.
+A variant is [NAME=]EXP[,SETTING=VALUE ...]: EXP is an exp file, or "stock" for YOLOX itself; a setting is ckpt,
+backend, fp16 or tight (train: cache, fp16 or bf16), or any field of the experiment. The first variant is what the
+others are compared with.
 
 examples:
-  python tools/benchmark.py latency --side stock --side exps/origin.py --side exps/gssam_sig_res_p1.py
-  python tools/benchmark.py latency --side exps/origin.py --side fast=exps/origin.py,backend=openvino
-  python tools/benchmark.py latency --side a=exps/origin.py,ckpt=a.pth --side int8=exps/origin.py,ckpt=a.xml
-  python tools/benchmark.py train --side exps/origin.py --side cached=exps/origin.py,cache=True width 0.25
-  python tools/benchmark.py attention --side exps/cbam_p1.py --side exps/gssam_sig_p1.py width 0.25 input_size 416,416
+  python tools/benchmark.py latency --variant stock --variant exps/origin.py --variant exps/gssam_sig_res_p1.py
+  python tools/benchmark.py latency --variant exps/origin.py --variant fast=exps/origin.py,backend=openvino
+  python tools/benchmark.py latency --variant a=exps/origin.py,ckpt=a.pth --variant int8=exps/origin.py,ckpt=a.xml
+  python tools/benchmark.py train --variant exps/origin.py --variant cached=exps/origin.py,cache=True width 0.25
+  python tools/benchmark.py attention --variant exps/cbam_p1.py --variant exps/gssam_sig_p1.py width 0.25
   python tools/benchmark.py contrast
 """
 
@@ -23,14 +23,15 @@ import torch
 from yolox_gssam.cli.parser import HelpFormatter, count, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.research.benchmark import attention, contrast, latency, training
-from yolox_gssam.research.benchmark.frames import load_frames
-from yolox_gssam.research.benchmark.report import Report
-from yolox_gssam.research.benchmark.sides import parse_sides
+from yolox_gssam.research.benchmark import attention_cost, contrast_cost, latency, training_speed
+from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
+from yolox_gssam.research.benchmark.measured_frames import load_frames
+from yolox_gssam.research.benchmark.speed_report import SpeedReport
+from yolox_gssam.research.benchmark.variants import parse_variants
 
 FRAMES, FRAMES_QUICK = 50, 10
 """Held in memory; the latency goes round them."""
-SIDES = {
+VARIANTS = {
     "latency": ["stock", "exps/origin.py", "exps/gssam_sig_res_p1.py"],
     "train": ["exps/origin.py", "exps/gssam_sig_res_p1.py"],
     "attention": [
@@ -59,19 +60,17 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Measures, writes the files and prints the tables."""
+    """Measures, writes the numbers and prints the tables."""
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    report: Report | attention.AttentionReport | contrast.ContrastReport = RUN[args.what](args)
+    report: SpeedReport | CostReport = RUN[args.what](args)
     # Written first: the numbers outlive a pipe that is closed while the tables are printed.
-    files = report.write(args.output_dir or Path("runs", "benchmark", args.what))
-    print(report.table(), end="\n\n")
-    for name, path in files.items():
-        print(f"{name}: {path}")
+    path = report.write(args.output_dir or Path("runs", "benchmark", args.what))
+    print(f"{report.table()}\n\nnumbers: {path}")
 
 
-def run_latency(args: argparse.Namespace) -> Report:
+def run_latency(args: argparse.Namespace) -> SpeedReport:
     iterations = args.iterations or (50 if args.quick else 1000)
     settings = latency.LatencySettings(
         iterations=iterations,
@@ -82,43 +81,35 @@ def run_latency(args: argparse.Namespace) -> Report:
         seed=args.seed,
         quick=args.quick,
     )
-    sides = parse_sides(args.side or SIDES["latency"], args.opts, latency.SETTINGS)
+    variants = parse_variants(args.variant or VARIANTS["latency"], args.opts, latency.SETTINGS)
     images, frames = load_frames(args.data, FRAMES_QUICK if args.quick else FRAMES)
-    return latency.measure_latency(sides, images, frames, settings, choose_device(args.device))
+    return latency.measure_latency(variants, images, frames, settings, choose_device(args.device))
 
 
-def run_train(args: argparse.Namespace) -> Report:
-    settings = training.TrainingSettings(
+def run_train(args: argparse.Namespace) -> SpeedReport:
+    settings = training_speed.TrainingSettings(
         iterations=args.iterations or (2 if args.quick else 5),
         rounds=args.rounds or (2 if args.quick else 7),
         batch_size=args.batch_size,
         seed=args.seed,
         quick=args.quick,
     )
-    sides = parse_sides(args.side or SIDES["train"], args.opts, training.SETTINGS)
-    return training.measure_training(sides, args.data, settings, choose_device(args.device))
+    variants = parse_variants(args.variant or VARIANTS["train"], args.opts, training_speed.SETTINGS)
+    return training_speed.measure_training(variants, args.data, settings, choose_device(args.device))
 
 
-def run_contrast(args: argparse.Namespace) -> contrast.ContrastReport:
-    settings = contrast.ContrastSettings(
-        values=args.values or (contrast.QUICK_VALUES if args.quick else contrast.VALUES),
-        samples=args.samples or (contrast.QUICK_SAMPLES if args.quick else contrast.SAMPLES),
-        rounds=args.rounds or (5 if args.quick else 21),
-        seed=args.seed,
-        quick=args.quick,
-    )
-    return contrast.measure_contrast(cpu_and_device(args.device), settings)
+def run_contrast(args: argparse.Namespace) -> CostReport:
+    values = args.values or (contrast_cost.QUICK_VALUES if args.quick else contrast_cost.VALUES)
+    samples = args.samples or (contrast_cost.QUICK_SAMPLES if args.quick else contrast_cost.SAMPLES)
+    settings = CostSettings(args.rounds or (5 if args.quick else 21), 8, args.seed, args.quick)
+    return contrast_cost.measure_contrast(cpu_and_device(args.device), values, samples, settings)
 
 
-def run_attention(args: argparse.Namespace) -> attention.AttentionReport:
-    settings = attention.AttentionSettings(
-        rounds=args.rounds or (3 if args.quick else 21),
-        seconds=1 if args.quick else 20,
-        seed=args.seed,
-        quick=args.quick,
-    )
-    sides = parse_sides(args.side or SIDES["attention"], args.opts, ())
-    return attention.measure_attention(sides, cpu_and_device(args.device), settings)
+def run_attention(args: argparse.Namespace) -> CostReport:
+    rounds, seconds = (3, 1) if args.quick else (21, 20)
+    variants = parse_variants(args.variant or VARIANTS["attention"], args.opts, ())
+    settings = CostSettings(args.rounds or rounds, seconds, args.seed, args.quick)
+    return attention_cost.measure_attention(variants, cpu_and_device(args.device), settings)
 
 
 def cpu_and_device(name: str | None) -> list[torch.device]:
@@ -137,35 +128,37 @@ RUN: dict[str, Callable[[argparse.Namespace], Any]] = {
 
 def _add_latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "latency", "from an image in memory to its boxes, in all and by step")
-    parser.add_argument("--iterations", type=count, metavar="N", help="inferences of each side; 1000, or 50 if quick")
-    parser.add_argument("-b", "--batch-size", type=count, default=1, metavar="N", help="images an inference")
+    parser.add_argument(
+        "--iterations", type=count, metavar="N", help="inferences of each variant; 1000, or 50 if quick"
+    )
+    parser.add_argument("-b", "--batch-size", type=count, default=1, metavar="N", help="images per inference")
     parser.add_argument(
         "--data", type=Path, metavar="PATH", help="data set, folder of images or video; datasets/svanstrom by default"
     )
     _add_thresholds(parser)
-    _add_sides(parser, "latency")
+    _add_variants(parser, "latency")
 
 
 def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _add(commands, "train", "images a second of training, and where the time goes")
-    parser.add_argument("--iterations", type=count, metavar="N", help="steps a turn; 5, or 2 if quick")
-    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side; 7, or 2 if quick")
-    parser.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images a step")
+    parser = _add(commands, "train", "images per second of training, and where the time goes")
+    parser.add_argument("--iterations", type=count, metavar="N", help="steps per turn; 5, or 2 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="turns of each variant; 7, or 2 if quick")
+    parser.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images per step")
     parser.add_argument("--data", type=Path, metavar="DIR", help="data set; datasets/svanstrom by default")
-    _add_sides(parser, "train")
+    _add_variants(parser, "train")
 
 
 def _add_attention(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(
         commands, "attention", "size, time and memory of attention modules at the five stages of the backbone"
     )
-    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 3 if quick")
-    _add_sides(parser, "attention")
+    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each variant; 21, or 3 if quick")
+    _add_variants(parser, "attention")
 
 
 def _add_contrast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = _add(commands, "contrast", "the global contrast against broadcasting and torch.cdist, as sizes grow")
-    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each side; 21, or 5 if quick")
+    parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each variant; 21, or 5 if quick")
     parser.add_argument("--values", type=count, nargs="+", metavar="M", help="numbers of values, 400 to 409,600")
     parser.add_argument("--samples", type=count, nargs="+", metavar="N", help="numbers of samples, 1 to 1,600")
 
@@ -179,7 +172,7 @@ def _add(
     )
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     parser.add_argument("--threads", type=count, metavar="N", help="threads of torch; by default its own choice")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and of the order of the sides")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and of the order of the variants")
     parser.add_argument("--quick", action="store_true", help="rough numbers in about a minute")
     parser.add_argument(
         "--output-dir", type=Path, metavar="DIR", help=f"where the files go; runs/benchmark/{name} by default"
@@ -187,15 +180,15 @@ def _add(
     return parser
 
 
-def _add_sides(parser: argparse.ArgumentParser, name: str) -> None:
+def _add_variants(parser: argparse.ArgumentParser, name: str) -> None:
     parser.add_argument(
-        "--side",
+        "--variant",
         action="append",
         metavar="[NAME=]EXP[,SETTING=VALUE ...]",
-        help=f"a side, once for each; by default {', '.join(SIDES[name])}",
+        help=f"a variant, once for each; by default {', '.join(VARIANTS[name])}",
     )
     parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="fields of all sides, such as: width 0.25"
+        "opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="fields of all variants, such as: width 0.25"
     )
 
 

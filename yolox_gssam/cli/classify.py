@@ -7,19 +7,19 @@ from typing import Any
 import torch
 import yaml
 
+from yolox_gssam.classification.classifier_training import Training
 from yolox_gssam.classification.data import LabelledImages
 from yolox_gssam.classification.evaluation import evaluate
 from yolox_gssam.classification.networks import NETWORKS, load_classifier
 from yolox_gssam.classification.recipe import SCHEDULES, ClassifierRecipe
-from yolox_gssam.classification.training import Training
 from yolox_gssam.cli.parser import PlainFormatter
 from yolox_gssam.common.device import choose_device, half_dtype
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.data.split import SPLITS
-from yolox_gssam.research.tables.classifiers import PAPER_ATTENTIONS, read_paper, run_name, tasks_of, write_table
 from yolox_gssam.research.tables.pool import Pool
+from yolox_gssam.research.tables.table1 import PAPER_ATTENTIONS, read_paper, run_name, tasks_of, write_table
 
 
 def make_parser() -> argparse.ArgumentParser:

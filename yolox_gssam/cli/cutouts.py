@@ -10,7 +10,7 @@ import cv2
 from yolox_gssam.cli.parser import count
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
-from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.coco_reader import load_split
 from yolox_gssam.data.cutouts.bank import Cutout, CutoutBank
 from yolox_gssam.data.cutouts.extract import sheet
 from yolox_gssam.data.cutouts.make import cutouts_of_pictures, cutouts_of_split, draw_sheet, merge

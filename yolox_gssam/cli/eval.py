@@ -22,11 +22,11 @@ from yolox_gssam.common.device import choose_device, describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ap_interval
 from yolox_gssam.evaluation.classes import check_classes, common_classes, keep_classes, keep_detections
-from yolox_gssam.evaluation.coco import coco_results, evaluate_coco, percent
+from yolox_gssam.evaluation.coco_metrics import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.f1_interval import f1_points, table_lines
 from yolox_gssam.evaluation.operating import (
@@ -41,8 +41,8 @@ from yolox_gssam.evaluation.provenance import Provenance, find_provenance
 from yolox_gssam.evaluation.report import EvalReport
 from yolox_gssam.evaluation.results_file import read_results
 from yolox_gssam.evaluation.timing import InferenceTime, time_inference
-from yolox_gssam.experiment.base import DroneExp
-from yolox_gssam.experiment.checks import EVAL_LOADERS, overridden
+from yolox_gssam.experiment.drone_exp import DroneExp
+from yolox_gssam.experiment.field_checks import EVAL_LOADERS, overridden
 from yolox_gssam.experiment.loading import load_detector, load_exp
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.predictor import Predictor

@@ -22,10 +22,10 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
 from yolox_gssam.common.letterbox import letterbox
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.data.coco import CocoSplit, read_image
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 from yolox_gssam.evaluation.prediction import predict_split
-from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.drone_exp import DroneExp
 from yolox_gssam.experiment.loading import load_detector, load_trained
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.conversion.writing import SUFFIXES, check_format, export
@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> None:
         checkpoint_sha256=sha256_of(args.ckpt),
         layout=args.layout,
     )
-    # Both parts are looked at before the work begins, so that a missing one is told at once.
+    # Both splits are looked at before the work begins, so that a missing one is told at once.
     validation = exp.load_split("val") if args.int8 else None
     images = calibration_images(exp.load_split("train"), exp.test_size, args.images) if args.int8 else ()
     export(model, info, args.format, path, images, exp.test_conf, args.batch_size)
@@ -112,14 +112,14 @@ def main(args: argparse.Namespace) -> None:
 
 
 def calibration_images(split: CocoSplit, input_size: tuple[int, int], count: int) -> Iterator[NDArray[np.uint8]]:
-    """`count` images from all over a part, letterboxed."""
+    """`count` images from all over a split, letterboxed."""
     step = max(len(split.images) // max(count, 1), 1)
     for image in split.images[::step][:count]:
         yield letterbox([read_image(split.image_path(image))], input_size)
 
 
 def report_loss(exp: DroneExp, split: CocoSplit, full: Network, quantized: Network) -> None:
-    """Prints the mAP of both on the validation part, and warns where too much is lost."""
+    """Prints the mAP of both on the validation split, and warns where too much is lost."""
     points = []
     for network in (full, quantized):
         predictor = network.predictor(exp.test_conf, exp.nmsthre)

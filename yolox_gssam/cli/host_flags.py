@@ -69,7 +69,7 @@ EVAL_FLAGS = (
     _TRT,
     _LEGACY,
     HostFlag(("-d", "--devices"), "one device measures, the one of --device", values=1),
-    HostFlag(("--test",), "the test part is the one measured, unless --split says another"),
+    HostFlag(("--test",), "the test split is the one measured, unless --split says another"),
     HostFlag(("--speed",), "the time per image is measured anyway"),
     HostFlag(("--seed",), "nothing measured here depends on a seed", values=1),
     HostFlag(("-expn", "--experiment-name"), "--output-dir says where the files go", values=1),

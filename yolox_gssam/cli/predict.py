@@ -23,7 +23,7 @@ from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, an
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.backends.base import thread_count
 from yolox_gssam.inference.label_files import CONVENTIONS
-from yolox_gssam.inference.sources import Kind, check_source, recognize
+from yolox_gssam.inference.source_kind import Kind, check_source, recognize
 from yolox_gssam.inference.stages import AttentionMaps
 from yolox_gssam.inference.window import check_display
 
@@ -132,7 +132,7 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
     if args.show:
         check_display()
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
-    # Of a file, frames a second count; of what is seen now, how soon it is detected.
+    # Of a file, frames per second count; of what is seen now, how soon it is detected.
     streams = thread_count() if kind is not Kind.CAMERA and "://" not in place else 1
     network = load_network(args.ckpt, args.device, args.backend, args.fp16, streams, args.exp_file, options)
     if network.backend.streams > 1:

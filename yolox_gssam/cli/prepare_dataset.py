@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli import crops, cutouts, refine_svanstrom
+from yolox_gssam.cli import classifier_sets, cutouts, refine_svanstrom
 from yolox_gssam.cli.importing import (
     HelpFormatter,
     add_command,
@@ -17,9 +17,9 @@ from yolox_gssam.cli.importing import (
     natural,
     tell,
 )
-from yolox_gssam.cli.masks import add_masks
+from yolox_gssam.cli.labelled_films import add_video
+from yolox_gssam.cli.mask_sets import add_masks
 from yolox_gssam.cli.parser import PlainFormatter, count
-from yolox_gssam.cli.video import add_video
 from yolox_gssam.common.bit_depth import RULE
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
@@ -61,8 +61,8 @@ def make_parser() -> argparse.ArgumentParser:
     add_masks(commands)
     add_video(commands)
     _add_refine(commands)
-    crops.add_crops(commands)
-    crops.add_classes(commands)
+    classifier_sets.add_crops(commands)
+    classifier_sets.add_classes(commands)
     _add_check(commands)
     _add_stats(commands)
     _add_clip(commands)

@@ -25,15 +25,15 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json, write_text
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.research.benchmark.frames import load_frames
 from yolox_gssam.research.benchmark.latency import LatencySettings, measure_latency
-from yolox_gssam.research.benchmark.sides import SideSpec
+from yolox_gssam.research.benchmark.measured_frames import load_frames
+from yolox_gssam.research.benchmark.variants import VariantSpec
 from yolox_gssam.research.tables.cells import STUDY, Cell, Study, plan_cells, tasks_of
 from yolox_gssam.research.tables.maps import map_states, map_table
 from yolox_gssam.research.tables.measures import load_folds, read_cells, splits_of
 from yolox_gssam.research.tables.plan import EXP_NAMES, SIZES, fields_of, read_rows
 from yolox_gssam.research.tables.pool import Pool
-from yolox_gssam.research.tables.report import build_report, read_times
+from yolox_gssam.research.tables.table_report import build_report, read_times
 
 TIMED_FRAMES = 50
 DRAWS = 500
@@ -44,9 +44,6 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="run|cells|report|maps")
     run = commands.add_parser("run", help="train, test and time", formatter_class=HelpFormatter)
     _add_training(run, "datasets/svanstrom", "runs/tables")
-    run.add_argument(
-        "--start-from", type=Path, metavar="DIR", help="start from the weights of the runs of the same name in DIR"
-    )
     run.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences of each network that are timed; 0: none"
     )
@@ -121,12 +118,7 @@ def run(args: argparse.Namespace) -> None:
     """Trains every network with every seed, then times all networks in turn."""
     fields = fields_of(args.dataset, args.size, args.input, args.epochs, args.opts)
     rows = read_rows(args.exps, fields)
-    start = args.ckpt if args.start_from is None else args.start_from / "networks" / "{cell}.pth"
-    study = _study(args, rows, fields, start, keep_weights=[row.name for row in rows])
-    for cell in plan_cells(list(study.exps), None, args.seeds):
-        weights = study.start(cell)
-        if weights is not None and not Path(weights).exists() and not cell.path(args.output_dir).exists():
-            raise UserError(f"{weights}: {cell.name} would start from it; train it there first, with tables.py run")
+    study = _study(args, rows, fields, keep_weights=[row.name for row in rows])
     exp = load_exp(rows[0].exp_file, rows[0].options)
     for name in ("train", "val", "test"):
         exp.load_split(name)
@@ -145,24 +137,22 @@ def cells(args: argparse.Namespace) -> None:
     rows = read_rows(args.exps, fields)
     number, total = args.task
     chosen = plan_cells([row.name for row in rows], len(load_folds(Path(args.dataset))), args.seeds)[number::total]
-    study = _study(args, rows, fields, args.ckpt, args.keep_weights).keep(args.output_dir)
+    study = _study(args, rows, fields, args.keep_weights).keep(args.output_dir)
     _train(args, study, chosen)
     print(f"{len(chosen)} cells there: {args.output_dir}")
 
 
 def _study(
-    args: argparse.Namespace,
-    rows: Sequence[SideSpec],
-    fields: Sequence[str],
-    start: Path | None,
-    keep_weights: Sequence[str],
+    args: argparse.Namespace, rows: Sequence[VariantSpec], fields: Sequence[str], keep_weights: Sequence[str]
 ) -> Study:
+    if args.ckpt is not None and not args.ckpt.is_file():
+        raise UserError(f"{args.ckpt}: no such checkpoint to start from")
     return Study(
         exps={row.name: row.exp_file for row in rows},
         row_fields={row.name: row.options[len(fields) :] for row in rows},
         fields=fields,
         batch_size=args.batch_size,
-        checkpoint=None if start is None else str(start),
+        checkpoint=None if args.ckpt is None else str(args.ckpt),
         flags={name: getattr(args, name) for name in ("cache", "fp16", "bf16", "clip_grad_norm", "cuda_graph")},
         keep_weights=keep_weights,
     )
@@ -174,13 +164,13 @@ def _train(args: argparse.Namespace, study: Study, chosen: Sequence[Cell]) -> No
     pool.require_no_faults()
 
 
-def _time_networks(args: argparse.Namespace, rows: Sequence[SideSpec]) -> None:
-    """Times the runs of the first seed in turn and writes `latency.json` and a chart."""
+def _time_networks(args: argparse.Namespace, rows: Sequence[VariantSpec]) -> None:
+    """Times the runs of the first seed in turn and writes `latency.json`."""
     seed, folder = min(args.seeds), args.output_dir
-    sides = [replace(row, settings={"ckpt": str(Cell(seed, None, row.name).network(folder))}) for row in rows]
+    variants = [replace(row, settings={"ckpt": str(Cell(seed, None, row.name).network(folder))}) for row in rows]
     images, frames = load_frames(Path(load_exp(rows[0].exp_file, rows[0].options).data_dir), TIMED_FRAMES)
     settings = LatencySettings(args.iterations, 20, 1, score_threshold=0.25, nms_threshold=0.45, seed=0)
-    timed = measure_latency(sides, images, frames, settings, torch.device(choose_device(args.device)))
+    timed = measure_latency(variants, images, frames, settings, torch.device(choose_device(args.device)))
     print(timed.table())
     timed.write(args.output_dir)
 

@@ -24,16 +24,21 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, write_json
 from yolox_gssam.common.images import encode_png
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import read_image
+from yolox_gssam.data.coco_reader import read_image
 from yolox_gssam.evaluation.classes import check_classes
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.experiment.loading import load_trained
 from yolox_gssam.inference.frames import find_images
-from yolox_gssam.research.pictures.classifiers import classifier_picture, classifier_row, load_classifiers, right_by_all
-from yolox_gssam.research.pictures.detections import detection_panels
-from yolox_gssam.research.pictures.detector import Look
+from yolox_gssam.research.pictures.classifier_cam import (
+    classifier_picture,
+    classifier_row,
+    load_classifiers,
+    right_by_all,
+)
+from yolox_gssam.research.pictures.detection_panels import detection_panels
 from yolox_gssam.research.pictures.energy import detector_energy, energy_table
-from yolox_gssam.research.pictures.errors import count_cases, error_picture, find_cases
+from yolox_gssam.research.pictures.error_cases import count_cases, error_picture, find_cases
+from yolox_gssam.research.pictures.look import Look
 from yolox_gssam.research.pictures.steps import gssam_steps, steps_picture
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""The progress bar of the whole house."""
+"""The one progress bar."""
 
 import sys
 import time

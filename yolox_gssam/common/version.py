@@ -1,3 +1,3 @@
-"""The version of the package, which pyproject.toml names, too."""
+"""The version of the package, which pyproject.toml reads here."""
 
 __version__ = "0.1.0"

@@ -24,6 +24,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from yolox_gssam.common.letterbox import letterbox_ratio
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -159,11 +161,6 @@ class Recipe:
     hsv_shift: NDArray[np.int64] | None = None
 
 
-def fit_scale(image_hw: tuple[int, int], size_hw: tuple[int, int]) -> float:
-    """The letterbox's factor: the largest one at which the image fits into `size_hw`."""
-    return min(size_hw[0] / image_hw[0], size_hw[1] / image_hw[1])
-
-
 def scaled_size(image_hw: tuple[int, int], scale: float) -> tuple[int, int]:
     """(height, width) of the image scaled: sides are cut to whole pixels as in YOLOX's letterbox, at least 1."""
     return max(int(image_hw[0] * scale), 1), max(int(image_hw[1] * scale), 1)
@@ -200,7 +197,7 @@ def mixup(recipe: Recipe, other: Recipe, augmentation: Augmentation, rng: Genera
     """The training image blended half and half with a whole one, which is zoomed, mirrored by chance and shifted. Both
     keep their boxes."""
     size_hw = recipe.size_hw
-    scale = fit_scale(other.size_hw, size_hw) * rng.uniform(*augmentation.mixup_scale)
+    scale = letterbox_ratio(other.size_hw, size_hw) * rng.uniform(*augmentation.mixup_scale)
     height, width = scaled_size(other.size_hw, scale)
     zoomed = _move(other, np.diag([scale, scale, 1.0]), (height, width))
     if rng.random() < 0.5:

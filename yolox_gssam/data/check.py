@@ -13,7 +13,7 @@ from yolox_gssam.common.letterbox import letterbox_ratio
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import content_hash
-from yolox_gssam.data.coco import CocoSplit, parse_coco, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.split import SPLITS

@@ -22,7 +22,7 @@ from yolox_gssam.common.images import read_image
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.split import SPLITS
 

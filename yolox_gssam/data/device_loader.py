@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from yolox_gssam.data.device_rendering import render_batch, to_device
-from yolox_gssam.data.training import SampleRequest, TrainingSampler, TrainingSet, stack_targets, targets_of
+from yolox_gssam.data.training_set import SampleRequest, TrainingSampler, TrainingSet, stack_targets, targets_of
 
 Batch = tuple[Tensor, Tensor]
 """Images (B, 3, H, W) uint8 and targets (B, n, 5) float32, see `collate`."""

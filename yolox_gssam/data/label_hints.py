@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import read_image
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.formats.voc_coordinates import MIN_CLEAR, object_edges
 from yolox_gssam.data.labelled import LabelledImage
 

@@ -8,7 +8,7 @@ from yolox_gssam.common.text import one_line, printable, shorten
 
 MAX_NAME_BYTES = 255
 """Longest file name that common file systems hold."""
-_PART_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
+_SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
 
 
 def name_fault(name: object) -> str | None:
@@ -41,13 +41,13 @@ def is_inside(path: Path, folder: Path) -> bool:
 def find_end(name: str, folder: Path) -> Path | None:
     """The longest end of a path of another machine that is there below `folder`; None: there is none.
 
-    Slashes of both kinds part its folders. An end without the last folder that says which part it is of, such as
-    "valid", is not taken: it would be another part's.
+    Slashes of both kinds separate its folders. An end without the last folder that says which split it is of, such as
+    "valid", is not taken: it would be another split's.
     """
     parts = PureWindowsPath(name).parts
-    part_names = [index for index, part in enumerate(parts) if part.lower() in _PART_NAMES]
+    split_names = [index for index, part in enumerate(parts) if part.lower() in _SPLIT_NAMES]
     for start in range(len(parts)):
-        if part_names and start > part_names[-1]:
+        if split_names and start > split_names[-1]:
             return None
         end = "/".join(parts[start:])
         if name_fault(end) is None and os.path.exists(folder / end):

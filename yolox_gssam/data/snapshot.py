@@ -6,7 +6,7 @@ from pathlib import Path
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 
 CHANGED = "changed while the run used it; put it back as it was and go on with --resume, or start a new run"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.images import encode_png
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS, LabelledImage
 
 _BOUNDS = (8, 16, 32, 96)  # sides of squares where one of `AREAS` ends

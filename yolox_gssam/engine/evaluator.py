@@ -7,8 +7,8 @@ import torch
 from torch import distributed as dist
 from yolox.models import YOLOX
 
-from yolox_gssam.data.coco import CocoSplit
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.data.coco_reader import CocoSplit
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.predictor import Predictor

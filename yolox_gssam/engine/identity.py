@@ -12,9 +12,9 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
 from yolox_gssam.engine.protocol import Experiment
 
-# Fields that a resumed run may change: where things lie and how often it speaks. `max_epoch` is judged by its schedule.
+# Fields that a resumed run may change: where things lie and how often it speaks.
 FREE_FIELDS = frozenset(
-    {"data_dir", "output_dir", "data_num_workers", "print_interval", "save_history_ckpt", "patience", "max_epoch"}
+    {"data_dir", "output_dir", "data_num_workers", "print_interval", "save_history_ckpt", "patience"}
 )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from yolox_gssam.data.cache import CacheKind
 from yolox_gssam.data.device_loader import DeviceLoader
-from yolox_gssam.data.training import TrainingSampler
+from yolox_gssam.data.training_set import TrainingSampler
 
 
 class Experiment(Protocol):

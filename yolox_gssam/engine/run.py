@@ -19,10 +19,10 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.memory import keep_freed_memory
 from yolox_gssam.common.stop import Stopped, StopRequest
-from yolox_gssam.engine.faults import training_faults
 from yolox_gssam.engine.history import Row
 from yolox_gssam.engine.identity import RunIdentity
 from yolox_gssam.engine.launch import anywhere
+from yolox_gssam.engine.training_faults import training_faults
 
 LATEST, PREVIOUS, BEST = "latest_ckpt.pth", "previous_ckpt.pth", "best_ckpt.pth"
 SAVE_EVERY_MINUTES = 10.0

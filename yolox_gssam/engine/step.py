@@ -9,7 +9,7 @@ device: what the trainer decides by looking at a loss is decided on the device h
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -59,50 +59,50 @@ def make_step(
     """
     limit = math.inf if clip_grad_norm is None else clip_grad_norm
     if scaler is not None:
-        return PlainStep(model, optimizer, scaler, average, limit, **settings)
+        return PlainStep(model, optimizer, average, limit, scaler=scaler, **settings)
     assert isinstance(model, YOLOX)
     model.head.static_shapes = True
     return StaticStep(model, optimizer, average, limit, **settings)
 
 
-class PlainStep:
-    """One optimizer step, whose losses are looked at before the weights change.
+@dataclass(eq=False)
+class _Step:
+    """What both kinds of step are made of.
 
-    Args:
-        model: in training mode, on its device; may be wrapped for several processes.
+    Attributes:
+        model: in training mode, on its device; a plain step's may be wrapped for several processes.
         optimizer: of its parameters.
-        scaler: of the loss in float16.
         average: the averaged weights, updated after each step; None for none.
         limit: longest gradient, longer ones are scaled down; infinity for none.
-        names: which of the model's outputs are summed up, "total_loss" and "grad_norm" among them.
+        names: which of the model's outputs are summed up; a plain step needs "total_loss" and "grad_norm" among them.
         precision: makes the context of the forward pass.
-        skipped_in_a_row: how many steps were skipped just before.
+        skipped_in_a_row: how many steps were skipped just before the first.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        average: AveragedWeights | None,
-        limit: float,
-        names: Sequence[str],
-        precision: Callable[[], AbstractContextManager[Any]],
-        skipped_in_a_row: int = 0,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.scaler = scaler
-        self.average = average
-        self.limit = limit
-        self.names = tuple(names)
-        self.precision = precision
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+    model: Any
+    optimizer: torch.optim.Optimizer
+    average: AveragedWeights | None
+    limit: float
+    names: Sequence[str]
+    precision: Callable[[], AbstractContextManager[Any]]
+    skipped_in_a_row: int = 0
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
-        self._buffers = [b for b in model.buffers() if b.numel()]
+
+
+@dataclass(eq=False)
+class PlainStep(_Step):
+    """One optimizer step, whose losses are looked at before the weights change; `scaler` is of the loss in float16."""
+
+    scaler: torch.amp.GradScaler = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._buffers = [b for b in self.model.buffers() if b.numel()]
         self._saved_buffers = [b.clone() for b in self._buffers]
-        self._skipped_in_a_row = skipped_in_a_row
-        self._taken = Taken({}, 0, skipped_in_a_row)
+        self._taken = Taken({}, 0, self.skipped_in_a_row)
 
     def run(self, images: Tensor, targets: Tensor, rate: float) -> None:
         """Takes one step, or none where loss or gradient is not finite in any process.
@@ -126,66 +126,44 @@ class PlainStep:
         if anywhere(not (math.isfinite(loss) and math.isfinite(norm)), self.device):
             # BatchNorm has counted the activations of this batch already.
             torch._foreach_copy_(self._buffers, self._saved_buffers)
-            self._skipped_in_a_row += 1
+            self.skipped_in_a_row += 1
             fault = f"loss {loss:g}, gradient norm {norm:g}: step skipped"
-            self._taken = Taken({}, 1, self._skipped_in_a_row, fault)
+            self._taken = Taken({}, 1, self.skipped_in_a_row, fault)
         else:
             self.scaler.step(self.optimizer)
             if self.average is not None:
                 self.average.update()
-            self._skipped_in_a_row = 0
+            self.skipped_in_a_row = 0
             self._taken = Taken(values, 0, 0)
         self.scaler.update()
 
     def collect(self) -> Taken:
         """What the one step since the last call left behind."""
-        taken, self._taken = self._taken, Taken({}, 0, self._skipped_in_a_row)
+        taken, self._taken = self._taken, Taken({}, 0, self.skipped_in_a_row)
         return taken
 
 
-class StaticStep:
+@dataclass(eq=False)
+class StaticStep(_Step):
     """One optimizer step for batches of one shape, without waiting for the device; see `run`.
 
-    Args:
-        model: in training mode, on its device; its head matches all anchors (`static_shapes`).
-        optimizer: fused SGD.
-        average: the averaged weights, updated after each step; None for none.
-        limit: longest gradient, longer ones are scaled down; infinity for none.
-        names: which of the model's outputs are summed up, "grad_norm" among them if wanted.
-        precision: makes the context of the forward pass.
-        skipped_in_a_row: how many steps were skipped just before.
+    The model's head matches all anchors (`static_shapes`); the optimizer is fused SGD.
     """
 
-    def __init__(
-        self,
-        model: YOLOX,
-        optimizer: torch.optim.Optimizer,
-        average: AveragedWeights | None,
-        limit: float,
-        names: Sequence[str],
-        precision: Callable[[], AbstractContextManager[Any]],
-        skipped_in_a_row: int = 0,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.average = average
-        self.limit = limit
-        self.names = tuple(names)
-        self.precision = precision
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
-        self.device = self.parameters[0].device
-        self._statistics = [b for b in model.buffers() if b.is_floating_point() and b.numel()]
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._statistics = [b for b in self.model.buffers() if b.is_floating_point() and b.numel()]
         for parameter in self.parameters:
-            state = optimizer.state[parameter]
+            state = self.optimizer.state[parameter]
             if state.get("momentum_buffer") is None:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
         self._rate = torch.zeros((), device=self.device)
         # Steps that the average has taken: the device alone knows which ones were skipped.
-        updates = 0 if average is None else average.updates
+        updates = 0 if self.average is None else self.average.updates
         self._updates = torch.full((), updates, device=self.device, dtype=torch.float64)
         # Sums of `names` over the steps that were taken, how many were skipped, how many of the last ones in a row.
         self._totals = torch.zeros(len(self.names) + 2, device=self.device, dtype=torch.float64)
-        self._totals[-1] = skipped_in_a_row
+        self._totals[-1] = self.skipped_in_a_row
         self._recorded: dict[tuple[Any, ...], tuple[Any, Tensor, Tensor]] = {}
         self._pool: Any = None
 

@@ -23,7 +23,6 @@ from yolox_gssam.engine.identity import identify
 from yolox_gssam.engine.launch import choose_own_device, from_first, share_buffers, unwrapped, wrapped
 from yolox_gssam.engine.protocol import Experiment
 from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_everything
-from yolox_gssam.engine.schedule import Schedule
 from yolox_gssam.engine.step import make_step
 from yolox_gssam.engine.training_data import TrainingData
 
@@ -131,7 +130,8 @@ class Trainer:
         self.run.identity = identify(
             self.exp, self.data.hash(), self.args.batch_size, self.clip_grad_norm, self.amp_dtype
         )
-        self.schedule = Schedule(self.exp, self.args.batch_size, self.max_iter)
+        rate = self.exp.basic_lr_per_img * self.args.batch_size
+        self.lr_scheduler = self.exp.get_lr_scheduler(rate, self.max_iter)
         if self.args.ckpt is not None and not self.args.resume:
             load_start(model, self.args.ckpt, self.force)
         frozen = frozen_state(model, self.exp.freeze_norm)
@@ -166,8 +166,9 @@ class Trainer:
         self.display = Display(folder, self.max_epoch, self.max_iter, self.args.batch_size, done)
 
     def before_epoch(self) -> None:
-        without_mosaic = self.schedule.is_without_mosaic(self.epoch)
-        if without_mosaic and not (self.epoch and self.schedule.is_without_mosaic(self.epoch - 1)):
+        first_without = max(0, self.max_epoch - self.exp.no_aug_epochs)
+        without_mosaic = self.epoch >= first_without
+        if self.epoch == first_without:
             logger.info(f"epoch {self.epoch + 1}: from here on without mosaic and mixup, with the L1 loss")
         self.data.begin_epoch(self.epoch, mosaic=not without_mosaic, first_batch=self.run.progress.iterations_done)
         unwrapped(self.model).head.use_l1 = without_mosaic
@@ -182,7 +183,7 @@ class Trainer:
         targets = targets.to(self.device, non_blocking=True)
         images, targets = self.exp.preprocess(images, targets, self.input_size)
         self.step.run(images, targets, self.lr)
-        lr = self.schedule.rates.update_lr(self.progress_in_iter + 1)
+        lr = self.lr_scheduler.update_lr(self.progress_in_iter + 1)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
 
@@ -216,7 +217,7 @@ class Trainer:
             "val_ap": math.nan,
             "val_ap50": math.nan,
         }
-        is_validated = self.schedule.is_validated(self.epoch)
+        is_validated = (self.epoch + 1) % self.exp.eval_interval == 0 or self.epoch + 1 == self.max_epoch
         if is_validated:
             row["val_ap"], row["val_ap50"] = self._validate(row)
         # From here on the epoch is done.
@@ -281,18 +282,11 @@ class Trainer:
                 "model": unwrapped(self.model).state_dict(),
                 "ema_updates": 0 if self.ema_model is None else self.ema_model.updates,
                 "input_size": self.input_size,
-                "seed": self.exp.run_seed,
-                "max_epoch": self.max_epoch,
             },
         }
 
     def _restore(self, model: nn.Module, state: dict[str, Any]) -> None:
         training = state["training"]
-        if training["max_epoch"] != self.max_epoch and not self.force:
-            progress = training["progress"]
-            self.schedule.require_same_start(
-                training["max_epoch"], len(progress["history"]), progress["iterations_done"]
-            )
         for target, weights in ((model, training["model"]), (self.ema_model and self.ema_model.ema, state["model"])):
             loaded = load_weights(target, weights) if target is not None else None
             if loaded is not None and not loaded.complete:

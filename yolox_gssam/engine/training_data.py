@@ -7,9 +7,9 @@ from loguru import logger
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.cache import CacheKind
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.snapshot import Snapshot
-from yolox_gssam.data.training import TrainingSet
+from yolox_gssam.data.training_set import TrainingSet
 from yolox_gssam.engine.identity import joint_hash
 from yolox_gssam.engine.protocol import Experiment
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.coco import RECALLS
+from yolox_gssam.evaluation.coco_metrics import RECALLS
 from yolox_gssam.evaluation.matching import ClassOutcomes, match_split, number_clips
 
 _MOST_DETECTIONS = 100
@@ -29,13 +29,9 @@ class ClipAP:
         one_class: whether an object is found where it stands, whatever class it is taken for.
         by: "iou": COCO's mAP50:95; "centre": the mean AP of detections that lie on objects by
             `matching.centre_distances`.
-        class_name: the AP of this class alone.
 
     Attributes:
         clips: their names; an image without a group is a clip of its own.
-
-    Raises:
-        ValueError: the split has no such class, or a class is asked for where classes do not matter.
     """
 
     def __init__(
@@ -44,18 +40,13 @@ class ClipAP:
         detections: Mapping[int, Detections],
         one_class: bool = False,
         by: Literal["iou", "centre"] = "iou",
-        class_name: str | None = None,
     ) -> None:
-        if one_class and class_name is not None:
-            raise ValueError(f"class_name {class_name!r}: with one_class, classes do not matter; give one of the two")
-        label = None if class_name is None else split.classes.index(class_name)
         self.clips = number_clips(split).names
-        outcomes = (
+        self._classes = (
             match_split(split, detections, "centre", most=_MOST_DETECTIONS, one_class=one_class)
             if by == "centre"
             else _match_by_iou(split, detections, one_class)
         )
-        self._classes = outcomes if label is None else [outcomes[label]]
 
     def ap(self, weights: Sequence[int] | NDArray[np.int64] | None = None) -> float | None:
         """The mean of `ap_by_class`, over the classes that have a true object: by IoU the number of `evaluate_coco`."""

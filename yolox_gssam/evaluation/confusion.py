@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.matching import match_greedy

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import draw_clips, interval
 from yolox_gssam.evaluation.matching import Rule, match_split, number_clips

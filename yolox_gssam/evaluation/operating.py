@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP
-from yolox_gssam.evaluation.coco import unique_names
+from yolox_gssam.evaluation.coco_metrics import unique_names
 from yolox_gssam.evaluation.matching import Rule, match_split, number_clips
 
 SENSORS = {"V_": "visible", "IR_": "infrared"}

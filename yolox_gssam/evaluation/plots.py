@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from yolox_gssam.common.figure import save_figure
-from yolox_gssam.evaluation.coco import RECALLS, CocoMetrics, percent
+from yolox_gssam.evaluation.coco_metrics import RECALLS, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
 
 MOST_NAMES = 15

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from yolox_gssam.common.images import read_image
 from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.pipeline import map_in_threads

@@ -13,7 +13,7 @@ import torch
 
 from yolox_gssam.common.files import from_here, sha256_of
 from yolox_gssam.common.version import __version__
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 
 
 @dataclass(frozen=True)

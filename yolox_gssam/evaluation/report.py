@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS
 from yolox_gssam.evaluation.bootstrap import APInterval
-from yolox_gssam.evaluation.coco import RECALLS, Accuracy, CocoMetrics, percent
+from yolox_gssam.evaluation.coco_metrics import RECALLS, Accuracy, CocoMetrics, percent
 from yolox_gssam.evaluation.confusion import ConfusionMatrix
 from yolox_gssam.evaluation.matching import CENTRE_RULE
 from yolox_gssam.evaluation.operating import CentreScores, FalseAlarmPoint, OperatingPoint

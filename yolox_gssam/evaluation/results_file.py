@@ -13,7 +13,7 @@ import numpy as np
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import one_line, printable, shorten
-from yolox_gssam.data.coco import MAX_NUMBER, CocoSplit
+from yolox_gssam.data.coco_reader import MAX_NUMBER, CocoSplit
 from yolox_gssam.detections import Detections
 
 

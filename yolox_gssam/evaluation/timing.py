@@ -31,7 +31,7 @@ class Stages(Protocol):
 
 @dataclass(frozen=True)
 class Milliseconds:
-    """Times of one step over all repeats, in milliseconds an image."""
+    """Times of one step over all repeats, in milliseconds per image."""
 
     mean: float
     median: float

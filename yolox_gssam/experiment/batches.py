@@ -11,9 +11,9 @@ from yolox.utils import get_world_size, synchronize
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.cache import CacheKind, choose_cache
-from yolox_gssam.data.coco import CocoSplit, load_split
+from yolox_gssam.data.coco_reader import CocoSplit, load_split
 from yolox_gssam.data.device_loader import DeviceLoader
-from yolox_gssam.data.training import TrainingSampler, TrainingSet, collate
+from yolox_gssam.data.training_set import TrainingSampler, TrainingSet, collate
 
 
 def find_split(root: Path, name: str, file_name: str, fold: int | None) -> CocoSplit:

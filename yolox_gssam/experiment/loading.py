@@ -16,8 +16,8 @@ from yolox.models import YOLOX
 from yolox_gssam.common.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.shipped import find_exp
-from yolox_gssam.experiment.base import DroneExp
-from yolox_gssam.experiment.checks import check_fields
+from yolox_gssam.experiment.drone_exp import DroneExp
+from yolox_gssam.experiment.field_checks import check_fields
 from yolox_gssam.experiment.stock import adopt, count_classes, network_fields
 from yolox_gssam.inference.backends import FILE_SUFFIXES
 from yolox_gssam.inference.conversion import build_backend

@@ -8,7 +8,7 @@ from torch import Tensor
 from yolox.exp import Exp
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.experiment.base import DroneExp
+from yolox_gssam.experiment.drone_exp import DroneExp
 from yolox_gssam.experiment.overrides import PLAIN
 
 RECIPE = (

@@ -24,7 +24,7 @@ from yolox_gssam.inference.label_files import LabelledFrame, LabelWriter, label_
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
-from yolox_gssam.inference.video import VideoReader, VideoWriter, open_video_writer
+from yolox_gssam.inference.video_io import VideoReader, VideoWriter, open_video_writer
 from yolox_gssam.inference.window import show
 
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff"})

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.detections import Detections
-from yolox_gssam.inference.text import Colour, put_text, text_size
+from yolox_gssam.inference.lettering import Colour, put_text, text_size
 
 # Okabe and Ito's set without its black: told apart with every kind of colour blindness. The blues come last: sky.
 _PALETTE_RGB = (

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.letterbox import letterbox_ratio
-from yolox_gssam.inference.text import put_text, text_size
+from yolox_gssam.inference.lettering import put_text, text_size
 
 _PANEL_WIDTH = 640  # pixels at most: six panels of it still fit a screen
 _COLUMNS = 3

@@ -12,7 +12,7 @@ import pytest
 from pycocotools.mask import encode
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.coco_reader import load_split
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.coco_repair import repair_coco

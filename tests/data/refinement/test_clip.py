@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from yolox_gssam.data.refinement.clip import WAYS, padded_xywh, refine_clip
-from yolox_gssam.data.refinement.tracks import find_tracks
+from yolox_gssam.data.refinement.find_tracks import find_tracks
 
 FRAMES = 30
 

@@ -35,7 +35,7 @@ def test_rounds_that_do_not_match(times: tuple[list[float], list[float]]) -> Non
         speed_ratio(*times)
 
 
-def test_every_side_follows_every_other_one() -> None:
+def test_every_variant_follows_every_other_one() -> None:
     drawn = list(islice(orders(["a", "b", "c"], seed=0), 600))
     assert all(sorted(order) == ["a", "b", "c"] for order in drawn)
     followers = Counter(pair for order in drawn for pair in pairwise(order))
@@ -45,16 +45,16 @@ def test_every_side_follows_every_other_one() -> None:
     assert list(islice(orders(["a", "b"], seed=3), 9)) == list(islice(orders(["a", "b"], seed=3), 9))
 
 
-def test_sides_are_called_once_a_round_with_its_number() -> None:
+def test_variants_are_called_once_a_round_with_its_number() -> None:
     calls: list[tuple[str, int]] = []
     done: list[None] = []
 
-    def side(name: str, number: int) -> str:
+    def variant(name: str, number: int) -> str:
         calls.append((name, number))
         return f"{name}{number}"
 
-    sides = {name: lambda number, name=name: side(name, number) for name in "abc"}
-    results = measure_in_turn(sides, range(5, 9), seed=1, done=lambda: done.append(None))
+    variants = {name: lambda number, name=name: variant(name, number) for name in "abc"}
+    results = measure_in_turn(variants, range(5, 9), seed=1, done=lambda: done.append(None))
     assert results == {name: [f"{name}{number}" for number in range(5, 9)] for name in "abc"}
     assert [sorted(calls[start : start + 3]) for start in range(0, 12, 3)] == [
         [(name, number) for name in "abc"] for number in range(5, 9)

@@ -25,10 +25,10 @@ def test_clock_is_the_mean_of_the_cores(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_lines_name_hardware_versions_and_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["benchmark.py", "latency", "--side", "a b"])
+    monkeypatch.setattr("sys.argv", ["benchmark.py", "latency", "--variant", "a b"])
     hardware, versions, command = describe_machine(CPU).lines()
     assert f"torch with {torch.get_num_threads()} threads" in hardware
     assert "GFLOP/s" in hardware
     assert f"torch {torch.__version__.split('+')[0]}" in versions
     assert "not installed" not in versions
-    assert command.endswith("benchmark.py latency --side 'a b'")
+    assert command.endswith("benchmark.py latency --variant 'a b'")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from yolox_gssam.research.pictures.energy import Share, energy_table, share_inside, summarize
+from yolox_gssam.research.pictures.energy import Share, energy_table, mean_energy, share_inside
 
 QUARTERS = np.array([[1, 2], [3, 4]], np.float32)
 
@@ -80,19 +80,19 @@ def test_what_cannot_be_measured_is_refused(values: NDArray[np.float32], extent_
 
 def test_mean_and_ratio_of_a_set() -> None:
     shares = [Share(0.2, 0.1, 0.1), Share(0.4, 0.3, 0.1), Share(0.1, 0.1, 0.1)]
-    row = summarize("net", "stem", shares, ["a", "a", "b"])
+    row = mean_energy("net", "stem", shares, ["a", "a", "b"])
     assert (row.images, row.clips) == (3, 2)
     assert (row.inside, row.area) == pytest.approx((0.7 / 3, 0.1))
     assert (row.times_chance, row.times_chance_raw) == pytest.approx((0.7 / 0.3, 0.5 / 0.3))
     # Every resample holds clip a twice, b twice, or one of each.
     assert row.times_chance_low == pytest.approx(1)
     assert row.times_chance_high == pytest.approx(3)
-    assert row == summarize("net", "stem", shares, ["a", "a", "b"]), "the same draw for the same seed"
+    assert row == mean_energy("net", "stem", shares, ["a", "a", "b"]), "the same draw for the same seed"
 
 
 def test_the_error_is_that_of_a_mean() -> None:
     inside = np.random.default_rng(0).random(200)
-    row = summarize("net", "stem", [Share(x, x, 0.1) for x in inside], [str(number) for number in range(200)])
+    row = mean_energy("net", "stem", [Share(x, x, 0.1) for x in inside], [str(number) for number in range(200)])
     assert row.inside_error == pytest.approx(inside.std() / np.sqrt(200), rel=0.08)
     assert row.times_chance_low is not None
     assert row.times_chance_high is not None
@@ -101,7 +101,7 @@ def test_the_error_is_that_of_a_mean() -> None:
 
 
 def test_one_clip_tells_no_spread() -> None:
-    row = summarize("net", "stem", [Share(0.2, 0.1, 0.1)] * 3, ["a"] * 3)
+    row = mean_energy("net", "stem", [Share(0.2, 0.1, 0.1)] * 3, ["a"] * 3)
     assert (row.inside_error, row.times_chance_low, row.times_chance_high) == (None, None, None)
     last = energy_table([row]).splitlines()[-1].split()
     assert last == ["net", "stem", "3", "1", "20.00", "10.00", "2.00", "-", "1.00"]

@@ -81,12 +81,6 @@ def test_more_rows_may_come_later(data: Path, tmp_path: Path) -> None:
         assert said in str(error.value)
 
 
-def test_cells_start_from_those_of_the_same_names() -> None:
-    study = Study({}, {}, [], 4, "runs/crops/networks/{cell}.pth")
-    assert study.start(Cell(3, None, "origin")) == "runs/crops/networks/origin_seed3.pth"
-    assert Study({}, {}, [], 4, None).start(Cell(3, None, "origin")) is None
-
-
 def test_detections_come_back_as_they_were() -> None:
     rng = np.random.default_rng(0)
     corners = rng.uniform(-5, 300, (7, 2))

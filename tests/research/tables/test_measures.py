@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ import pytest
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.builder import build_dataset
-from yolox_gssam.data.coco import CocoSplit
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
 from yolox_gssam.research.tables.cells import annotations_digest, pack_detections, save_cell
 from yolox_gssam.research.tables.measures import Gap, device_of, load_folds, paired_gap, read_cells, splits_of
-from yolox_gssam.research.tables.report import build_report
+from yolox_gssam.research.tables.table_report import build_report
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     text = report.markdown()
     assert "real loss" in text
     assert "+2.77" in text
-    json.dumps(report.to_json(), allow_nan=False)
+    json.dumps(asdict(report), allow_nan=False)
 
 
 def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_path: Path) -> None:

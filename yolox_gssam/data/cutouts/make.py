@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.data.cutouts.bank import Cutout, CutoutBank
 from yolox_gssam.data.cutouts.extract import cut_out, from_picture, shrink
 

@@ -10,7 +10,7 @@ import numpy as np
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import SHOWN_NAMES
 from yolox_gssam.common.text import is_text, printable, shorten
-from yolox_gssam.data.coco import CocoSplit, parse_coco, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, parse_coco, read_json
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.coco_repair import repair_coco
 from yolox_gssam.data.formats.samples import IMAGE_FOLDERS, LabelledSet, Sample, part_named

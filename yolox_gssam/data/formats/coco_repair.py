@@ -15,7 +15,7 @@ import numpy as np
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import image_size, read_image_bytes
 from yolox_gssam.common.text import is_text, printable, shorten
-from yolox_gssam.data.coco import MAX_NUMBER
+from yolox_gssam.data.coco_reader import MAX_NUMBER
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.paths import find_end, name_fault
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import one_line, printable, shorten
-from yolox_gssam.data.coco import read_json
+from yolox_gssam.data.coco_reader import read_json
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels
 from yolox_gssam.data.formats.samples import read_text

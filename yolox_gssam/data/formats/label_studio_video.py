@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from yolox_gssam.common.text import is_text, shorten
-from yolox_gssam.data.coco import read_json
+from yolox_gssam.data.coco_reader import read_json
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels, KeyBox, interpolate
 

@@ -16,7 +16,7 @@ from PIL import Image
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import image_size
 from yolox_gssam.common.text import is_text, printable, shorten
-from yolox_gssam.data.coco import MAX_NUMBER, read_json
+from yolox_gssam.data.coco_reader import MAX_NUMBER, read_json
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, part_of_path
 

@@ -24,7 +24,7 @@ from yolox_gssam.data.formats.films import Sampling, film_frames, without_colour
 from yolox_gssam.data.guarded import GuardError, call_guarded
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.data.refinement.clip import WAYS
-from yolox_gssam.data.refinement.tracks import find_tracks
+from yolox_gssam.data.refinement.find_tracks import find_tracks
 
 SVANSTROM_CLASSES = ("airplane", "bird", "drone", "helicopter")
 """In the order of the label files."""

@@ -11,7 +11,7 @@ from yolox_gssam.common.images import encode_jpeg, encode_png
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import EncodedImage
-from yolox_gssam.data.coco import read_json
+from yolox_gssam.data.coco_reader import read_json
 from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.cvat_video import is_cvat_video, read_cvat_video
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from yolox_gssam.data.refinement.find_tracks import find_tracks
 from yolox_gssam.data.refinement.measure import SURE_SIGMAS, Candidate, measure_box
-from yolox_gssam.data.refinement.tracks import find_tracks
 
 WAYS = ("measured", "carried", "shrunk")
 """How a tight box came about; `Refined.way` counts in this order."""

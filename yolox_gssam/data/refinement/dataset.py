@@ -1,4 +1,4 @@
-"""Tight boxes for a whole data set in the house's layout, and how loose its boxes are."""
+"""Tight boxes for a whole data set in this layout, and how loose its boxes are."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import EncodedImage, build_dataset
 from yolox_gssam.data.check import read_splits
-from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy, xyxy_to_xywh
 from yolox_gssam.data.refinement.clip import MIN_KNOWN, PADDING, WAYS, Refined, combine, padded_xywh

@@ -1,4 +1,4 @@
-"""Sides measured in turn, and what their times say about one another."""
+"""Variants measured in turn, and what their times say about one another."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ SHORTEST, LONGEST = 0.001, 0.5
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as fast as the first side: the median over the rounds, and its 95 % interval."""
+    """How many times as fast as the first variant: the median over the rounds, and its 95 % interval."""
 
     median: float
     low: float
@@ -31,19 +31,19 @@ class Ratio:
 
 
 def orders(names: Sequence[str], seed: int) -> Iterator[list[str]]:
-    """For each round, without end, the names in an order drawn anew: no side always follows the same one."""
+    """For each round, without end, the names in an order drawn anew: no variant always follows the same one."""
     rng = np.random.default_rng(seed)
     while True:
         yield [names[index] for index in rng.permutation(len(names))]
 
 
 def measure_in_turn(
-    sides: Mapping[str, Callable[[int], T]], rounds: range, seed: int, done: Callable[[], object] = lambda: None
+    variants: Mapping[str, Callable[[int], T]], rounds: range, seed: int, done: Callable[[], object] = lambda: None
 ) -> dict[str, list[T]]:
-    """Calls every side once a round; a round's sides see the same number of the round.
+    """Calls every variant once a round; a round's variants see the same number of the round.
 
     Args:
-        sides: name -> function of the round's number.
+        variants: name -> function of the round's number.
         rounds: numbers of the rounds.
         seed: of the order within each round.
         done: called after each call.
@@ -51,45 +51,45 @@ def measure_in_turn(
     Returns:
         name -> what the function returned, in the order of the rounds.
     """
-    results: dict[str, list[T]] = {name: [] for name in sides}
-    for number, order in zip(rounds, orders(list(sides), seed), strict=False):
+    results: dict[str, list[T]] = {name: [] for name in variants}
+    for number, order in zip(rounds, orders(list(variants), seed), strict=False):
         for name in order:
-            results[name].append(sides[name](number))
+            results[name].append(variants[name](number))
             done()
     return results
 
 
 def time_calls_in_turn(
-    sides: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, seed: int
+    variants: Mapping[str, Callable[[], object]], device: torch.device, rounds: int, seconds: float, seed: int
 ) -> dict[str, list[float]]:
-    """Seconds a call of every side, one number a round, after a call that does not count.
+    """Seconds per call of every variant, one number a round, after a call that does not count.
 
-    A turn of each side is as many calls as the slowest needs for one, in `SHORTEST` to `LONGEST` seconds: a busy
+    A turn of each variant is as many calls as the slowest needs for one, in `SHORTEST` to `LONGEST` seconds: a busy
     machine interrupts every long call and hardly one of the short.
 
     Args:
-        sides: name -> what is called.
+        variants: name -> what is called.
         device: that is waited for.
         rounds: the most there are; at least three.
         seconds: after so many no further round begins.
         seed: of the order within each round.
     """
 
-    def mean_seconds(side: str, calls: int) -> float:
+    def mean_seconds(variant: str, calls: int) -> float:
         synchronize(device)
         start = time.perf_counter()
         for _ in range(calls):
-            sides[side]()
+            variants[variant]()
         synchronize(device)
         return (time.perf_counter() - start) / calls
 
-    for side in sides:
-        mean_seconds(side, 1)  # what happens at the first call only
-    once = {side: mean_seconds(side, 1) for side in sides}
+    for variant in variants:
+        mean_seconds(variant, 1)  # what happens at the first call only
+    once = {variant: mean_seconds(variant, 1) for variant in variants}
     turn_seconds = min(max(SHORTEST, max(once.values())), LONGEST)
-    calls = {side: max(1, round(turn_seconds / once[side])) for side in sides}
-    round_seconds = sum(once[side] * calls[side] for side in sides)
-    turns = {side: lambda _, side=side: mean_seconds(side, calls[side]) for side in sides}
+    calls = {variant: max(1, round(turn_seconds / once[variant])) for variant in variants}
+    round_seconds = sum(once[variant] * calls[variant] for variant in variants)
+    turns = {variant: lambda _, variant=variant: mean_seconds(variant, calls[variant]) for variant in variants}
     return measure_in_turn(turns, range(max(3, min(rounds, int(seconds / round_seconds)))), seed)
 
 

@@ -24,15 +24,16 @@ from yolox_gssam.inference.network import Network
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
-from yolox_gssam.research.benchmark.memory import HOW, peak_memory
-from yolox_gssam.research.benchmark.network import network_size
-from yolox_gssam.research.benchmark.report import TOTAL, Report, SideResult
-from yolox_gssam.research.benchmark.sides import SideSpec, leave_out_stock, load_side
+from yolox_gssam.research.benchmark.network_size import network_size
+from yolox_gssam.research.benchmark.peak_memory import HOW, peak_memory
+from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult
+from yolox_gssam.research.benchmark.variants import VariantSpec, load_variant
 
 SETTINGS = ("ckpt", "backend", "fp16", "tight")
-"""What a side may set besides fields of its experiment."""
+"""What a variant may set besides fields of its experiment."""
+STOCK_DEVICES = "stock YOLOX runs on cpu and cuda only"
 PER_TURN = 5
-"""Batches that a side gets before it is the next one's turn."""
+"""Batches that a variant gets before it is the next one's turn."""
 
 Images = Sequence[NDArray[np.uint8]]
 Seconds = tuple[float, float, float]
@@ -43,11 +44,11 @@ class LatencySettings:
     """How to measure.
 
     Attributes:
-        iterations: inferences of each side that count.
+        iterations: inferences of each variant that count.
         warmup: inferences before them that do not.
-        batch_size: images an inference.
-        score_threshold, nms_threshold: of all sides.
-        seed: of the weights without a checkpoint, and of the order of the sides.
+        batch_size: images per inference.
+        score_threshold, nms_threshold: of all variants.
+        seed: of the weights without a checkpoint, and of the order of the variants.
         quick: said in the report.
     """
 
@@ -60,7 +61,7 @@ class LatencySettings:
     quick: bool = False
 
 
-class Side(Protocol):
+class Variant(Protocol):
     """What is timed."""
 
     exp: DroneExp
@@ -73,7 +74,7 @@ class Side(Protocol):
         """Boxes found in one batch."""
 
 
-class OwnSide:
+class OwnVariant:
     """Our `Predictor` as our demo uses it; `model` is None for an exported file."""
 
     def __init__(self, exp: DroneExp, model: YOLOX | None, predictor: Predictor) -> None:
@@ -88,7 +89,7 @@ class OwnSide:
         return sum(map(len, self.predictor.predict(images)))
 
 
-class StockSide:
+class StockVariant:
     """The predictor of YOLOX's demo, as it is; it takes one image at a time.
 
     Its network is told apart by hooks; decoding is part of it. Its log line for each image is not written.
@@ -127,89 +128,91 @@ class StockSide:
         self.borders.append(time.perf_counter())
 
 
-def build_side(spec: SideSpec, settings: LatencySettings, device: torch.device, streams: int = 1) -> Side:
-    """Builds a side.
-
-    Args:
-        streams: images at a time, where the backend can share its threads among them.
+def build_variant(spec: VariantSpec, settings: LatencySettings, device: torch.device) -> Variant:
+    """Builds a variant.
 
     Raises:
-        UserError: no such exp file or checkpoint, or a setting that the side has not.
+        UserError: no such exp file or checkpoint, or a setting that the variant has not.
     """
     half = spec.is_on("fp16")
     if not spec.is_stock:
-        return _build_own(spec, settings, device, half, streams)
-    exp, model = load_side(spec, device, settings.seed)
+        return _build_own(spec, settings, device, half)
+    exp, model = load_variant(spec, device, settings.seed)
     exp.test_conf, exp.nmsthre = settings.score_threshold, settings.nms_threshold
     for setting in ("backend", "tight"):
         if setting in spec.settings:
-            raise UserError(f"side {spec.name}: stock YOLOX has no {setting}")
+            raise UserError(f"variant {spec.name}: stock YOLOX has no {setting}")
     if half and device.type != "cuda":
-        raise UserError(f"side {spec.name}: stock YOLOX has fp16 on CUDA only")
-    return StockSide(exp, model, device, half)
+        raise UserError(f"variant {spec.name}: stock YOLOX has fp16 on CUDA only")
+    return StockVariant(exp, model, device, half)
 
 
-def _build_own(spec: SideSpec, settings: LatencySettings, device: torch.device, half: bool, streams: int) -> OwnSide:
-    """A side of ours, from an exp file with or without a checkpoint, or from an exported file."""
+def _build_own(spec: VariantSpec, settings: LatencySettings, device: torch.device, half: bool) -> OwnVariant:
+    """A variant of ours, from an exp file with or without a checkpoint, or from an exported file."""
     name = spec.settings.get("backend")
     if name not in (None, *BACKENDS):
-        raise UserError(f"side {spec.name}: backend {name!r} is not known; use {', '.join(BACKENDS)}")
+        raise UserError(f"variant {spec.name}: backend {name!r} is not known; use {', '.join(BACKENDS)}")
     weights = Path(spec.settings.get("ckpt", ""))
     if weights.suffix in FILE_SUFFIXES:
-        exp, network = load_detector(spec.exp_file, weights, spec.options, device, name, half, streams)
+        exp, network = load_detector(spec.exp_file, weights, spec.options, device, name, half)
     else:
-        exp, model = load_side(spec, device, settings.seed)
-        backend = build_backend(name or "torch", model, exp.test_size, device, half, streams)
+        exp, model = load_variant(spec, device, settings.seed)
+        backend = build_backend(name or "torch", model, exp.test_size, device, half)
         network = Network(backend, exp.class_names, exp.test_size, model=model)
     tight = spec.is_on("tight") if "tight" in spec.settings else network.dynamic_size
     thresholds = settings.score_threshold, settings.nms_threshold
-    return OwnSide(exp, network.model, network.predictor(*thresholds, class_agnostic=True, tight=tight))
+    return OwnVariant(exp, network.model, network.predictor(*thresholds, class_agnostic=True, tight=tight))
 
 
 def measure_latency(
-    specs: Sequence[SideSpec], images: Images, frames: str, settings: LatencySettings, device: torch.device
-) -> Report:
-    """Measures all sides in turn on the same frames.
+    specs: Sequence[VariantSpec], images: Images, frames: str, settings: LatencySettings, device: torch.device
+) -> SpeedReport:
+    """Measures all variants in turn on the same frames.
 
     Args:
-        specs: the sides; the first is the one compared with.
+        specs: the variants; the first is the one compared with.
         images: BGR (H, W, 3), decoded, taken in turn.
         frames: what they are.
 
     Raises:
-        UserError: a side cannot be built.
+        UserError: a variant cannot be built.
     """
-    specs, left_out = leave_out_stock(specs, device, ("cpu", "cuda"))
-    sides = {spec.name: build_side(spec, settings, device) for spec in specs}
-    seconds = _time_in_turn(sides, images, settings)
+    left_out = [spec.name for spec in specs if spec.is_stock and device.type not in ("cpu", "cuda")]
+    specs = [spec for spec in specs if spec.name not in left_out]
+    if not specs:
+        raise UserError(f"{STOCK_DEVICES}: no variant is left; name one with --variant EXP")
+    variants = {spec.name: build_variant(spec, settings, device) for spec in specs}
+    seconds = _time_in_turn(variants, images, settings)
     results = {}
     first = seconds[specs[0].name].sum(axis=(1, 2))
     for spec in specs:
-        side, times = sides[spec.name], seconds[spec.name]
+        variant, times = variants[spec.name], seconds[spec.name]
         steps = 1000 / settings.batch_size * times.reshape(-1, len(STEPS))
         some = images[: max(10, settings.batch_size)]
-        results[spec.name] = SideResult(
+        results[spec.name] = VariantResult(
             what=str(spec),
             steps={TOTAL: summarize(steps.sum(axis=1)), **dict(zip(STEPS, map(summarize, steps.T), strict=True))},
             ratio=speed_ratio(first, times.sum(axis=(1, 2)), settings.seed),
-            memory_bytes=peak_memory(prepare_side, (spec, settings, str(device), images[:3]), device),
-            network=None if side.model is None else network_size(side.model, side.exp.test_size),
-            more={"boxes/image": side.count(some) / len(some)},
+            memory_bytes=peak_memory(prepare_variant, (spec, settings, str(device), images[:3]), device),
+            network=None if variant.model is None else network_size(variant.model, variant.exp.test_size),
+            more={"boxes/image": variant.count(some) / len(some)},
         )
-    return Report("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
-                  _how(settings, device), left_out)  # fmt: skip
+    return SpeedReport("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
+                  _how(settings, device), dict.fromkeys(left_out, STOCK_DEVICES))  # fmt: skip
 
 
-def _time_in_turn(sides: dict[str, Side], images: Images, settings: LatencySettings) -> dict[str, NDArray[np.float64]]:
-    """Side -> (rounds, inferences a turn, 3) seconds of a batch."""
+def _time_in_turn(
+    variants: dict[str, Variant], images: Images, settings: LatencySettings
+) -> dict[str, NDArray[np.float64]]:
+    """Variant -> (rounds, inferences per turn, 3) seconds of a batch."""
     rounds = -(-settings.iterations // PER_TURN)
     warmup = -(-settings.warmup // PER_TURN)
 
-    def turn(side: Side, number: int) -> list[Seconds]:
-        return [side.time(_batch(images, number * PER_TURN + i, settings.batch_size)) for i in range(PER_TURN)]
+    def turn(variant: Variant, number: int) -> list[Seconds]:
+        return [variant.time(_batch(images, number * PER_TURN + i, settings.batch_size)) for i in range(PER_TURN)]
 
-    turns = {name: lambda number, side=side: turn(side, number) for name, side in sides.items()}
-    with progress_bar(description="latency", unit="turns", total=(warmup + rounds) * len(sides)) as bar:
+    turns = {name: lambda number, variant=variant: turn(variant, number) for name, variant in variants.items()}
+    with progress_bar(description="latency", unit="turns", total=(warmup + rounds) * len(variants)) as bar:
         measure_in_turn(turns, range(warmup), settings.seed, bar.update)
         measured = measure_in_turn(turns, range(rounds), settings.seed, bar.update)
     return {name: np.array(values) for name, values in measured.items()}
@@ -219,14 +222,14 @@ def _batch(images: Images, number: int, size: int) -> Images:
     return [images[(number * size + i) % len(images)] for i in range(size)]
 
 
-def prepare_side(spec: SideSpec, settings: LatencySettings, device: str, images: Images) -> Callable[[], Side]:
-    """What the memory is measured of: building the side, and inferences one after the other."""
+def prepare_variant(spec: VariantSpec, settings: LatencySettings, device: str, images: Images) -> Callable[[], Variant]:
+    """What the memory is measured of: building the variant, and inferences one after the other."""
 
-    def work() -> Side:
-        side = build_side(spec, settings, torch.device(device))
+    def work() -> Variant:
+        variant = build_variant(spec, settings, torch.device(device))
         for number in range(len(images)):
-            side.count(_batch(images, number, settings.batch_size))
-        return side
+            variant.count(_batch(images, number, settings.batch_size))
+        return variant
 
     return work
 
@@ -245,8 +248,8 @@ def _describe(settings: LatencySettings, frames: str) -> dict[str, Any]:
 
 def _how(settings: LatencySettings, device: torch.device) -> list[str]:
     lines = [
-        f"Time: from a decoded image to its boxes, the sides in turn, {PER_TURN} inferences a turn, in an order drawn "
-        "anew each round; the ratio is the median over the rounds with a bootstrap 95 % interval.",
+        f"Time: from a decoded image to its boxes, the variants in turn, {PER_TURN} inferences per turn, in an order "
+        "drawn anew each round; the ratio is the median over the rounds with a bootstrap 95 % interval.",
         f"MiB: {HOW[device.type]}: network, weights and three inferences.",
         "Images are padded to multiples of 32 as in our demo; stock, and tight=False, pad them to the whole input.",
         "boxes/image: where it is 0, as with fresh weights, NMS has nothing to do.",

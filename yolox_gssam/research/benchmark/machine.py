@@ -28,8 +28,8 @@ class Machine:
         threads: of torch.
         device: that computes.
         clock_mhz: mean of the cores at this moment; None where the system does not tell.
-        matmul_gflops: float32 multiplications and additions a second, in thousand millions, of a product of two
-            matrices of 1024 x 1024 on the device: what is attainable in practice.
+        matmul_gflops: GFLOP/s in float32 that a product of two
+            matrices of 1024 x 1024 reaches on the device: what is attainable in practice.
         versions: of Python, the packages and the system.
         date: local time with its offset, ISO 8601.
         command: the command line.

@@ -13,7 +13,7 @@ from loguru import logger
 
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.research.gpu import checks, results, times, trial
+from yolox_gssam.research.gpu import correctness, results, times, trial
 from yolox_gssam.research.gpu.bundle import WEIGHTS
 from yolox_gssam.research.gpu.sharing import forget_sharing, shared_device
 from yolox_gssam.research.tables.cells import Study, plan_cells, tasks_of
@@ -32,7 +32,7 @@ RECIPE = (
 SHARED_WORKERS, SLICED_WORKERS = (1, 2, 4, 8), (1, 2, 3)
 """Trainings at once that are tried, where their kernels run side by side and where they take turns."""
 PAIR = ("origin", "gssam_sig_res_p1")
-TABLE_2 = ("gssam_sig_res_p2", "gssam_sig_p1", "gssam_sig_p2", "gssam_std_p1", "gssam_std_p2", "conv_p1", "conv_p2",
+OTHERS = ("gssam_sig_res_p2", "gssam_sig_p1", "gssam_sig_p2", "gssam_std_p1", "gssam_std_p2", "conv_p1", "conv_p2",
            "conv_res_p1", "conv_res_p2")  # fmt: skip
 FURTHER = {
     "wide": ("origin", "width", "0.28125"),
@@ -54,23 +54,23 @@ def right(args: Namespace, found: results.Results, device: torch.device) -> None
     """Whether the device computes what float64 does, and what the exact contrast costs there."""
     checkpoint = str(args.bundle / WEIGHTS)
     is_cuda = device.type == "cuda"
-    found.measure("right_module", device, lambda: checks.module_errors(device))
-    found.measure("right_network", device, lambda: checks.network_errors(device, checkpoint))
+    found.measure("right_module", device, lambda: correctness.module_errors(device))
+    found.measure("right_network", device, lambda: correctness.network_errors(device, checkpoint))
     sizes = [(M, N) for M in (400, 6400, 102_400) for N in (25, 100, 400)] if is_cuda else [(400, 25), (6400, 100)]
-    found.measure("contrast", device, lambda: checks.contrast_costs(device, sizes, 0.5))
+    found.measure("contrast", device, lambda: correctness.contrast_costs(device, sizes, 0.5))
     data = args.output_dir / "data" / json.loads((args.bundle / "manifest.json").read_bytes())["data"]
     for graph in (True, False) if is_cuda else (False,):
         name = f"right_resume{'_graph' if graph else ''}"
-        found.measure(name, device, partial(checks.resumed_run, device, data, checkpoint, graph))
+        found.measure(name, device, partial(correctness.resumed_run, device, data, checkpoint, graph))
 
 
 def measure_times(args: Namespace, found: results.Results, device: torch.device) -> None:
-    """Times of YOLOX-s at 640 beside stock YOLOX, and images a second of training."""
+    """Times of YOLOX-s at 640 beside stock YOLOX, and images per second of training."""
     is_cuda = device.type == "cuda"
     fields: tuple[str, ...] = () if is_cuda else NANO
     size_hw = PAPER_SIZE if is_cuda else (64, 96)
     seconds = 9.0 if is_cuda else 1.0
-    models = times.networks(["stock", *PAIR, *(TABLE_2 if is_cuda else ())], fields)
+    models = times.networks(["stock", *PAIR, *(OTHERS if is_cuda else ())], fields)
     few = {row: models[row] for row in ("stock", "origin", "gssam_sig_res_p1")}
     for batch in (1, 16) if is_cuda else (1,):
         work = partial(times.inference_times, models, device, size_hw, batch, seconds)
@@ -117,7 +117,7 @@ def run_cells(args: Namespace, deadline: float) -> None:
     }
     write_json(args.output_dir / f"cells_{int(time.time())}.json", content)
     logger.info(
-        f"{done} cells in {seconds:.0f} s by {workers} workers: {pool.images / seconds:.0f} training images a second"
+        f"{done} cells in {seconds:.0f} s by {workers} workers: {pool.images / seconds:.0f} training images per second"
     )
     for fault in pool.faults:
         logger.error(fault)
@@ -142,11 +142,11 @@ def plan(args: Namespace) -> list[Task]:
 
 def _study(args: Namespace, size_hw: Sequence[int], keep_weights: Sequence[str]) -> Study:
     is_cuda = torch.device(args.device).type == "cuda"
-    exps = {row: str(EXPS / f"{FURTHER.get(row, (row,))[0]}.py") for row in (*PAIR, *TABLE_2, *FURTHER)}
+    exps = {row: str(EXPS / f"{FURTHER.get(row, (row,))[0]}.py") for row in (*PAIR, *OTHERS, *FURTHER)}
     own = {row: fields for row, (_, *fields) in FURTHER.items()}
     fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *RECIPE,
               "max_epoch", str(args.epochs), "eval_interval", str(args.epochs)]  # fmt: skip
-    if not is_cuda:  # a rehearsal: the validation part is small
+    if not is_cuda:  # a rehearsal: the validation split is small
         fields += ["train_ann", "val.json"]
     flags = {"cache": "gpu", "cuda_graph": is_cuda, "bf16": args.bf16}
     return Study(exps, own, fields, BATCH, str(args.bundle / WEIGHTS), flags, keep_weights)

@@ -1,4 +1,4 @@
-"""Times of networks on a device at the paper's own size, and images a second of training, beside stock YOLOX."""
+"""Times of networks on a device at the paper's own size, and images per second of training, beside stock YOLOX."""
 
 import copy
 import math
@@ -17,14 +17,14 @@ from yolox_gssam.common.device import autocast
 from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.step import StaticStep
 from yolox_gssam.experiment import load_exp
+from yolox_gssam.models.yolox import IN_CHANNELS
 from yolox_gssam.research.benchmark.compare import speed_ratio, time_calls_in_turn
 from yolox_gssam.research.benchmark.machine import synchronize
-from yolox_gssam.research.gpu.checks import drawn_batch, nano
+from yolox_gssam.research.gpu.correctness import drawn_batch, nano
 from yolox_gssam.research.tables.plan import EXPS
 
 ORIGIN, BEST, STOCK = "origin", "gssam_sig_res_p1", "stock"
 CLASSES = 4
-IN_CHANNELS = (256, 512, 1024)
 
 
 def networks(rows: Sequence[str], fields: Sequence[str]) -> dict[str, YOLOX]:
@@ -56,9 +56,9 @@ def stock(exp: Any, origin: YOLOX) -> YOLOX:
 def inference_times(
     models: Mapping[str, YOLOX], device: torch.device, size_hw: tuple[int, int], batch: int, seconds: float
 ) -> dict[str, Any]:
-    """Milliseconds a batch from the network's input to decoded outputs, all sides in turn.
+    """Milliseconds per batch from the network's input to decoded outputs, all variants in turn.
 
-    Sides are `<row>`, `<row> float16`, and on CUDA at batch 1 `<row> graph` for the two rows that matter.
+    Variants are `<row>`, `<row> float16`, and on CUDA at batch 1 `<row> graph` for the two rows that matter.
     """
     images = drawn_batch(batch, size_hw)[0].to(device).contiguous(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], object]] = {}
@@ -70,7 +70,7 @@ def inference_times(
             if batch == 1 and row in (ORIGIN, BEST):
                 calls[f"{row} graph"] = _graphed(full, images)
     times = time_calls_in_turn(calls, device, 200, seconds, 0)
-    return {side: _summary(times[side], times[_first(side)]) for side in calls}
+    return {variant: _summary(times[variant], times[_first(variant)]) for variant in calls}
 
 
 def compiled_times(
@@ -90,15 +90,15 @@ def compiled_times(
     times = time_calls_in_turn(calls, device, 200, seconds, 0)
     return {
         "compiling_seconds": compiling,
-        "times": {side: _summary(times[side], times[_first(side)]) for side in calls},
+        "times": {variant: _summary(times[variant], times[_first(variant)]) for variant in calls},
     }
 
 
 def training_rates(
     models: Mapping[str, YOLOX], device: torch.device, size_hw: tuple[int, int], batch: int, seconds: float
 ) -> dict[str, Any]:
-    """Images a second of whole steps on one batch, from the input to the averaged weights, the sides in turn: stock
-    YOLOX's step, ours, and on CUDA ours recorded as a graph."""
+    """Images per second of whole steps on one batch, from the input to the averaged weights, the variants in turn:
+    stock YOLOX's step, ours, and on CUDA ours recorded as a graph."""
     images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
     images = images.contiguous(memory_format=torch.channels_last)
     calls: dict[str, Callable[[], object]] = {}
@@ -110,19 +110,20 @@ def training_rates(
         own = own.to(memory_format=torch.channels_last)
         calls[row] = _plain_step(own, AveragedWeights(own, 0.9998, 2000), images, targets, with_model=False)
         if device.type == "cuda":
-            calls[f"{row} graph"] = _static_step(copy.deepcopy(model).to(device).train(), images, targets)
+            recorded = copy.deepcopy(model).to(device).train().to(memory_format=torch.channels_last)
+            calls[f"{row} graph"] = partial(static_step(recorded, nullcontext).run, images, targets, 1e-6)
     times = time_calls_in_turn(calls, device, 50, seconds, 0)
     first = next(iter(calls))
     return {
-        side: {"images_per_second": batch / _median(times[side]), **_summary(times[side], times[first])}
-        for side in calls
+        variant: {"images_per_second": batch / _median(times[variant]), **_summary(times[variant], times[first])}
+        for variant in calls
     }
 
 
 def step_variants(
     device: torch.device, sizes: Sequence[tuple[int, int]], batch: int, seconds: float
 ) -> dict[str, float]:
-    """Images a second of a whole step of YOLOX-nano with GSSAM, by size, precision and memory layout; on CUDA it is
+    """Images per second of a whole step of YOLOX-nano with GSSAM, by size, precision and memory layout; on CUDA it is
     recorded."""
     rates = {}
     layouts = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -132,7 +133,7 @@ def step_variants(
                 images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
                 images = images.contiguous(memory_format=memory_format)
                 model = nano(None).to(device).to(memory_format=memory_format)
-                step = make_step(model, partial(autocast, device, half))
+                step = static_step(model, partial(autocast, device, half))
                 name = f"{size_hw[0]} x {size_hw[1]}, {'float32' if half is None else 'bfloat16'}, {layout}"
                 rates[name] = batch * _rate(partial(step.run, images, targets, 1e-6), device, seconds)
     return rates
@@ -195,25 +196,20 @@ def _plain_step(model: YOLOX, average: Any, images: Tensor, targets: Tensor, wit
     return call
 
 
-def _static_step(model: YOLOX, images: Tensor, targets: Tensor) -> Callable[[], object]:
-    step = make_step(model.to(memory_format=torch.channels_last), nullcontext)
-    return lambda: step.run(images, targets, 1e-6)
-
-
-def make_step(model: YOLOX, context: Callable[[], AbstractContextManager[Any]]) -> StaticStep:
+def static_step(model: YOLOX, context: Callable[[], AbstractContextManager[Any]]) -> StaticStep:
     model.head.static_shapes = True
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-6, momentum=0.9, nesterov=True, fused=True)
     return StaticStep(model, optimizer, AveragedWeights(model, 0.9998, 2000), math.inf, ("total_loss",), context)
 
 
-def _first(side: str) -> str:
-    """What a side's time is divided by: the plain network in the same form."""
-    form = side.partition(" ")[2]
+def _first(variant: str) -> str:
+    """What a variant's time is divided by: the plain network in the same form."""
+    form = variant.partition(" ")[2]
     return f"{ORIGIN} {form}".strip()
 
 
 def _summary(times: Sequence[float], first: Sequence[float]) -> dict[str, Any]:
-    """Milliseconds, and the ratio to the first side's time, round by round."""
+    """Milliseconds, and the ratio to the first variant's time, round by round."""
     ratio = speed_ratio(times, first, 0)
     ordered = sorted(times)
     return {

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from yolox_gssam.common.device import autocast
-from yolox_gssam.research.gpu.checks import drawn_batch, nano
-from yolox_gssam.research.gpu.times import make_step
+from yolox_gssam.research.gpu.correctness import drawn_batch, nano
+from yolox_gssam.research.gpu.times import static_step
 
 START_SECONDS = 90.0
 """Most that the processes may take to start and to record their steps."""
@@ -17,7 +17,7 @@ START_SECONDS = 90.0
 def images_per_second(
     device: torch.device, size_hw: tuple[int, int], batch: int, counts: tuple[int, ...], seconds: float, bf16: bool
 ) -> dict[str, float]:
-    """Images a second of all processes together, for so many of them at work at once; each has been started before.
+    """Images per second of all processes together, for so many of them at work at once; each has been started before.
 
     Raises:
         RuntimeError: a process did not start.
@@ -59,7 +59,7 @@ def _work(
     images, targets = (part.to(device) for part in drawn_batch(batch, size_hw))
     images = images.contiguous(memory_format=torch.channels_last)
     model = nano(None).to(device).to(memory_format=torch.channels_last)
-    step = make_step(model, lambda: autocast(device, torch.bfloat16 if bf16 else None))
+    step = static_step(model, lambda: autocast(device, torch.bfloat16 if bf16 else None))
     step.run(images, targets, 1e-6)
     step.collect()
     with ready.get_lock():

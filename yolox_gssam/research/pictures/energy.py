@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from yolox_gssam.common.progress import progress_bar
-from yolox_gssam.data.coco import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.evaluation.bootstrap import interval
 from yolox_gssam.inference.overlay import FLAT
-from yolox_gssam.research.pictures.detector import Look
+from yolox_gssam.research.pictures.look import Look
 
 GRAD_CAM = "Grad-CAM"
 _RESAMPLES = 2000
@@ -95,7 +95,7 @@ def detector_energy(
             shares[place].append(share)
             clips[place].append(image.file_name if image.group is None else image.group)
     places = sorted(shares, key=lambda place: place == GRAD_CAM)  # last, wherever it came first
-    return [summarize(network, place, shares[place], clips[place], seed) for place in places]
+    return [mean_energy(network, place, shares[place], clips[place], seed) for place in places]
 
 
 def _share(look: Look, values: NDArray[np.float32], boxes_xyxy: NDArray[np.floating]) -> Share:
@@ -142,7 +142,7 @@ def share_inside(
     return Share(area if flat else inside, inside_raw, area)
 
 
-def summarize(network: str, place: str, shares: Sequence[Share], clips: Sequence[str], seed: int = 0) -> Energy:
+def mean_energy(network: str, place: str, shares: Sequence[Share], clips: Sequence[str], seed: int = 0) -> Energy:
     """The mean of the shares of a test set, at least one; `clips` names the clip of each image."""
     names, index = np.unique(np.asarray(clips), return_inverse=True)
     sums = np.zeros((len(names), 4))

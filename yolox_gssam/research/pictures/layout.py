@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.inference.drawing import Rectangle, fit_text
+from yolox_gssam.inference.lettering import put_text
 from yolox_gssam.inference.overlay import titled
-from yolox_gssam.inference.text import put_text
 
 PANEL_WIDTH = 400
 """Pixels of one panel."""

@@ -10,7 +10,6 @@ import re
 import shutil
 import time
 import zipfile
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,7 +25,7 @@ from yolox_gssam.common.checkpoint import load_checkpoint, load_weights, save_de
 from yolox_gssam.common.device import describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, from_here, write_json
-from yolox_gssam.data.coco import CocoSplit, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.engine.history import without_nan
 from yolox_gssam.engine.run import BEST, is_resumable
@@ -36,8 +35,9 @@ from yolox_gssam.experiment import DroneExp, load_exp
 from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.research.tables.pool import Task
+from yolox_gssam.research.trainer_args import trainer_args
 
-SPLITS = ("val", "test")
+KEPT_SPLITS = ("val", "test")
 """The splits whose detections are kept: thresholds are chosen on the one and reported on the other."""
 TRACK_FIELDS = ("track_id", "track_linked")
 """Of annotations: by tools/prepare_dataset.py, of films."""
@@ -57,7 +57,7 @@ class Study:
         row_fields: name of each row -> fields of its own, (name, value, ...).
         fields: of all rows, the data set among them.
         batch_size: images per step.
-        checkpoint: weights to start from, "{cell}" in it stands for the cell's name; None for fresh ones.
+        checkpoint: weights to start from; None for fresh ones.
         flags: of tools/train.py by name: cache, cuda_graph, fp16, bf16, clip_grad_norm.
         keep_weights: rows whose networks are kept, in half precision.
     """
@@ -77,10 +77,6 @@ class Study:
         exp = load_exp(self.exps[cell.row], [*options, "output_dir", str(output_dir)])
         exp.seed = cell.seed
         return exp
-
-    def start(self, cell: "Cell") -> str | None:
-        """The weights that a cell starts from."""
-        return None if self.checkpoint is None else self.checkpoint.replace("{cell}", cell.name)
 
     def keep(self, folder: Path) -> "Study":
         """Writes it into the folder of its cells, together with the rows that the folder has from before.
@@ -186,11 +182,9 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     resume = is_resumable(work / cell.name)
     if not resume:
         shutil.rmtree(work / cell.name, ignore_errors=True)
-    args = Namespace(
-        experiment_name=cell.name, batch_size=study.batch_size, device=str(device), start_epoch=None,
-        ckpt=None if resume else study.start(cell), resume=resume, force=False,
-        **{"cache": None, "fp16": False, "bf16": False, "cuda_graph": False, "clip_grad_norm": None, **study.flags},
-    )  # fmt: skip
+    args = trainer_args(
+        cell.name, study.batch_size, device, ckpt=None if resume else study.checkpoint, resume=resume, **study.flags
+    )
     trainer = exp.get_trainer(args)
     trainer.train()
     trained = time.perf_counter()
@@ -198,7 +192,7 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     load_weights(model, load_checkpoint(work / cell.name / BEST)["model"])
     arrays: dict[str, NDArray[Any]] = {}
     hashes = {}
-    for name in SPLITS:
+    for name in KEPT_SPLITS:
         split = exp.load_split(name)
         hashes[name] = annotations_digest(split.path)
         arrays |= {f"{name}_{key}": array for key, array in pack_detections(_detect(exp, model, split)).items()}
@@ -271,7 +265,7 @@ def load_cell(path: Path) -> DoneCell:
             arrays = dict(content)
         description = json.loads(arrays["description"].tobytes())
         cell = Cell(description["seed"], description["fold"], description["row"])
-        found = {name: unpack_detections(arrays, name) for name in SPLITS if f"{name}_images" in arrays}
+        found = {name: unpack_detections(arrays, name) for name in KEPT_SPLITS if f"{name}_images" in arrays}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: not a cell of a table ({error!r:.100}); delete it and run again") from error
     return DoneCell(cell, description, found)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
-from yolox_gssam.data.coco import CocoSplit, load_split, read_json
+from yolox_gssam.data.coco_reader import CocoSplit, load_split, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, interval
-from yolox_gssam.evaluation.coco import evaluate_coco
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco
 from yolox_gssam.evaluation.operating import FalseAlarmSweep
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.research.tables.cells import Cell, DoneCell, annotations_digest, load_cell
@@ -34,7 +34,7 @@ DECISIVE = (MEAN_AP, DRONES_AP)
 """The measures that a verdict is given on."""
 ONE_CLASS = "mAP whatever the class"
 
-Run = tuple[str, int]
+DeviceSeed = tuple[str, int]
 """Device and seed: what a row was trained with, and another row must have been to be compared."""
 
 
@@ -187,9 +187,9 @@ def paired_gap(differences: Sequence[NDArray[np.float64]]) -> Gap | None:
     return Gap(float(table[:, 0].mean()), interval(drawn.mean(axis=0)), interval(over_both), len(table))
 
 
-def complete_runs(cells: Sequence[DoneCell], folds: int) -> dict[str, dict[Run, list[DoneCell]]]:
+def complete_runs(cells: Sequence[DoneCell], folds: int) -> dict[str, dict[DeviceSeed, list[DoneCell]]]:
     """Row -> device and seed -> its cells, where there is one for each test split."""
-    every: dict[str, dict[Run, list[DoneCell]]] = defaultdict(lambda: defaultdict(list))
+    every: dict[str, dict[DeviceSeed, list[DoneCell]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
         every[cell.cell.row][device_of(cell), cell.cell.seed].append(cell)
     complete = {

@@ -59,4 +59,4 @@ TABLE_3 = PaperTable(
     },
 )
 
-NETWORKS: Mapping[str, PaperRow] = {"origin": ORIGIN, **TABLE_3.rows, **TABLE_2.rows}
+PAPER_ROWS: Mapping[str, PaperRow] = {"origin": ORIGIN, **TABLE_3.rows, **TABLE_2.rows}

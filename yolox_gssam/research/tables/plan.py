@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from yolox_gssam.common.shipped import shipped_folder
 from yolox_gssam.experiment import load_exp
-from yolox_gssam.research.benchmark.sides import SideSpec, parse_sides
+from yolox_gssam.research.benchmark.variants import VariantSpec, parse_variants
+from yolox_gssam.research.tables.paper import TABLE_2, TABLE_3
 
 EXPS = shipped_folder("exps")
 
@@ -14,23 +15,11 @@ SIZES: dict[str, tuple[str, ...]] = {
     "tiny": ("depth", "0.33", "width", "0.375"),
     "s": ("depth", "0.33", "width", "0.50"),
 }
-# Tables 2 and 3.
-EXP_NAMES = (
-    "origin",
-    "gssam_sig_p1",
-    "gssam_sig_p2",
-    "gssam_std_p1",
-    "gssam_std_p2",
-    "gssam_sig_res_p1",
-    "gssam_sig_res_p2",
-    "conv_p1",
-    "conv_p2",
-    "conv_res_p1",
-    "conv_res_p2",
-)
+EXP_NAMES = tuple(dict.fromkeys(("origin", *TABLE_2.rows, *TABLE_3.rows)))
+"""Of Tables 2 and 3."""
 
 
-def read_rows(texts: Sequence[str], fields: Sequence[str]) -> list[SideSpec]:
+def read_rows(texts: Sequence[str], fields: Sequence[str]) -> list[VariantSpec]:
     """The networks of a table.
 
     Args:
@@ -40,7 +29,7 @@ def read_rows(texts: Sequence[str], fields: Sequence[str]) -> list[SideSpec]:
     Raises:
         UserError: a row of another form, an unknown exp file or field, two rows of one name.
     """
-    rows = parse_sides([_with_path(text) for text in texts], fields, ())
+    rows = parse_variants([_with_path(text) for text in texts], fields, ())
     for row in rows:
         load_exp(row.exp_file, row.options)
     return rows
