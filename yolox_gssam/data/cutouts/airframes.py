@@ -116,8 +116,8 @@ def camera_drone(build: Builder) -> None:
     apart = rng.uniform(0.08, 0.14)
     for side in (-1, 1):
         build.rod((-0.1, apart * side, low), (0.1, apart * side, low), 0.009, build.paint)
-        for ahead in (-0.06, 0.06):
-            build.rod((ahead, 0.05 * side, -0.02), (ahead, apart * side, low), 0.009, build.paint)
+        for along in (-0.06, 0.06):
+            build.rod((along, 0.05 * side, -0.02), (along, apart * side, low), 0.009, build.paint)
     size = rng.uniform(0.02, 0.045)
     build.ellipsoid((0.03, 0, -dome - size), (size, size, size), build.trim)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from yolox_gssam.evaluation.coco import percent
+from yolox_gssam.evaluation.coco_metrics import percent
 from yolox_gssam.evaluation.matching import CENTRE_RULE
 from yolox_gssam.evaluation.provenance import command_line
 from yolox_gssam.research.guard.alarm_measures import AlarmMeasures, Share, measure_alarms

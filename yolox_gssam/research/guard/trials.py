@@ -8,7 +8,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
 from yolox_gssam.common.shipped import shipped_folder
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.coco import load_split
+from yolox_gssam.data.coco_reader import load_split
 from yolox_gssam.detector import SHIPPED
 from yolox_gssam.research.guard.labelled_film import LabelledFilm
 
