@@ -18,7 +18,7 @@ from yolox_gssam.detector import SHIPPED, load_network
 WEIGHTS = shipped_folder("weights")
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "svanstrom" / "Data"
 CLIP_OF = {"visible": CLIPS / "Video_V" / "V_DRONE_066.mp4", "infrared": CLIPS / "Video_IR" / "IR_DRONE_001.mp4"}
-CHECKPOINT_OF = {"visible": "yolox_nano_gssam.weights.pth", "infrared": "yolox_nano_infrared.weights.pth"}
+CHECKPOINT_OF = {"visible": "yolox_nano_visible.weights.pth", "infrared": "yolox_nano_infrared.weights.pth"}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_a_smaller_input_is_another_network(detector: Detector, frames: list[NDA
     small = Detector.load(input_size=(96, 128), device="cpu")
     assert small.network.input_size == (96, 128)
     assert small.predictor.preprocess(frames[:1]).shape == (1, 96, 128, 3)
-    with pytest.raises(UserError, match="was exported for 4 classes and inputs of up to 352 x 416 pixels"):
+    with pytest.raises(UserError, match="was exported for 4 classes and inputs of up to 512 x 640 pixels"):
         Detector.load(input_size=(640, 640), device="cpu")
     with pytest.raises(UserError, match="multiples of 32"):
         Detector.load(input_size=(100, 100), device="cpu")

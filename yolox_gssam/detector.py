@@ -23,7 +23,7 @@ from yolox_gssam.inference.network import Network, open_network
 from yolox_gssam.inference.source_kind import Kind, recognize
 from yolox_gssam.inference.video_io import VideoReader
 
-SHIPPED = {"visible": "yolox_nano_gssam.onnx", "infrared": "yolox_nano_infrared.onnx"}
+SHIPPED = {"visible": "yolox_nano_visible.onnx", "infrared": "yolox_nano_infrared.onnx"}
 """The networks that come along, by the light that they are for: files in weights/."""
 DEFAULT = "visible"
 

@@ -75,7 +75,7 @@ class Measured:
         timing: of the network; None where none was timed.
         provenance: where they come from.
         folder: where the numbers are written by default.
-        validation: the part of --f1-from and what was found there; None: not asked for.
+        validation: the split of --f1-from and what was found there; None: not asked for.
     """
 
     split: CocoSplit
@@ -163,10 +163,10 @@ def add_measures(measures: argparse._ArgumentGroup) -> None:
     measures.add_argument(
         "--f1-from",
         choices=("val", "train"),
-        help="also precision, recall and F1 at the score that is best on this part, with intervals over images; with"
-        " --detections give that part's by --f1-detections",
+        help="also precision, recall and F1 at the score that is best on this split, with intervals over images; with"
+        " --detections give that split's by --f1-detections",
     )
-    measures.add_argument("--f1-detections", type=Path, metavar="FILE", help="detections of the part of --f1-from")
+    measures.add_argument("--f1-detections", type=Path, metavar="FILE", help="detections of the split of --f1-from")
     measures.add_argument(
         "--iterations", type=int, default=1000, metavar="N", help="inferences that are timed; 0: no timing"
     )
