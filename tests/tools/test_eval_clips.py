@@ -59,18 +59,19 @@ def measure(
 
 
 def test_the_known_answers(films: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The glint is ten frames of 0.8: evidence of 10 log 5 = 16.094, which no alarm may reach without false ones.
+    """The glint is ten frames of 0.8: evidence of 5 log 5 (1 - exp(-2)) = 6.958, which no alarm may reach without false
+    ones.
 
-    The drone, twenty frames of 0.8 from 2.0 s on, passes 16.095 at its 11th, 1.0 s later. At 2 it takes two frames. By
-    single frames the two cannot be told apart.
+    The drone, twenty frames of 0.8 from 2.0 s on, passes 6.959 at its 11th, 1.0 s later. At 5 it takes
+    five. By single frames the two cannot be told apart.
     """
     report = measure(monkeypatch, Bright(), films)
     tracks, given, frames = (report["sensors"]["all"][way] for way in ("tracks", "tracks_given", "frames"))
-    assert report["watch_threshold"]["threshold"] == 16.095
+    assert report["watch_threshold"]["threshold"] == 6.959
     assert report["watch_threshold"]["films_without_drones"] == 3
     assert tracks["drone_films_with_alarm"] | {"interval_95": 0} == {"count": 1, "of": 1, "share": 1, "interval_95": 0}
     assert tracks["seconds_to_alarm"] == {"median": 1.0, "90 %": 1.0}
-    assert given["seconds_to_alarm"]["median"] == 0.1
+    assert given["seconds_to_alarm"]["median"] == 0.4
     assert tracks["false_alarms_without_drones"]["count"] == 0
     assert given["false_alarms_without_drones"]["count"] == 1
     assert given["false_alarms_without_drones"]["per_hour"] == pytest.approx(1 / (18 / 3600))
@@ -85,7 +86,7 @@ def test_the_known_answers(films: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert report["identities"] == {"all": {"tracks": None}}
     assert ("no IDF1 and no HOTA" in said) == (find_spec("trackeval") is not None)
     assert ("pip install 'yolox-gssam[tracking]'" in said) == (find_spec("trackeval") is None)
-    assert "watch --threshold 16.095" in said
+    assert "watch --threshold 6.959" in said
     assert "the numbers flatter" in said
     assert "films of bird with a false alarm" in said
 
@@ -123,7 +124,7 @@ def test_folds(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = str(films.parent / "net{fold}.onnx")
     report = measure(monkeypatch, Bright(), films, "data_dir", data, weights=weights)
     thresholds = [network["calibration"]["tracks"]["threshold"] for network in report["networks"]]
-    assert thresholds == pytest.approx([16.095, 0.288])
+    assert thresholds == pytest.approx([6.959, 0.288])
     tracks = report["sensors"]["all"]["tracks"]
     assert tracks["seconds_to_alarm"]["median"] == 1.0
     bird = tracks["films_with_false_alarm"]["bird"]
@@ -159,7 +160,7 @@ def test_films_without_labels_give_a_threshold(films: Path, monkeypatch: pytest.
         path.unlink()
     (films / "drone.avi").unlink()
     report = measure(monkeypatch, Bright(), films)
-    assert report["watch_threshold"]["threshold"] == 16.095
+    assert report["watch_threshold"]["threshold"] == 6.959
     own = report["sensors"]["all"]["tracks"]
     assert own["drone_films_with_alarm"]["share"] is None
     assert own["films_with_false_alarm"] | {"nothing": 0} == {"nothing": 0}

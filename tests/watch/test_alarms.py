@@ -27,10 +27,10 @@ def watch(frames: Iterable[Boxes], options: AlarmOptions, rate: float = 10) -> l
 
 def test_one_alarm_and_its_end() -> None:
     frames: list[Boxes] = [[(10.0 + 3 * frame, 50, 0, 0.8)] for frame in range(40)] + [[]] * 100
-    alarm, end = watch(frames, AlarmOptions(threshold=3, cooldown_s=2.05))
+    alarm, end = watch(frames, AlarmOptions(threshold=2.5, cooldown_s=2.05))
     assert isinstance(alarm, Alarm)
     assert isinstance(end, AlarmEnd)
-    # -log(1 - 0.8) = 1.61 a frame: the second reaches 3.
+    # -5 log(1 - 0.8) (1 - exp(-n / 5)) after n frames: 1.46, and with the second 2.65.
     assert alarm.time_utc == utc_text(START + 0.1) == "2023-11-14T22:13:20.100Z"
     assert (alarm.source, alarm.track, alarm.label, alarm.score) == ("gate", 1, "drone", 0.8)
     assert alarm.box_xyxy == pytest.approx((8, 45, 18, 55))
@@ -59,8 +59,8 @@ def test_two_at_once_are_two_alarms_and_one_lost_for_a_moment_is_one() -> None:
 
 def test_the_threshold_is_reached_by_weak_boxes_too_but_later() -> None:
     frames: list[Boxes] = [[(10, 50, 0, 0.3)]] * 100
-    alarm, _ = watch(frames, AlarmOptions(threshold=3))
-    needed = int(np.ceil(3 / -np.log(0.7)))
+    alarm, _ = watch(frames, AlarmOptions(threshold=1.5))
+    needed = int(np.ceil(-5 * np.log(1 - 1.5 / (-5 * np.log(0.7)))))
     assert alarm.time_utc == utc_text(START + (needed - 1) / 10)
 
 

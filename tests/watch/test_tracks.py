@@ -100,26 +100,30 @@ def test_a_panned_picture_takes_its_tracks_along() -> None:
     assert counts[False] > 1
 
 
-def test_evidence_is_summed_over_the_tracks_life() -> None:
+def test_evidence_is_summed_and_fades() -> None:
     """A bird that looks like a drone in five frames of a hundred, the better ones, stays a bird."""
     tracker = Tracker()
+    expected = np.zeros(2)
     for frame in range(100):
-        looks = boxes_at((frame, 5), label=DRONE, score=0.9) if frame % 20 == 7 else boxes_at((frame, 5), label=BIRD)
+        is_drone = frame % 20 == 7
+        looks = boxes_at((frame, 5), label=DRONE, score=0.9) if is_drone else boxes_at((frame, 5), label=BIRD)
         tracker.update(looks, frame / 10)
+        # The integral of exp(-t / 5) over the frame's own piece, and what is left of the older ones.
+        piece = 5 * (1 - np.exp(-0.2)) * -np.log(0.1 if is_drone else 0.2)
+        expected = np.exp(-0.2) * expected + np.where(is_drone, (piece, 0), (0, piece))
     (track,) = tracker.tracks
     assert track.label == BIRD
-    assert track.evidence[DRONE] == pytest.approx(-5 * np.log(0.1), rel=1e-5)
-    assert track.evidence[BIRD] == pytest.approx(-95 * np.log(0.2), rel=1e-5)
-    expected = track.evidence[DRONE] - 1.5 * track.evidence[BIRD]
-    assert track.evidence_for(frozenset({DRONE})) == pytest.approx(expected)
+    assert track.evidence[DRONE] == pytest.approx(expected[0], rel=1e-5)
+    assert track.evidence[BIRD] == pytest.approx(expected[1], rel=1e-5)
+    assert track.evidence_for(frozenset({DRONE})) == pytest.approx(expected[0] - 1.5 * expected[1])
 
 
-@pytest.mark.parametrize("rate", [100, 50, 20])
-def test_evidence_does_not_grow_with_the_frame_rate(rate: int) -> None:
+@pytest.mark.parametrize("rate", [100, 50, 20, 10, 5])
+def test_evidence_of_a_steady_score_is_the_same_at_every_frame_rate(rate: int) -> None:
     tracker = Tracker()
-    for frame in range(2 * rate + 1):
+    for frame in range(10 * rate + 1):
         tracker.update(boxes_at((5, 5)), frame / rate)
-    assert tracker.tracks[0].evidence[DRONE] == pytest.approx(-21 * np.log(0.2), rel=1e-5)
+    assert tracker.tracks[0].evidence[DRONE] == pytest.approx(-5 * np.log(0.2), rel=1e-3)
 
 
 def test_a_clock_set_back_does_no_harm() -> None:

@@ -14,6 +14,7 @@ from yolox_gssam.research.guard.guard_report import GuardReport
 from yolox_gssam.research.guard.labelled_film import read_films
 from yolox_gssam.research.guard.other_trackers import OTHER_TRACKERS, require_trackers
 from yolox_gssam.research.guard.trials import FOLD, Trial, plan_trials
+from yolox_gssam.watch.alarms import AlarmOptions
 from yolox_gssam.watch.tracks import TrackOptions
 
 DEFAULT_FOLDER = Path("runs/clips")
@@ -43,7 +44,11 @@ def add_clip_options(group: argparse._ArgumentGroup) -> None:
         help="false alarms an hour that a threshold may raise on films without drones",
     )
     group.add_argument(
-        "--threshold", type=positive, default=2.0, metavar="X", help="of watch: measured beside the calibrated one"
+        "--threshold",
+        type=positive,
+        default=AlarmOptions.threshold,
+        metavar="X",
+        help="of watch: measured beside the calibrated one",
     )
     group.add_argument(
         "--other-trackers",

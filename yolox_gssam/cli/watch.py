@@ -88,7 +88,7 @@ def make_parser() -> argparse.ArgumentParser:
     alarm.add_argument(
         "--threshold",
         type=positive,
-        default=2.0,
+        default=AlarmOptions.threshold,
         metavar="X",
         help="evidence that raises an alarm; see docs/watch.md",
     )

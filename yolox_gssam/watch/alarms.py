@@ -23,7 +23,7 @@ class AlarmOptions:
     """
 
     labels: frozenset[int] = frozenset({0})
-    threshold: float = 2.0
+    threshold: float = 5.0
     others_weight: float = 1.5
     cooldown_s: float = 5.0
 

@@ -4,6 +4,7 @@ A target of 5 to 30 pixels jumps further than its size from frame to frame, so b
 their centres from where the target was expected, in sizes of the target, and not by overlap.
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -32,6 +33,8 @@ class TrackOptions:
         sure_hits: boxes after which a track counts; one with fewer ends at its second frame without a box.
         frame_s: seconds that one full piece of evidence stands for: frames closer together say less each, so that
             the sum does not depend on the frame rate.
+        memory: full pieces of evidence after which an older one counts 1/e of what it did: what flies by for a minute
+            must not become an alarm by a little doubt in each frame.
     """
 
     start_score: float = 0.25
@@ -41,6 +44,7 @@ class TrackOptions:
     lost_s: float = 1.0
     sure_hits: int = 2
     frame_s: float = 0.1
+    memory: float = 5.0
 
 
 @dataclass(eq=False)
@@ -56,7 +60,7 @@ class Track:
         hits: boxes so far.
         missed: frames without a box since the last one.
         best_score: greatest score so far, of any class.
-        evidence: label -> sum of -log(1 - score), which grows with each frame and with certainty.
+        evidence: label -> sum of -log(1 - score), which grows with each frame and with certainty, and fades.
         trail: last centres.
     """
 
@@ -182,7 +186,11 @@ class Tracker:
         box, score = detections.boxes_xyxy[row], float(detections.scores[row])
         weight = min(1.0, (time_s - track.seen_s) / self.options.frame_s)
         label = int(detections.labels[row])
-        piece = -weight * float(np.log1p(-min(score, _GREATEST_SCORE)))
+        memory = self.options.memory
+        faded = math.exp(-weight / memory)
+        track.evidence = {known: faded * value for known, value in track.evidence.items()}
+        # So that the sum of a steady score comes to `memory` pieces at every frame rate.
+        piece = -memory * (1 - faded) * math.log1p(-min(score, _GREATEST_SCORE))
         track.evidence[label] = track.evidence.get(label, 0.0) + piece
         track.box_xyxy, track.score, track.seen_s = box, score, time_s
         track.best_score = max(track.best_score, score)

@@ -32,16 +32,16 @@ def by_frames(film: SeenFilm, votes: int = 1, window: int = 1) -> FrameReplay:
 
 
 def test_a_track_hits_when_its_evidence_passes() -> None:
-    """Each box of 0.8 says log(5) = 1.609: a threshold of 2 takes two of them, one of 4 three."""
+    """n boxes of 0.8 say 5 log(5) (1 - exp(-n / 5)): a threshold of 2 takes two of them, one of 3.5 three."""
     film = seen([NONE] * 5 + [boxes((50, 50, 0.8))] * 10, [None] * 3 + [(50, 50)] * 12)
     replay = by_tracks(film)
     assert film.first_s == 0.3
     assert replay.at(2.0).hit_s == pytest.approx(0.6)
-    assert replay.at(4.0).hit_s == pytest.approx(0.7)
+    assert replay.at(3.5).hit_s == pytest.approx(0.7)
     assert replay.at(2.0).false_s == ()
-    assert max(replay.peaks) == pytest.approx(10 * np.log(5), rel=1e-5)
-    assert replay.at(16.0).hit_s == pytest.approx(1.4)
-    assert replay.at(16.2).hit_s is None
+    assert max(replay.peaks) == pytest.approx(5 * np.log(5) * (1 - np.exp(-2)), rel=1e-5)
+    assert replay.at(6.9).hit_s == pytest.approx(1.4)
+    assert replay.at(7.0).hit_s is None
 
 
 def test_an_alarm_beside_the_drone_is_false_and_no_hit() -> None:
@@ -97,7 +97,7 @@ def test_alarms_are_those_of_watching(tmp_path_factory: pytest.TempPathFactory, 
     root = drawn_set(tmp_path_factory.mktemp("films"))
     (film,) = [film for film in read_films(root, root / "kept") if film.name == name]
     saved = detect_film(_Bright(), film, film.sample(10), 7)
-    outcome = by_tracks(see_film(film, saved, 10, "drone")).at(2.0)
+    outcome = by_tracks(see_film(film, saved, 10, "drone")).at(AlarmOptions.threshold)
 
     channel, raised = Channel("gate", CLASSES, WatchOptions()), []
     for frame, image in _frames(film.path):
@@ -105,7 +105,7 @@ def test_alarms_are_those_of_watching(tmp_path_factory: pytest.TempPathFactory, 
         events, _ = channel.take(Picture(image, frame / 10, 0.0, 0.0), found)
         raised += [frame / 10 for event in events if isinstance(event, Alarm)]
     assert [*outcome.false_s, *([] if outcome.hit_s is None else [outcome.hit_s])] == pytest.approx(raised)
-    assert raised == pytest.approx({"drone": [2.1], "glint": [1.1], "bird": []}[name])
+    assert raised == pytest.approx({"drone": [2.4], "glint": [1.4], "bird": []}[name])
 
 
 class _Bright(BrightSpots):
