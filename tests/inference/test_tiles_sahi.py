@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
 from numpy.typing import NDArray
 
 from yolox_gssam import Detector
@@ -23,7 +22,7 @@ from yolox_gssam.detections import Detections
 SIZE_HW = (2160, 3840)
 SCORE = 0.25
 OVERLAP = 64
-CLIPS = ROOT.parent / "shared" / "data" / "svanstrom" / "Data" / "Video_IR"
+CLIPS = Path(__file__).parents[3] / "shared" / "data" / "svanstrom" / "Data" / "Video_IR"
 
 
 def four_k(
