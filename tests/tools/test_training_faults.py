@@ -249,7 +249,7 @@ def test_two_runs_of_one_seed_are_the_same(tiny_dataset: Path, tmp_path: Path, r
         assert f"seed {seed}," in result.stderr
         states.append(torch.load(tmp_path / name / "origin" / "latest_ckpt.pth", weights_only=True))
     one, two, other = states
-    assert one["training"]["seed"] == 5
+    assert one["training"]["identity"]["fields"]["seed"] == 5
     assert all(torch.equal(value, two["model"][name]) for name, value in one["model"].items())
     assert not all(torch.equal(value, other["model"][name]) for name, value in one["model"].items())
 
