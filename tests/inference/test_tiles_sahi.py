@@ -7,6 +7,7 @@ python tests/inference/test_tiles_sahi.py DATASET [FRAMES]
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from yolox_gssam import Detector
 from yolox_gssam.data.coco_reader import CocoSplit, load_split, read_image
+from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.coco_metrics import evaluate_coco, percent
 
 SIZE_HW = (2160, 3840)
 SCORE = 0.25
@@ -49,7 +52,7 @@ def sahi_prediction(detector: Detector, size_hw: tuple[int, int]) -> Callable[[N
     from sahi.predict import get_sliced_prediction
     from sahi.prediction import ObjectPrediction
 
-    class Model(DetectionModel):  # type: ignore[misc]
+    class Model(DetectionModel):
         def load_model(self) -> None:
             self.model = detector
 
@@ -140,59 +143,28 @@ def frames_of(
 
 def main(dataset: Path, count: int) -> None:
     """Prints AP50 and mAP50:95 over all classes, and seconds per frame, the ways taken in turn for each frame."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
-
     split, frames = frames_of(dataset, count)
     plain, tiled = Detector.load(score_threshold=0.01), Detector.load(tiles="auto", score_threshold=0.01)
     size_hw = plain.predictor.test_size
     ways = {"whole frame": plain, "tiles": tiled, "SAHI": sahi_prediction(plain, size_hw)}
-    truth, found = [], {name: [] for name in ways}
+    found: dict[str, dict[int, Detections]] = {name: {} for name in ways}
     seconds = dict.fromkeys(ways, 0.0)
-    for number, (frame, boxes, labels) in enumerate(frames):
-        for box, label in zip(boxes, labels, strict=True):
-            area = float((box[2:] - box[:2]).prod())
-            truth.append(
-                {
-                    "id": len(truth) + 1,
-                    "image_id": number,
-                    "category_id": int(label),
-                    "iscrowd": 0,
-                    "area": area,
-                    "bbox": [*box[:2], *(box[2:] - box[:2])],
-                }
-            )
+    for number, (frame, _, _) in enumerate(frames):
         for name, way in ways.items():
             start = time.perf_counter()
-            detections = way(frame)
+            found[name][number] = way(frame)
             seconds[name] += time.perf_counter() - start
-            for box, score, label in zip(detections.boxes_xyxy, detections.scores, detections.labels, strict=True):
-                found[name].append(
-                    {
-                        "image_id": number,
-                        "category_id": int(label),
-                        "score": float(score),
-                        "bbox": [*map(float, box[:2]), *map(float, box[2:] - box[:2])],
-                    }
-                )
-    coco = COCO()
-    coco.dataset = {
-        "images": [{"id": number, "height": SIZE_HW[0], "width": SIZE_HW[1]} for number in range(len(frames))],
-        "annotations": truth,
-        "categories": [{"id": label, "name": name} for label, name in enumerate(split.classes)],
-    }
-    coco.createIndex()
-    print(f"{len(frames)} frames of {SIZE_HW[1]} x {SIZE_HW[0]} pixels, {len(truth)} objects, input {size_hw}")
+    images = [
+        LabelledImage(str(number), SIZE_HW[1], SIZE_HW[0], boxes, labels, image_id=number)
+        for number, (_, boxes, labels) in enumerate(frames)
+    ]
+    truth = replace(split, images=tuple(images))
+    objects = sum(len(image.labels) for image in images)
+    print(f"{len(frames)} frames of {SIZE_HW[1]} x {SIZE_HW[0]} pixels, {objects} objects, input {size_hw}")
     for name in ways:
-        measure = COCOeval(coco, coco.loadRes(found[name]), "bbox")
-        measure.params.maxDets = [1, 10, 1000]
-        measure.evaluate()
-        measure.accumulate()
-        precision = measure.eval["precision"][:, :, :, 0, 2]
-        ap50, ap = (float(values[values >= 0].mean()) for values in (precision[0], precision))
-        print(
-            f"{name}: AP50 {100 * ap50:.1f} %, mAP50:95 {100 * ap:.1f} %, {seconds[name] / len(frames):.2f} s per frame"
-        )
+        scores = evaluate_coco(truth, found[name]).overall
+        each = seconds[name] / len(frames)
+        print(f"{name}: AP50 {percent(scores.ap50)} %, mAP50:95 {percent(scores.ap)} %, {each:.2f} s per frame")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from yolox_gssam.cli import eval as tool
 from yolox_gssam.cli import eval_clips, parser
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.detections import Detections
+from yolox_gssam.detector import Detector
 from yolox_gssam.research.guard.trials import Trial
 
 WEIGHTS = "infrared"  # any file: its network is not opened
@@ -119,7 +120,7 @@ def test_folds(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = films.parent / "set"
     for fold, (tested, calibrated) in enumerate(((["drone", "bird"], ["glint"]), (["glint"], ["bird"]))):
         for part, names in (("test", tested), ("val", calibrated)):
-            write_split(data / "annotations" / f"fold{fold}" / f"{part}.json", names)  # type: ignore[arg-type]
+            write_split(data / "annotations" / f"fold{fold}" / f"{part}.json", names)
         (films.parent / f"net{fold}.onnx").write_text(str(fold))
     weights = str(films.parent / "net{fold}.onnx")
     report = measure(monkeypatch, Bright(), films, "data_dir", data, weights=weights)
@@ -137,7 +138,7 @@ def test_folds(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_network_of_another_fold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network = SimpleNamespace(exp={"fold": 3})
-    monkeypatch.setattr(eval_clips.Detector, "load", lambda *_, **__: SimpleNamespace(network=network))
+    monkeypatch.setattr(Detector, "load", lambda *_, **__: SimpleNamespace(network=network))
     args = tool.make_parser().parse_args(["-c", "net1.pth", "--clips", "films"])
     with pytest.raises(UserError, match=r"net1\.pth: was trained on fold 3 and has seen test clips of fold 1"):
         eval_clips.open_network(args, Trial("net1.pth", 1, [], []), 0.25)
@@ -149,7 +150,7 @@ def test_large_frames_are_cut_as_in_watching(monkeypatch: pytest.MonkeyPatch, op
     network = SimpleNamespace(
         network=SimpleNamespace(exp={}), predictor=SimpleNamespace(predict=None), class_names=CLASSES
     )
-    monkeypatch.setattr(eval_clips.Detector, "load", lambda *_, **given: loaded.append(given) or network)
+    monkeypatch.setattr(Detector, "load", lambda *_, **given: loaded.append(given) or network)
     args = tool.make_parser().parse_args(["-c", "net.pth", "--clips", "films", *options])
     eval_clips.open_network(args, Trial("net.pth", None, [], []), 0.5)
     assert loaded == [{"score_threshold": 0.1, "tiles": tiles, "input_size": None, "device": None}]

@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import psutil
-import pytest
 from watch.scenes import CLASSES, BrightSpots, picture
 
 from yolox_gssam.watch.recorder import Recorder
@@ -73,7 +72,7 @@ def run(folder: Path, hours: float) -> tuple[int, int, list[float]]:
             memory.append(process.memory_info().rss / 2**20)
 
     clock = Clock(hours, on_period)
-    watcher = Watcher(BrightSpots(), CLASSES, clock, recorder)  # type: ignore[arg-type]
+    watcher = Watcher(BrightSpots(), CLASSES, clock, recorder)
     watcher.run(lambda: False)
     assert recorder.close(10)
     number = len({row["alarm_id"] for row in store.alarms(AlarmFilter(limit=10**9))})
@@ -86,7 +85,6 @@ def stored_bytes(folder: Path) -> int:
 
 
 def test_a_quarter_of_an_hour_leaves_one_alarm_per_drone_and_no_growth(tmp_path: Path) -> None:
-    pytest.importorskip("psutil")
     expected, number, memory = run(tmp_path / "out", 0.25)
     assert number == expected == 30
     assert memory[-1] - memory[0] < 16

@@ -5,10 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from yolox_gssam.cli.parser import positive
-from yolox_gssam.cli.watch import KEPT, NamedDetector
+from yolox_gssam.cli.watch import NamedDetector, load_detector
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
-from yolox_gssam.detector import Detector
 from yolox_gssam.research.guard.film_trial import TrialOptions, require_films_without_drones, run_trial
 from yolox_gssam.research.guard.guard_report import GuardReport
 from yolox_gssam.research.guard.labelled_film import read_films
@@ -18,7 +17,6 @@ from yolox_gssam.watch.alarms import AlarmOptions
 from yolox_gssam.watch.tracks import TrackOptions
 
 DEFAULT_FOLDER = Path("runs/clips")
-_CONF = 0.25  # as watching begins tracks
 IMAGE_OPTIONS = (
     "exp_file", "fp16", "backend", "tight", "nms", "common_classes", "confusion_score", "match_iou", "f1_score",
     "f1_from", "f1_detections", "iterations", "draws",
@@ -67,17 +65,18 @@ def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -
         UserError: an option that is not for films; films, networks or the data set cannot be used.
     """
     data = _data_of(args, defaults)
-    conf = _CONF if args.conf is None else args.conf
+    conf = TrackOptions.start_score if args.conf is None else args.conf
     if not 0 < conf < 1:
         raise UserError(f"--conf {conf:g}: with --clips a track begins from this score on; give one between 0 and 1")
+    tracks = TrackOptions.from_score(conf)
     options = TrialOptions(
         fps=args.fps,
         per_hour=args.false_per_hour,
         given=args.threshold,
         drone=args.class_name or "drone",
-        tracks=TrackOptions(start_score=conf, keep_score=KEPT * conf),
+        tracks=tracks,
         batch_size=args.batch_size,
-        settings={"least_score": KEPT * conf, "input_size": args.tsize, "tiles": _tiles(args)},
+        settings={"least_score": tracks.keep_score, "input_size": args.tsize, "tiles": _tiles(args)},
         other_trackers=tuple(OTHER_TRACKERS) if args.other_trackers else (),
     )
     if args.other_trackers:
@@ -101,10 +100,8 @@ def open_network(args: argparse.Namespace, trial: Trial, conf: float) -> NamedDe
     Raises:
         UserError: it cannot be used here, or was trained on another fold.
     """
-    size = None if args.tsize is None else (args.tsize, args.tsize)
-    detector = Detector.load(
-        trial.weights, score_threshold=KEPT * conf, tiles=_tiles(args), input_size=size, device=args.device
-    )
+    least_score = TrackOptions.from_score(conf).keep_score
+    detector = load_detector(trial.weights, least_score, _tiles(args), args.tsize, args.device)
     fold = detector.network.exp.get("fold")
     if trial.fold is not None and fold not in (None, trial.fold):
         raise UserError(f"{trial.weights}: was trained on fold {fold} and has seen test clips of fold {trial.fold}")

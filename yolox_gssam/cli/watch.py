@@ -47,8 +47,6 @@ from yolox_gssam.watch.tracks import TrackOptions
 from yolox_gssam.watch.watcher import Watcher, WatchOptions
 
 _END_S = 4.0  # for all threads together, of the five seconds that a stop may take
-KEPT = 0.2
-"""A box with this share of --conf goes on with a track."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def main(args: argparse.Namespace) -> int:
     address = None if args.page is None else page_address(args.page, args.token)
     detector = open_detector(args)
     options = WatchOptions(
-        TrackOptions(start_score=args.conf, keep_score=KEPT * args.conf),
+        TrackOptions.from_score(args.conf),
         AlarmOptions(labels_of(args.classes, detector.class_names), args.threshold, cooldown_s=args.cooldown),
         camera_moves=not args.fixed,
     )
@@ -162,11 +160,24 @@ def open_detector(args: argparse.Namespace) -> NamedDetector:
     Raises:
         UserError: no such file, or one that cannot be used here.
     """
-    size = None if args.tsize is None else (args.tsize, args.tsize)
-    detector = Detector.load(
-        args.ckpt, score_threshold=KEPT * args.conf, tiles=args.tiles, input_size=size, device=args.device
-    )
+    least_score = TrackOptions.from_score(args.conf).keep_score
+    detector = load_detector(args.ckpt, least_score, args.tiles, args.tsize, args.device)
     return NamedDetector(detector.predictor.predict, detector.class_names)
+
+
+def load_detector(weights: str, least_score: float, tiles: str, tsize: int | None, device: str | None) -> Detector:
+    """A network as watching runs it.
+
+    Args:
+        weights: see `Detector.load`.
+        least_score: of a box that goes on with a track.
+        tiles, tsize, device: the options of these names.
+
+    Raises:
+        UserError: no such file, or one that cannot be used here.
+    """
+    size = None if tsize is None else (tsize, tsize)
+    return Detector.load(weights, score_threshold=least_score, tiles=tiles, input_size=size, device=device)
 
 
 def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:

@@ -46,6 +46,11 @@ class TrackOptions:
     frame_s: float = 0.1
     memory: float = 5.0
 
+    @classmethod
+    def from_score(cls, score: float) -> "TrackOptions":
+        """Tracks that begin with boxes of a score, 0 to 1, and go on with those of a fifth of it."""
+        return cls(start_score=score, keep_score=0.2 * score)
+
 
 @dataclass(eq=False)
 class Track:

@@ -57,8 +57,8 @@ def test_a_network_sees_the_sampled_frames(tmp_path: Path) -> None:
     """At 5 of 10 frames a second the drone's 20 frames from the 20th on are 10, 6 pixels apart."""
     (film,) = [film for film in read_films(drawn_set(tmp_path), tmp_path / "kept") if film.name == "drone"]
     network = BrightSpots()
-    network.class_names = CLASSES  # type: ignore[attr-defined]
-    saved = detect_film(network, film, film.sample(5), 8)  # type: ignore[arg-type]
+    network.class_names = CLASSES
+    saved = detect_film(network, film, film.sample(5), 8)
     assert network.batches == [8, 8, 8, 6]
     assert saved.frames.tolist() == list(range(0, 60, 2))
     lefts = [found.boxes_xyxy[found.labels == 0, 0].tolist() for found in saved.detections]
