@@ -2,16 +2,15 @@
 
 import csv
 import json
-import os
 import subprocess
-import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from warm_python import WarmProcess, WarmPython
 
 from yolox_gssam.attention import registry
 
@@ -51,7 +50,7 @@ def read_history(run: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((run / "history.csv").open()))
 
 
-def read_until(process: "subprocess.Popen[str]", mark: str) -> list[str]:
+def read_until(process: "subprocess.Popen[str] | WarmProcess", mark: str) -> list[str]:
     """Reads what a process says on standard error until a line holds the mark, and goes on in a thread; the lines."""
     lines: list[str] = []
     assert process.stderr is not None
@@ -99,12 +98,17 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run_tool() -> RunTool:
+def warm_python() -> Iterator[WarmPython]:
+    python = WarmPython(ROOT)
+    yield python
+    python.close()
+
+
+@pytest.fixture(scope="session")
+def run_tool(warm_python: WarmPython) -> RunTool:
     """Runs tools/<name>.py with the given arguments in a process of its own; returns what it printed and its status."""
 
     def run(name: str, *arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "tools" / f"{name}.py"), *map(str, arguments)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600)
+        return warm_python.run([ROOT / "tools" / f"{name}.py", *arguments], cwd)
 
     return run

@@ -1,10 +1,7 @@
 """tools/classify.py, run as a user runs it, on drawn images of bright and dark squares."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +9,7 @@ import pytest
 import torch
 from conftest import ROOT, RunTool, read_history, read_until
 from PIL import Image
+from warm_python import WarmPython
 
 COUNTS = {"train": 8, "val": 4, "test": 4}
 SETTINGS = ("--network", "resnet34", "--image-size", "64", "-b", "8", "--device", "cpu", "--lr", "0.02")
@@ -53,17 +51,11 @@ def test_a_run_leaves_its_files(whole: Path) -> None:
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_weights(
-    whole: Path, crops: Path, tmp_path: Path, run_tool: RunTool
+    whole: Path, crops: Path, tmp_path: Path, run_tool: RunTool, warm_python: WarmPython
 ) -> None:
     """SIGTERM after the first validation, then --resume: bit for bit the same."""
     arguments = ["train", "--data", str(crops), *SETTINGS, "--epochs", "3", "--output", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "tools" / "classify.py"), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = warm_python.popen([ROOT / "tools" / "classify.py", *arguments], ROOT)
     read_until(process, "epoch 1: loss")
     process.send_signal(signal.SIGTERM)
     assert process.wait(300) == 128 + signal.SIGTERM

@@ -4,12 +4,12 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from conftest import ROOT, fields, read_history, read_until
+from warm_python import WarmPython
 
 KILLS = int(os.environ.get("KILLS", "30"))
 SIGNALS = [signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT]
@@ -24,22 +24,12 @@ def command(data: Path, output: Path, workers: int, resume: bool) -> list[str]:
         data, output, data_num_workers=workers, max_epoch=6, no_aug_epochs=2, mixup_prob=1.0, eval_interval=2
     )
     flags = ["-b", "2", "--seed", "3", "--save-every-minutes", "0.005", *(["--resume"] if resume else [])]
-    return [sys.executable, "tools/train.py", "-f", "exps/gssam_sig_res_p1.py", *flags, *options]
+    return ["tools/train.py", "-f", "exps/gssam_sig_res_p1.py", *flags, *options]
 
 
-def start(arguments: list[str]) -> "subprocess.Popen[str]":
-    # A group of its own, so that a signal can reach the loading processes as Ctrl-C on a terminal does.
-    return subprocess.Popen(
-        arguments,
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def run_with_kills(data: Path, output: Path, workers: int, kills: int, seed: int) -> tuple[list[Path], list[str]]:
+def run_with_kills(
+    python: WarmPython, data: Path, output: Path, workers: int, kills: int, seed: int
+) -> tuple[list[Path], list[str]]:
     """Kills a run so many times, resumes it each time, and lets it end; where it ends before, goes on with another one.
 
     Returns the folders of the runs, all at their end, and a record of the kills.
@@ -50,7 +40,7 @@ def run_with_kills(data: Path, output: Path, workers: int, kills: int, seed: int
     while True:
         run = output / f"run_{len(runs)}" / "gssam_sig_res_p1"
         arguments = command(data, run.parent, workers, resume=(run / "latest_ckpt.pth").exists())
-        process = start(arguments)
+        process = python.popen(arguments, ROOT)
         lines = read_until(process, "training from epoch")
         number, delay = rng.choice(SIGNALS), rng.uniform(0, MOST_SECONDS)
         try:
@@ -96,16 +86,21 @@ def assert_same(one: object, two: object, where: str) -> None:
         assert one == two or (one != one and two != two), f"{where}: {one} and {two}"
 
 
-def test_killed_and_resumed_runs_end_as_the_whole_run(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_runs_end_as_the_whole_run(
+    warm_python: WarmPython, tiny_dataset: Path, tmp_path: Path
+) -> None:
     """Weights, their average, optimizer, random states and metrics, in the latest and in the best checkpoint."""
-    process = start(command(tiny_dataset, tmp_path / "whole", workers=0, resume=False))
+    process = warm_python.popen(command(tiny_dataset, tmp_path / "whole", workers=0, resume=False), ROOT)
     lines = read_until(process, "training from epoch")
     assert process.wait(300) == 0, "".join(lines)
     whole = tmp_path / "whole" / "gssam_sig_res_p1"
     with ThreadPoolExecutor(2) as pool:
         half = -(-KILLS // 2)
         results = pool.map(
-            lambda workers: run_with_kills(tiny_dataset, tmp_path / str(workers), workers, half, seed=workers), (0, 2)
+            lambda workers: run_with_kills(
+                warm_python, tiny_dataset, tmp_path / str(workers), workers, half, seed=workers
+            ),
+            (0, 2),
         )
     for runs, record in results:
         print("\n".join(record), f"-> {len(runs)} runs", sep="\n")

@@ -1,16 +1,14 @@
 """tools/tables.py as a user runs it: stopped, broken, gone on with, reported."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, RunTool, fields
+from warm_python import WarmPython
 
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.data.builder import build_dataset
@@ -27,16 +25,17 @@ def arguments(data: Path, output: Path, seed: int, iterations: int) -> list[str]
     return [str(word) for word in (*command, *(word for pair in kept for word in pair))]
 
 
-def test_stopped_and_gone_on_with(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
+def test_stopped_and_gone_on_with(
+    warm_python: WarmPython, run_tool: RunTool, tiny_dataset: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "tables"
-    command = [sys.executable, "tools/tables.py", *arguments(tiny_dataset, output, 0, iterations=5)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    process = warm_python.popen(["tools/tables.py", *arguments(tiny_dataset, output, 0, iterations=5)], ROOT)
     while not list(output.glob("work/*/train_log.txt")) and process.poll() is None:
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 128 + signal.SIGINT, said
+    status = process.wait(60)
+    assert process.stderr is not None
+    assert status == 128 + signal.SIGINT, process.stderr.read()
     assert not list(output.glob("*.npz"))
     # What a crash of the machine may leave.
     broken = output / "work" / "origin_seed0"
@@ -121,7 +120,7 @@ def test_faults_end_in_one_line(run_tool: RunTool, tmp_path: Path, words: list[s
 
 def test_the_report_is_of_the_fold_that_was_tested(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
     """And not of the set's own test split, on which no network of the table was tested."""
-    fields_of_run = {"data_dir": str(tiny_dataset), "fold": 7, "test_ann": "test.json"}
+    fields_of_run = {"data_dir": str(tiny_dataset), "fold": 7, "val_ann": "val.json", "test_ann": "test.json"}
     description = {"row": "origin", "fold": None, "seed": 0, "device": "cuda (one)", "fields": fields_of_run}
     save_cell(tmp_path / "origin_seed0.npz", description, {})
     result = run_tool("tables", "report", "--output-dir", tmp_path)

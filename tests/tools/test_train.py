@@ -1,14 +1,12 @@
 """tools/train.py, run as a user runs it."""
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import EPOCHS, ROOT, RunTool, fields, read_history
+from warm_python import WarmPython
 
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.engine.run import seed_everything
@@ -54,7 +52,7 @@ def test_checkpoints_are_plain_and_say_what_they_hold(finished: Path) -> None:
 
 
 def test_resumed_run_ends_where_the_whole_run_ends(
-    finished: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+    finished: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool, warm_python: WarmPython
 ) -> None:
     """Stopped after epoch 1 by a field that only says when to stop, then resumed: bit for bit the same weights."""
     common = ["-f", "exps/gssam_sig_res_p1.py", "-b", 4, "--seed", 1]
@@ -72,10 +70,7 @@ def test_resumed_run_ends_where_the_whole_run_ends(
         "train.main(train.make_parser().parse_args())\n"
     )
     arguments = [*map(str, common), *fields(tiny_dataset, tmp_path)]
-    # As many threads as `run_tool` gives the other runs: another number sums in another order.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(stopped), *arguments]
-    first = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    first = warm_python.run([stopped, *arguments], ROOT)
     assert first.returncode == 9, first.stderr
     second = run_tool("train", *common, "--resume", *fields(tiny_dataset, tmp_path))
     assert second.returncode == 0, second.stderr
@@ -271,12 +266,10 @@ def test_a_folder_that_another_run_writes_to_is_one_line(tiny_dataset: Path, tmp
     assert not list(tmp_path.glob("mine/*.pth"))
 
 
-def test_yolox_own_tool_trains_the_exp_file(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_yolox_own_tool_trains_the_exp_file(tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
     options = fields(tiny_dataset, tmp_path, max_epoch=1, no_aug_epochs=0)
-    command = [sys.executable, "-m", "yolox.tools.train", "-f", "exps/gssam_sig_res_p1.py", "-b", "4", *options]
-    result = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600
-    )
+    command = ["-m", "yolox.tools.train", "-f", "exps/gssam_sig_res_p1.py", "-b", "4", *options]
+    result = warm_python.run(command, ROOT)
     assert result.returncode == 0, result.stderr
     assert len(read_history(tmp_path / "gssam_sig_res_p1")) == 1
 

@@ -1,15 +1,14 @@
 """What goes wrong in a training run ends in one line that says what to do, never in a traceback or a hang."""
 
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import ROOT, RunTool, fields, read_history
+from warm_python import WarmPython
 
 Copy = Callable[[], Path]
 TRAIN = ["-f", "exps/origin.py", "-b", 4]
@@ -26,10 +25,8 @@ def dataset(tiny_dataset: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def run_with_fault(fault: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", DRIVER.format(fault=fault), *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+def run_with_fault(python: WarmPython, fault: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return python.run(["-c", DRIVER.format(fault=fault), *arguments], ROOT, timeout=120)
 
 
 def at_epoch_end(line: str) -> str:
@@ -65,7 +62,9 @@ def test_losses_that_are_not_finite_are_skipped_then_end_the_run(
     assert all(torch.isfinite(value).all() for value in state["training"]["model"].values())
 
 
-def test_a_single_bad_step_leaves_no_trace_in_the_weights(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_a_single_bad_step_leaves_no_trace_in_the_weights(
+    tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython
+) -> None:
     """The third loss is infinite: the run counts it, ends well, and its weights are finite."""
     fault = (
         "from yolox_gssam.models.head import DroneHead\n"
@@ -76,7 +75,7 @@ def test_a_single_bad_step_leaves_no_trace_in_the_weights(tiny_dataset: Path, tm
         "    return (losses[0] * float('inf'), *losses[1:]) if len(calls) == 3 else losses\n"
         "DroneHead.get_losses = spoiled\n"
     )
-    result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path))
+    result = run_with_fault(warm_python, fault, *TRAIN, *fields(tiny_dataset, tmp_path))
     assert result.returncode == 0, result.stderr
     rows = read_history(tmp_path / "origin")
     assert [row["skipped_steps"] for row in rows] == ["1", "0", "0"]
@@ -100,7 +99,9 @@ def test_clipping_holds_the_gradient(tiny_dataset: Path, tmp_path: Path, run_too
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_that_breaks_in_the_middle_of_a_run(dataset: Path, tmp_path: Path, workers: int) -> None:
+def test_an_image_that_breaks_in_the_middle_of_a_run(
+    dataset: Path, tmp_path: Path, workers: int, warm_python: WarmPython
+) -> None:
     """After the first epoch an image is gone; another run finds one that was written to."""
     for damage, message in (
         ("path.unlink()", "train_3.jpg: no such image file"),
@@ -110,22 +111,22 @@ def test_an_image_that_breaks_in_the_middle_of_a_run(dataset: Path, tmp_path: Pa
         fault = f"import pathlib\npath = pathlib.Path({str(path)!r})\n" + at_epoch_end(f"if self.epoch == 0: {damage}")
         options = fields(dataset, tmp_path, data_num_workers=workers)
         content = path.read_bytes()
-        result = run_with_fault(fault, *TRAIN, *options)
+        result = run_with_fault(warm_python, fault, *TRAIN, *options)
         assert result.returncode == 1
         assert message in last_line(result)
         path.write_bytes(content)
 
 
-def test_labels_that_change_under_the_run(dataset: Path, tmp_path: Path) -> None:
+def test_labels_that_change_under_the_run(dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
     fault = at_epoch_end(
         f"with open({str(dataset / 'annotations' / 'train.json')!r}, 'a') as stream: stream.write(' ')"
     )
-    result = run_with_fault(fault, *TRAIN, *fields(dataset, tmp_path))
+    result = run_with_fault(warm_python, fault, *TRAIN, *fields(dataset, tmp_path))
     assert result.returncode == 1
     assert "train.json: changed while the run used it" in last_line(result)
 
 
-def test_a_loading_process_that_dies(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_a_loading_process_that_dies(tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
     fault = (
         "import os, signal\n"
         "from yolox_gssam.data.training_set import TrainingSet\n"
@@ -135,28 +136,30 @@ def test_a_loading_process_that_dies(tiny_dataset: Path, tmp_path: Path) -> None
         "    return inner(self, request)\n"
         "TrainingSet.__getitem__ = die\n"
     )
-    result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path, data_num_workers=2))
+    result = run_with_fault(warm_python, fault, *TRAIN, *fields(tiny_dataset, tmp_path, data_num_workers=2))
     assert result.returncode == 1
     assert "a process that loads images died" in last_line(result)
     assert "lower data_num_workers" in last_line(result)
 
 
-def test_too_little_memory(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_too_little_memory(tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
     """The process may take 6 GiB; a batch of 12 images of 2048 x 2048 in YOLOX-s takes more."""
     fault = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))\n"
     options = fields(tiny_dataset, tmp_path, input_size="(2048,2048)", width=0.5, multiscale_range=0, mosaic_prob=0.0)
-    result = run_with_fault(fault, *TRAIN, "-b", 12, *options)
+    result = run_with_fault(warm_python, fault, *TRAIN, "-b", 12, *options)
     assert result.returncode == 1
     assert "out of memory" in last_line(result)
     assert "lower the batch size" in last_line(result)
 
 
-def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_last_good_checkpoint(
+    tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython
+) -> None:
     """From the second epoch on no file may grow beyond 100 kB."""
     fault = "import resource\n" + at_epoch_end(
         "if self.epoch == 1: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))"
     )
-    result = run_with_fault(fault, *TRAIN, *fields(tiny_dataset, tmp_path))
+    result = run_with_fault(warm_python, fault, *TRAIN, *fields(tiny_dataset, tmp_path))
     assert result.returncode == 1
     assert "cannot be written" in last_line(result)
     run = tmp_path / "origin"
@@ -164,7 +167,9 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tiny_dataset: Path, tmp_pat
     assert [path.name for path in run.glob(".*")] == [".lock"], "a temporary file was left behind"
 
 
-def test_a_run_that_dies_while_it_saves(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+def test_a_run_that_dies_while_it_saves(
+    tiny_dataset: Path, tmp_path: Path, run_tool: RunTool, warm_python: WarmPython
+) -> None:
     """Killed in the middle of writing its second checkpoint, it goes on from the first."""
     fault = (
         "import os, signal, torch\n"
@@ -177,7 +182,7 @@ def test_a_run_that_dies_while_it_saves(tiny_dataset: Path, tmp_path: Path, run_
         "torch.save = die\n"
     )
     options = fields(tiny_dataset, tmp_path)
-    assert run_with_fault(fault, *TRAIN, *options).returncode == -signal.SIGKILL
+    assert run_with_fault(warm_python, fault, *TRAIN, *options).returncode == -signal.SIGKILL
     assert torch.load(tmp_path / "origin" / "latest_ckpt.pth", weights_only=True)["start_epoch"] == 1
     result = run_tool("train", *TRAIN, "--resume", *options)
     assert result.returncode == 0, result.stderr
