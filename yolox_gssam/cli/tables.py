@@ -183,7 +183,8 @@ def report(args: argparse.Namespace) -> None:
     order = list(Study.read(folder / STUDY).exps if is_own else EXP_NAMES)
     order = list(dict.fromkeys((args.first or order[0], *order)))
     times = read_times(folder) if args.cells is None else {}
-    made = build_report(found, splits_of(found, args.dataset), order, args.draws, times)
+    splits, validation = (splits_of(found, args.dataset, part) for part in ("test", "val"))
+    made = build_report(found, splits, validation, order, args.draws, times)
     print(made.markdown(), flush=True)
     print("written: " + ", ".join(map(str, made.write(folder))))
 

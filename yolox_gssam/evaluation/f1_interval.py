@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import draw_clips, interval
-from yolox_gssam.evaluation.matching import Rule, match_split, number_clips
+from yolox_gssam.evaluation.matching import ClassOutcomes, Rule, match_split, number_clips
 from yolox_gssam.evaluation.operating import OperatingPoint, operating_point
 
 
@@ -76,11 +76,7 @@ def f1_interval(
     clips = len(number_clips(split).names)
     if draws <= 0 or clips < 2 or not outcomes.objects.any():
         return None
-    kept = outcomes.scores >= float(np.float32(score_threshold))  # scores are float32: at 0.7 the score 0.7 counts
-    right = np.bincount(outcomes.clips[kept], outcomes.right[0, kept], clips)
-    wrong = np.bincount(outcomes.clips[kept], outcomes.wrong[0, kept], clips)
-    drawn = draw_clips(clips, draws, seed)
-    found, false, objects = drawn @ right, drawn @ wrong, drawn @ outcomes.objects
+    found, false, objects = drawn_counts(outcomes, draw_clips(clips, draws, seed), score_threshold)
     return F1Interval(
         score_threshold,
         _interval(found, found + false),
@@ -89,6 +85,21 @@ def f1_interval(
         clips,
         draws,
     )
+
+
+def drawn_counts(
+    outcomes: ClassOutcomes, weights: NDArray[np.int64], score_threshold: float
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Objects found, false boxes and objects of one class at one threshold, in each draw of clips.
+
+    Args:
+        weights: (draws, clips), how often each clip counts.
+    """
+    clips = weights.shape[1]
+    kept = outcomes.scores >= float(np.float32(score_threshold))  # scores are float32: at 0.7 the score 0.7 counts
+    right = np.bincount(outcomes.clips[kept], outcomes.right[0, kept], clips)
+    wrong = np.bincount(outcomes.clips[kept], outcomes.wrong[0, kept], clips)
+    return weights @ right, weights @ wrong, weights @ outcomes.objects
 
 
 def f1_points(

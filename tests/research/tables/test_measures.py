@@ -2,8 +2,8 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,19 @@ from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.detections import Detections
-from yolox_gssam.research.tables.cells import annotations_digest, pack_detections, save_cell
-from yolox_gssam.research.tables.measures import Gap, device_of, load_folds, paired_gap, read_cells, splits_of
+from yolox_gssam.evaluation.matching import number_clips
+from yolox_gssam.research.tables.cells import DoneCell, annotations_digest, pack_detections, save_cell
+from yolox_gssam.research.tables.measures import (
+    Gap,
+    Measured,
+    device_of,
+    joined_split,
+    load_folds,
+    measure,
+    paired_gap,
+    read_cells,
+    splits_of,
+)
 from yolox_gssam.research.tables.table_report import build_report
 
 
@@ -38,16 +49,48 @@ def found_in(split: CocoSplit, share: float, seed: int) -> dict[int, Detections]
     return found
 
 
+def with_false_boxes(split: CocoSplit, score: float, false_score: float) -> dict[int, Detections]:
+    """Every object of the split, and a box far outside the image for each."""
+    found = {}
+    for image in split.images:
+        count = len(image.labels)
+        boxes = np.concatenate([np.rint(32 * image.boxes_xyxy) / 32, np.tile([[500, 500, 510, 510]], (count, 1))])
+        scores = np.repeat([score, false_score], count)
+        found[image.image_id] = Detections(boxes, scores, np.tile(image.labels, 2))
+    return found
+
+
+def measure_all(cells: Sequence[DoneCell], data: Path) -> Measured:
+    """The measures of all cells as one run, in all clips and in three draws that hold each clip once."""
+    with joined_split(load_folds(data)) as whole:
+        weights = np.ones((3, len(number_clips(whole).names)), np.int64)
+        return measure(whole, cells, load_folds(data, "val"), weights)
+
+
 def write_cell(
-    folder: Path, data: Path, row: str, fold: int, seed: int, found: Mapping[int, Detections], device: str = "cpu"
+    folder: Path,
+    data: Path,
+    row: str,
+    fold: int,
+    seed: int,
+    found: Mapping[int, Detections],
+    device: str = "cpu",
+    on_validation: Mapping[int, Detections] | None = None,
 ) -> None:
     description = {
         "row": row, "fold": fold, "seed": seed, "device": device, "hardware": {"cpu": "a CPU"},
         "fields": {"data_dir": str(data)},
-        "annotations_sha256": {"test": annotations_digest(data / "annotations" / f"fold{fold}" / "test.json")},
+        "annotations_sha256": {
+            part: annotations_digest(data / "annotations" / f"fold{fold}" / f"{part}.json") for part in ("val", "test")
+        },
     }  # fmt: skip
     folder.mkdir(exist_ok=True)
-    arrays = {f"test_{name}": array for name, array in pack_detections(found).items()}
+    validated = found_in(load_folds(data, "val")[fold], 0.8, seed) if on_validation is None else on_validation
+    arrays = {
+        f"{part}_{name}": array
+        for part, detections in (("val", validated), ("test", found))
+        for name, array in pack_detections(detections).items()
+    }
     save_cell(folder / f"{row}_fold{fold}_seed{seed}.npz", description, arrays)
 
 
@@ -61,7 +104,8 @@ def write_rows(folder: Path, data: Path, shares: Mapping[str, float], seeds: int
 def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 1.0, "gssam_sig_res_p1": 0.5})
     folds = load_folds(data)
-    report = build_report(read_cells([tmp_path]), splits_of(read_cells([tmp_path]), None), ["origin"], 50)
+    cells = read_cells([tmp_path])
+    report = build_report(cells, splits_of(cells, None), splits_of(cells, None, "val"), ["origin"], 50)
     origin, other = report.rows
     assert (origin.name, other.name) == ("origin", "gssam_sig_res_p1")
     # Boxes of a few pixels are rounded, so not every IoU of 0.95 is reached.
@@ -91,12 +135,36 @@ def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     json.dumps(asdict(report), allow_nan=False)
 
 
+def test_f1_is_that_of_the_only_class_at_the_score_of_each_fold_s_validation_split(tmp_path: Path) -> None:
+    """Fold 0's validation asks for 0.5, the others' for 0.2; every box of an object comes with a false one of 0.3."""
+    data, folder = tmp_path / "data", tmp_path / "cells"
+    drawn = synthetic_records(30, 0, (64, 96), 1)
+    records = [(replace(image, labels=np.zeros_like(image.labels)), encoded) for image, encoded in drawn]
+    build_dataset(data, ["target"], records, source="drawn", command="test", seed=0, folds=3)
+    objects, false = 0, 0
+    for fold, (split, validation) in enumerate(zip(load_folds(data), load_folds(data, "val"), strict=True)):
+        found = with_false_boxes(split, 0.9, 0.3)
+        on_validation = with_false_boxes(validation, 0.5, 0.3) if fold == 0 else with_false_boxes(validation, 0.2, 0.1)
+        write_cell(folder, data, "origin", fold, 0, found, on_validation=on_validation)
+        own = sum(len(image.labels) for image in split.images)
+        objects, false = objects + own, false + (0 if fold == 0 else own)
+    cells = read_cells([folder])
+    (row,) = build_report(cells, load_folds(data), load_folds(data, "val"), ["origin"], 20).rows
+    assert row.values["F1"] == (pytest.approx(100 * 2 * objects / (2 * objects + false)),)
+    assert row.values["F1 by centre"] == row.values["F1"]
+    assert row.values["best F1"] == (pytest.approx(100.0),)
+    measured = measure_all(cells, data)
+    assert set(measured.drawn) == {"mAP50:95", "F1"}
+    assert measured.drawn["F1"].shape == (4,)
+    assert measured.drawn["F1"][0] == measured.values["F1"]
+
+
 def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path / "a", data, {"origin": 0.9}, device="cuda:0 (NVIDIA H200)")
     write_rows(tmp_path / "b", data, {"conv_p1": 0.5}, device="cpu (2 threads)")
     cells = read_cells([tmp_path / "a", tmp_path / "b"])
     assert {device_of(cell) for cell in cells} == {"NVIDIA H200", "CPU a CPU"}
-    report = build_report(cells, load_folds(data), ["origin"], 20)
+    report = build_report(cells, load_folds(data), load_folds(data, "val"), ["origin"], 20)
     assert report.rows[1].gaps == {}
     assert set(report.devices) == {"NVIDIA H200", "CPU a CPU"}
 
@@ -104,11 +172,11 @@ def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_
 def test_a_run_without_all_folds_is_named_and_left_out(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 0.9})
     (tmp_path / "origin_fold2_seed1.npz").unlink()
-    report = build_report(read_cells([tmp_path]), load_folds(data), ["origin"], 20)
+    report = build_report(read_cells([tmp_path]), load_folds(data), load_folds(data, "val"), ["origin"], 20)
     assert report.incomplete == ("origin seed 1",)
     assert [seed for _, seed in report.rows[0].runs] == [0]
     with pytest.raises(UserError, match="no run of conv_p1 is complete"):
-        build_report(read_cells([tmp_path]), load_folds(data), ["conv_p1"], 20)
+        build_report(read_cells([tmp_path]), load_folds(data), load_folds(data, "val"), ["conv_p1"], 20)
 
 
 def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:

@@ -43,10 +43,13 @@ def store(folder: Path, split: CocoSplit, row: str, seed: int, share: float) -> 
     history = [{"val_ap": None if epoch % 2 else epoch * share / 4} for epoch in range(5)]
     description = {
         "row": row, "fold": None, "seed": seed, "device": "cpu (2 threads)", "hardware": {"cpu": "a processor"},
-        "annotations_sha256": {"test": annotations_digest(split.path)}, "history": history,
-        "fields": {"data_dir": str(split.path.parents[1]), "fold": None, "test_ann": "test.json"},
+        "annotations_sha256": dict.fromkeys(("val", "test"), annotations_digest(split.path)), "history": history,
+        "fields": {
+            "data_dir": str(split.path.parents[1]), "fold": None, "val_ann": "test.json", "test_ann": "test.json"
+        },
     }  # fmt: skip
-    arrays = {f"test_{name}": array for name, array in pack_detections(found_in(split, share, seed)).items()}
+    packed = pack_detections(found_in(split, share, seed))
+    arrays = {f"{part}_{name}": array for part in ("val", "test") for name, array in packed.items()}
     folder.mkdir(exist_ok=True)
     save_cell(Cell(seed, None, row).path(folder), description, arrays)
 
@@ -69,7 +72,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, split: CocoSplit) -> Path:
 @pytest.fixture(scope="module")
 def report(folder: Path) -> TableReport:
     cells = read_cells([folder])
-    return build_report(cells, splits_of(cells, None), [*ROWS, "not_run"], 100, read_times(folder))
+    return build_report(
+        cells, splits_of(cells, None), splits_of(cells, None, "val"), [*ROWS, "not_run"], 100, read_times(folder)
+    )
 
 
 def test_means_and_differences(report: TableReport, split: CocoSplit) -> None:
@@ -137,6 +142,6 @@ def test_another_network_may_stand_first(report: TableReport) -> None:
 def test_faults(folder: Path, split: CocoSplit, tmp_path: Path) -> None:
     cells = read_cells([folder])
     with pytest.raises(UserError, match="no run of conv_p1 is complete, which the others are compared with"):
-        build_report(cells, [split], ["conv_p1"], 10)
+        build_report(cells, [split], [split], ["conv_p1"], 10)
     with pytest.raises(UserError, match=r"no cells of a table; make some with tables.py run"):
         read_cells([tmp_path / "none"])

@@ -22,16 +22,18 @@ from yolox_gssam.data.coco_reader import CocoSplit, load_split, read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP, interval
 from yolox_gssam.evaluation.coco_metrics import evaluate_coco
-from yolox_gssam.evaluation.operating import FalseAlarmSweep
+from yolox_gssam.evaluation.f1_interval import drawn_counts
+from yolox_gssam.evaluation.matching import Rule, match_split
+from yolox_gssam.evaluation.operating import FalseAlarmSweep, operating_point
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.research.tables.cells import Cell, DoneCell, annotations_digest, load_cell
 from yolox_gssam.research.tables.markdown import mean
 
 DRONE = "drone"
 IMAGES_PER_ALARM = (10, 100)
-MEAN_AP, DRONES_AP = "mAP50:95", "drones AP"
-DECISIVE = (MEAN_AP, DRONES_AP)
-"""The measures that a verdict is given on."""
+MEAN_AP, DRONES_AP, F1 = "mAP50:95", "drones AP", "F1"
+DECISIVE = (MEAN_AP, DRONES_AP, F1)
+"""The measures that a verdict is given on: the mean over the classes, and the one class that matters, see `measure`."""
 ONE_CLASS = "mAP whatever the class"
 
 DeviceSeed = tuple[str, int]
@@ -102,8 +104,8 @@ def device_of(cell: DoneCell) -> str:
     return named.group(1) if text.startswith("cuda") and named else f"CPU {cell.description['hardware']['cpu']}"
 
 
-def load_folds(dataset: Path) -> list[CocoSplit]:
-    """The test split of each fold.
+def load_folds(dataset: Path, part: str = "test") -> list[CocoSplit]:
+    """The test split of each fold, or its validation split, "val".
 
     Raises:
         UserError: the data set has no folds.
@@ -111,14 +113,15 @@ def load_folds(dataset: Path) -> list[CocoSplit]:
     folders = sorted((dataset / "annotations").glob("fold*"), key=lambda path: int(path.name.removeprefix("fold")))
     if not folders:
         raise UserError(f"{dataset}: has no folds; make it with tools/prepare_dataset.py ... --folds 5")
-    return [load_split(folder / "test.json", dataset / "images") for folder in folders]
+    return [load_split(folder / f"{part}.json", dataset / "images") for folder in folders]
 
 
-def splits_of(cells: Sequence[DoneCell], dataset: Path | None) -> list[CocoSplit]:
-    """What cells were tested on: the test split of each fold, or that of the experiment.
+def splits_of(cells: Sequence[DoneCell], dataset: Path | None, part: str = "test") -> list[CocoSplit]:
+    """What cells were tested on, or validated: the split of each fold, or that of the experiment.
 
     Args:
         dataset: where it lies; None: where it was when they were trained.
+        part: test or val.
 
     Raises:
         UserError: it is not there, or other data.
@@ -128,14 +131,15 @@ def splits_of(cells: Sequence[DoneCell], dataset: Path | None) -> list[CocoSplit
     dataset = Path(fields["data_dir"]) if dataset is None else dataset
     if cell.cell.fold is None:
         exp = DroneExp()
-        exp.data_dir, exp.fold, exp.test_ann = str(dataset), fields["fold"], fields["test_ann"]
-        splits = [exp.load_split("test")]
+        exp.data_dir, exp.fold = str(dataset), fields["fold"]
+        exp.val_ann, exp.test_ann = fields["val_ann"], fields["test_ann"]
+        splits = [exp.load_split(part)]
     else:
-        splits = load_folds(dataset)
+        splits = load_folds(dataset, part)
     digests = [annotations_digest(split.path) for split in splits]
     for cell in cells:
         fold = cell.cell.fold or 0
-        if fold >= len(splits) or cell.description["annotations_sha256"]["test"] != digests[fold]:
+        if fold >= len(splits) or cell.description["annotations_sha256"][part] != digests[fold]:
             raise UserError(
                 f"{cell.cell.name}: was tested on other annotations than those of {dataset}; give the data set that it "
                 f"was trained on with --dataset"
@@ -143,8 +147,21 @@ def splits_of(cells: Sequence[DoneCell], dataset: Path | None) -> list[CocoSplit
     return splits
 
 
-def measure(split: CocoSplit, detections: Mapping[int, Detections], weights: NDArray[np.int64]) -> Measured:
-    """Every measure of the detections, and the decisive ones of each draw of clips, `weights` (draws, clips)."""
+def measure(
+    split: CocoSplit, cells: Sequence[DoneCell], validation: Sequence[CocoSplit], weights: NDArray[np.int64]
+) -> Measured:
+    """Every measure of a row's cells with one seed, and the decisive ones of each draw of clips.
+
+    F1 is that of drones, or of the only class, at the score with the best F1 on each cell's own validation split; it
+    is decisive where there is one class only. "best F1" is at the best score on the test split itself, as published
+    figures mostly are.
+
+    Args:
+        split: all test splits as one.
+        validation: the validation split of each fold.
+        weights: (draws, clips), how often each clip counts.
+    """
+    detections = joined_detections(cells)
     by_iou, by_centre = ClipAP(split, detections), ClipAP(split, detections, by="centre")
     drone = split.classes.index(DRONE) if DRONE in split.classes else None
     every = np.ones(weights.shape[1], np.int64)
@@ -153,7 +170,7 @@ def measure(split: CocoSplit, detections: Mapping[int, Detections], weights: NDA
         by_class = by_iou.ap_by_class(counts)
         return [mean(by_class), *([] if drone is None else [by_class[drone]])]
 
-    names = DECISIVE if drone is not None else (MEAN_AP,)
+    names = (MEAN_AP, DRONES_AP) if drone is not None else (MEAN_AP,)
     drawn = np.array([decisive(counts) for counts in (every, *weights)], np.float64)
     iou_by_class, centre_by_class = by_iou.ap_by_class(every), by_centre.ap_by_class(every)
     coco = evaluate_coco(split, detections)
@@ -166,10 +183,41 @@ def measure(split: CocoSplit, detections: Mapping[int, Detections], weights: NDA
         values |= {f"drones found at 1 in {bound}": sweep.point(bound, every).recall for bound in IMAGES_PER_ALARM}
     values |= {"AP50": coco.overall.ap50, **{f"AP {size}": coco.by_size[size].ap for size in ("tiny", "small")}}
     values[ONE_CLASS] = ClipAP(split, detections, one_class=True).ap()
+    columns = dict(zip(names, drawn.T, strict=True))
+    main_class = DRONE if drone is not None else split.classes[0] if len(split.classes) == 1 else None
+    if main_class is not None:
+        rules: tuple[tuple[str, Rule], ...] = ((F1, 0.5), (f"{F1} by centre", "centre"))
+        f1 = {name: _validated_f1(split, cells, validation, main_class, rule, weights) for name, rule in rules}
+        values |= {name: column[0] for name, column in f1.items()}
+        values[f"best {F1}"] = operating_point(split, detections, main_class, 0.5).f1
+        if len(split.classes) == 1:
+            columns[F1] = f1[F1]
     return Measured(
         {name: None if value is None else 100 * value for name, value in values.items()},
-        {name: 100 * column for name, column in zip(names, drawn.T, strict=True)},
+        {name: 100 * column for name, column in columns.items()},
     )
+
+
+def _validated_f1(
+    split: CocoSplit,
+    cells: Sequence[DoneCell],
+    validation: Sequence[CocoSplit],
+    class_name: str,
+    rule: Rule,
+    weights: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """F1 of all clips first, then of each draw; each cell's detections are cut at its validation split's best score."""
+    cut: dict[int, Detections] = {}
+    for cell in cells:
+        chosen = operating_point(validation[cell.cell.fold or 0], cell.detections["val"], class_name, rule)
+        if chosen.score_threshold is not None:
+            cut |= {
+                image_id: found.above(chosen.score_threshold) for image_id, found in cell.detections["test"].items()
+            }
+    outcomes = match_split(split, cut, rule)[split.classes.index(class_name)]
+    every = np.ones((1, weights.shape[1]), np.int64)
+    found, false, objects = drawn_counts(outcomes, np.concatenate([every, weights]), 0.0)
+    return 2 * found / np.maximum(found + false + objects, 1)
 
 
 def paired_gap(differences: Sequence[NDArray[np.float64]]) -> Gap | None:

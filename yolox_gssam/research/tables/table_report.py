@@ -27,7 +27,6 @@ from yolox_gssam.research.tables.measures import (
     Measured,
     complete_runs,
     device_of,
-    joined_detections,
     joined_split,
     measure,
     paired_gap,
@@ -136,7 +135,7 @@ class TableReport:
 
     def _headers(self) -> list[str]:
         headers = [MEAN_AP]
-        for name in DECISIVE:
+        for name in self._decisive():
             headers += [f"{name}: points over {self.rows[0].name} (95 %, clips and seeds)", "verdict"]
         if self._is_timed():
             headers += ["ms per image", "times the time"]
@@ -145,7 +144,7 @@ class TableReport:
     def _cells(self, row: ReportRow) -> list[str]:
         """What stands below `_headers`, the paper's numbers last."""
         cells = [_mean_and_deviation(row.values[MEAN_AP])]
-        for name in DECISIVE:
+        for name in self._decisive():
             gap = row.gaps.get(name)
             empty = ["", ""] if row is self.rows[0] else ["-", "-"]
             cells += empty if gap is None else [_with_interval(gap), gap.in_words()]
@@ -156,6 +155,10 @@ class TableReport:
             return [*cells, "", "", ""]
         points = "" if paper is ORIGIN else f"{paper.ap - ORIGIN.ap:+.2f}"
         return [*cells, f"{paper.ap:.2f}", points, number(paper.time_ms)]
+
+    def _decisive(self) -> list[str]:
+        """The measures that rows differ in by so many points; mAP where no two rows can be compared."""
+        return [name for name in DECISIVE if any(name in row.gaps for row in self.rows)] or [MEAN_AP]
 
     def _is_timed(self) -> bool:
         return any(row.time_ms is not None for row in self.rows)
@@ -185,6 +188,7 @@ class TableReport:
 def build_report(
     cells: Sequence[DoneCell],
     splits: Sequence[CocoSplit],
+    validation: Sequence[CocoSplit],
     order: Sequence[str],
     draws: int,
     times: Mapping[str, tuple[float, float]] | None = None,
@@ -193,6 +197,7 @@ def build_report(
 
     Args:
         splits: what they were tested on, see `splits_of`.
+        validation: what they were validated on, likewise.
         order: rows that come first, in this order; the first is compared with. The others follow by name.
         draws: of clips.
         times: row -> median ms per image, and its ratio to the first row's.
@@ -215,7 +220,7 @@ def build_report(
         weights = draw_clips(clips, draws, seed=0)
         for name in names:
             for run, of_run in sorted(runs[name].items()):
-                measured[name][run] = measure(whole, joined_detections(of_run), weights)
+                measured[name][run] = measure(whole, of_run, validation, weights)
                 bar.update()
     rows = []
     for name in names:
