@@ -131,6 +131,22 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["track"] for line in lines_of(tmp_path)] == [1, 2, 3]
 
 
+def test_a_line_that_cannot_be_noted_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last of the room went to the line: it stands there once when there is room again."""
+    store = Store(tmp_path)
+    store.add(alarm(1))
+
+    def refuse(receiver: str, number: int) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "delivered", refuse)
+        with pytest.raises(sqlite3.OperationalError):
+            store.add(alarm(2))
+    store.add(alarm(3))
+    assert [line["track"] for line in lines_of(tmp_path)] == [1, 2, 3]
+
+
 def test_quota_takes_the_oldest_files_and_leaves_their_alarms(tmp_path: Path) -> None:
     store = Store(tmp_path, quota_bytes=2500)
     for number in range(5):

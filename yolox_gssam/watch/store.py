@@ -180,8 +180,14 @@ class Store:
         with self._lock:
             while waiting := self.undelivered(_JSONL):
                 lines = [json.dumps({"number": number, **body}, ensure_ascii=False) for number, body in waiting]
-                _append(self.folder / _JSONL, "\n".join(lines) + "\n")
-                self.delivered(_JSONL, waiting[-1][0])
+                path = self.folder / _JSONL
+                start = _append(path, "\n".join(lines) + "\n")
+                try:
+                    self.delivered(_JSONL, waiting[-1][0])
+                except sqlite3.Error:
+                    # There was room for the line but not for the note of it: it would be written again.
+                    os.truncate(path, start)
+                    raise
 
     def keep_quota(self) -> None:
         """Removes the oldest alarms' files until the rest is within the quota; the alarms themselves stay."""
@@ -261,7 +267,8 @@ class Store:
         self.write_jsonl()
 
 
-def _append(path: Path, text: str) -> None:
+def _append(path: Path, text: str) -> int:
+    """Appends all of the text or nothing; where it begins."""
     with path.open("ab") as stream:
         start = stream.tell()
         try:
@@ -271,6 +278,7 @@ def _append(path: Path, text: str) -> None:
         except OSError:
             os.ftruncate(stream.fileno(), start)
             raise
+    return start
 
 
 def _last_number(lines: Sequence[bytes]) -> int:
