@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tabulate import tabulate
-
+from yolox_gssam.common.text_table import text_table
 from yolox_gssam.data.labelled import AREAS, SIZE_LIMITS
 from yolox_gssam.evaluation.bootstrap import APInterval
 from yolox_gssam.evaluation.coco_metrics import RECALLS, Accuracy, CocoMetrics, percent
@@ -92,7 +91,7 @@ class EvalReport:
         by_size = [(f"{name}, {SIZE_LIMITS[name]} px", group) for name, group in self.coco.by_size.items()]
         groups = [("all", self.coco.overall), *by_size, *self.coco.by_class.items()]
         rows = [(name, *_accuracy_cells(group)) for name, group in groups]
-        table = _tabulate(rows, ("percent", "objects", "AP", "AP50", "AP75", "AR"))
+        table = text_table(rows, ("percent", "objects", "AP", "AP50", "AP75", "AR"))
         few = f"AR with 1 detection an image {percent(self.coco.ar_1)}, with 10 {percent(self.coco.ar_10)}"
         lines = [table, f"AP and AR: mean over IoU 0.50 to 0.95, at most 100 detections an image; {few}"]
         if (drawn := self.interval) is not None:
@@ -110,12 +109,12 @@ class EvalReport:
             (name, *map(str, counts)) for name, counts in zip(matrix.row_names, matrix.counts.tolist(), strict=True)
         ]
         thresholds = f"score at least {matrix.score_threshold:g}, IoU at least {matrix.iou_threshold:g}"
-        return f"{_tabulate(rows, ('truth / taken for', *matrix.column_names))}\n{thresholds}"
+        return f"{text_table(rows, ('truth / taken for', *matrix.column_names))}\n{thresholds}"
 
     def _false_alarms(self) -> str:
         points = [*self.false_alarms, *self.centre.false_alarms]
         headers = ("class", "found", "one false alarm in", "recall", "score at least", "false alarms")
-        return _tabulate([_false_alarm_cells(point) for point in points], headers)
+        return text_table([_false_alarm_cells(point) for point in points], headers)
 
     def _centre(self) -> str:
         """AP by centre and F1, of all images and of each sensor's."""
@@ -130,8 +129,8 @@ class EvalReport:
         how = "given" if all(own.chosen == "given" for own in self.centre.points) else "that of the best F1 here"
         return "\n\n".join(
             (
-                _tabulate(aps, ("AP by centre, percent", "images", "mean", *classes)) + f"\n{CENTRE_RULE}",
-                _tabulate(points, headers) + f"\nthe score is {how}",
+                text_table(aps, ("AP by centre, percent", "images", "mean", *classes)) + f"\n{CENTRE_RULE}",
+                text_table(points, headers) + f"\nthe score is {how}",
             )
         )
 
@@ -144,7 +143,7 @@ class EvalReport:
         ]
         hardware = self.provenance.hardware
         how = f"batch 1, {self.timing.repeats} inferences after {self.timing.warmup} to warm up"
-        table = _tabulate(rows, ("ms per image", "mean", "median", "95 % below"))
+        table = text_table(rows, ("ms per image", "mean", "median", "95 % below"))
         return f"{table}\n{how}; {hardware['device']}, {hardware['cpu']}"
 
 
@@ -174,9 +173,3 @@ def _centre_json(scores: CentreScores) -> dict[str, Any]:
     values = asdict(scores)
     points = values.pop("points")
     return {**values, "precision_recall_f1": points}
-
-
-def _tabulate(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    """First column to the left, the others to the right, every cell as it is written."""
-    align = ("left", *("right",) * (len(headers) - 1))
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=align)

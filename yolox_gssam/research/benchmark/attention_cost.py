@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text_table import text_table
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
 from yolox_gssam.experiment import DroneExp, load_exp
 from yolox_gssam.models import STAGES, build_stage_attention, stage_channels
@@ -17,7 +18,7 @@ from yolox_gssam.research.benchmark.compare import time_calls_in_turn
 from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
 from yolox_gssam.research.benchmark.machine import describe_machine
 from yolox_gssam.research.benchmark.peak_memory import peak_memory
-from yolox_gssam.research.benchmark.speed_report import align, mebibytes
+from yolox_gssam.research.benchmark.speed_report import mebibytes
 from yolox_gssam.research.benchmark.variants import VariantSpec
 
 MODES = ("inference", "training")
@@ -173,4 +174,4 @@ def _table(cells: Sequence[AttentionCost]) -> str:
     headers = [f"{cells[0].device}, {cells[0].stage}", "maps", "parameters", "GFLOPs"]
     for mode in MODES:
         headers += [f"{mode}, ms", "min to p95", "MiB"]
-    return align(rows, headers)
+    return text_table(rows, headers)

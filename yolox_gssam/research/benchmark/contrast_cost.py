@@ -10,12 +10,13 @@ from torch import Tensor
 from yolox_gssam.attention import global_contrast
 from yolox_gssam.common.memory import free_bytes
 from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text_table import text_table
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
 from yolox_gssam.research.benchmark.compare import Ratio, speed_ratio, time_calls_in_turn
 from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
 from yolox_gssam.research.benchmark.machine import describe_machine
 from yolox_gssam.research.benchmark.peak_memory import peak_memory
-from yolox_gssam.research.benchmark.speed_report import align, mebibytes
+from yolox_gssam.research.benchmark.speed_report import mebibytes
 
 VALUES = (400, 1600, 6400, 25_600, 102_400, 409_600)
 SAMPLES = (1, 6, 25, 100, 400, 1600)
@@ -174,4 +175,4 @@ def _table(cells: Sequence[ContrastCost]) -> str:
     headers = [f"{cells[0].device}, {cells[0].mode}: M x N"]
     for variant in VARIANTS:
         headers += [f"{variant}, ms", "/ ours (95 %)" if variant != OURS else "min to p95"]
-    return align(rows, [*headers, *(f"{variant}, MiB" for variant in VARIANTS)])
+    return text_table(rows, [*headers, *(f"{variant}, MiB" for variant in VARIANTS)])

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from yolox_gssam.common.files import write_json
+from yolox_gssam.common.text_table import text_table
 from yolox_gssam.evaluation.timing import Milliseconds
 from yolox_gssam.research.benchmark.compare import Ratio
 from yolox_gssam.research.benchmark.machine import Machine
@@ -97,7 +96,7 @@ class SpeedReport:
                 )
             )
         headers = ("ms per image", "mean", "median", "p95", "min", "images/s", f"times as fast as {first} (95 %)")
-        return align(rows, (*headers, "MiB", "M parameters", "GFLOPs", *more))
+        return text_table(rows, (*headers, "MiB", "M parameters", "GFLOPs", *more))
 
     def _steps(self) -> str:
         names = list(
@@ -109,7 +108,7 @@ class SpeedReport:
             (name, *(f"{variant.steps[step].median:.2f}" if step in variant.steps else "-" for step in names))
             for name, variant in self.variants.items()
         ]
-        return align(rows, ("median ms per image", *names))
+        return text_table(rows, ("median ms per image", *names))
 
     def _variants(self) -> str:
         lines = [f"{name}: {variant.what}" for name, variant in self.variants.items()]
@@ -117,12 +116,6 @@ class SpeedReport:
         if any(variant.network for variant in self.variants.values()):
             lines.append(f"GFLOPs: {WHAT_IS_COUNTED}")
         return "\n".join(lines)
-
-
-def align(rows: Sequence[Sequence[str]], headers: Sequence[str]) -> str:
-    """A table as text, every cell as it is written, the first column to the left and the others to the right."""
-    places = ("left", *("right",) * (len(headers) - 1))
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True, colalign=places)
 
 
 def mebibytes(count: int | None) -> str:

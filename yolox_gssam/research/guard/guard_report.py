@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from tabulate import tabulate
-
+from yolox_gssam.common.text_table import text_table
 from yolox_gssam.evaluation.coco_metrics import percent
 from yolox_gssam.evaluation.matching import CENTRE_RULE
 from yolox_gssam.evaluation.provenance import command_line
@@ -68,7 +67,7 @@ class GuardReport:
             names = [titles[way] for way in measures]
             thresholds = [self._thresholds(way) for way in measures]
             title = f"{sensor}: {len(films[sensor])} films"
-            parts.append(tabulate([["threshold", *thresholds], *rows], [title, *names], disable_numparse=True))
+            parts.append(text_table([["threshold", *thresholds], *rows], [title, *names]))
         parts.append(_identity_table(self.identities, self.options.titles))
         return "\n\n".join([*parts, self._advice()])
 
@@ -154,7 +153,7 @@ def _identity_table(
     if not rows:
         return "no film tells the tracks of its drones: no IDF1 and no HOTA"
     head = ["tracks of drones", "films", "switches per film", "IDF1, %", "HOTA, %", "detection, %", "association, %"]
-    return tabulate(rows, head, disable_numparse=True)
+    return text_table(rows, head)
 
 
 def _identities_json(rules: Mapping[str, Identities]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from tabulate import tabulate
 
 from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.common.text_table import text_table
 from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.evaluation.bootstrap import interval
 from yolox_gssam.inference.overlay import FLAT
@@ -184,8 +184,7 @@ def energy_table(rows: Sequence[Energy]) -> str:
         for row in rows
     ]
     headers = ("network", "map", "images", "clips", "inside, %", "area, %", "times chance", "95 %", "raw")
-    align = ("left", "left", *("right",) * (len(headers) - 2))
-    return tabulate(cells, headers, tablefmt="simple", disable_numparse=True, colalign=align)
+    return text_table(cells, headers, left=2)
 
 
 def _edges(cells: int, box_edges: NDArray[np.floating], extent: float) -> NDArray[np.float64]:
