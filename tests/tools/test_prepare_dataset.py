@@ -404,6 +404,11 @@ def test_stats(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
         pytest.param(("check", "nowhere"), ["nowhere: no data set"], id="check of nothing"),
         pytest.param(("stats", "nowhere"), ["nowhere: no data set"], id="stats of nothing"),
         pytest.param(("yolo", "nowhere", "--out", "x"), ["nowhere: no such file or folder"], id="yolo"),
+        pytest.param(
+            ("cutouts", "nowhere", "--airframe", "kite", "--out", "x", "--source", "s", "--licence", "CC0"),
+            ["--airframe", "give --airframes N"],
+            id="kinds of nothing rendered",
+        ),
         pytest.param(("svanstrom", "nowhere", "--stride", 5, "--out", "x"), ["nowhere: no clips"], id="svanstrom"),
     ],
 )

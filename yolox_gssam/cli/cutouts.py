@@ -46,6 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def _cutouts(args: argparse.Namespace) -> Iterator[Cutout]:
     """What the options ask for."""
+    if args.airframe and args.airframes is None:
+        raise UserError("--airframe says which of the rendered kinds: give --airframes N, how many of each, with it")
     if args.airframes is not None:
         yield from rendered_airframes(args.source, args.airframes, args.seed, args.airframe)
     elif args.mesh is not None:
