@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchvision.ops import box_iou
 from yolox.utils import postprocess
 
-from yolox_gssam.inference.nms import choose_detections
+from yolox_gssam.inference.nms import choose_detections, voted
 from yolox_gssam.models.inference import choose_candidates
 
 CLASSES = 4
@@ -95,3 +96,53 @@ def test_boxes_are_those_of_the_original_image_and_candidates_stay() -> None:
     np.testing.assert_allclose(found.boxes_xyxy, [[80, 110, 120, 130]])
     assert found.labels.tolist() == [1]
     assert torch.equal(candidates, before)
+
+
+def candidate(x: float, objectness: float, *probabilities: float, image: float = 0, side: float = 20) -> list[float]:
+    return [image, x, 50, side, side, objectness, *probabilities]
+
+
+def test_the_anchors_on_one_object_vote_on_its_class() -> None:
+    """The surest anchor takes it for the first class, two others for the second; a third object far off has no say."""
+    candidates = np.array(
+        [
+            candidate(50, 0.9, 0.9, 0.3), candidate(51, 0.8, 0.2, 0.8), candidate(52, 0.7, 0.3, 0.9),
+            candidate(90, 1.0, 1.0, 0.0), candidate(51, 1.0, 1.0, 0.0, image=1),
+        ],
+        np.float32,
+    )  # fmt: skip
+    weights = np.array([0.9, 0.8, 0.7])
+    first, second = weights @ [0.9, 0.2, 0.3] / weights.sum(), weights @ [0.3, 0.8, 0.9] / weights.sum()
+    assert first < second
+    alone, other = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, True)
+    assert alone.labels.tolist() == [0, 0]
+    assert other.labels.tolist() == [0]
+    found, other = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, True, class_votes=True)
+    assert found.labels.tolist() == [0, 1]
+    np.testing.assert_allclose(found.scores, [1.0, 0.9 * second], rtol=1e-6)
+    np.testing.assert_allclose(other.scores, [1.0])
+    found, _ = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, False, class_votes=True)
+    assert found.labels.tolist() == [0, 1, 0]
+    np.testing.assert_allclose(found.scores, [1.0, 0.9 * second, 0.9 * first], rtol=1e-6)
+
+
+def test_votes_are_the_weighted_mean_over_every_pair_that_overlaps() -> None:
+    (outputs,) = make_outputs(1, 300, seed=4)
+    corners = torch.cat((outputs[:, :2] - outputs[:, 2:4] / 2, outputs[:, :2] + outputs[:, 2:4] / 2), dim=1)
+    overlap = box_iou(corners, corners).numpy() > 0.45
+    np.fill_diagonal(overlap, True)
+    weights, probabilities = outputs[:, 4].numpy(), outputs[:, 5:].numpy()
+    shares = overlap * weights
+    total = shares.sum(axis=1, keepdims=True)
+    expected = np.where(total > 0, shares @ probabilities / np.maximum(total, 1e-12), probabilities)
+    found = voted(corners.numpy(), weights, probabilities, 0.45)
+    assert (np.abs(found - probabilities) > 0.1).mean() > 0.3
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_anchor_alone_keeps_its_probabilities() -> None:
+    candidates = np.array([candidate(50, 0.5, 0.6, 0.4), candidate(90, 0.0, 0.7, 0.2)], np.float32)
+    (found,) = choose_detections(candidates, [1.0], 0.1, 0.45, False, class_votes=True)
+    np.testing.assert_allclose(found.scores, [0.3, 0.2])
+    (nothing,) = choose_detections(candidates[:0], [1.0], 0.1, 0.45, False, class_votes=True)
+    assert len(nothing) == 0

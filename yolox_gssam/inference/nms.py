@@ -18,6 +18,7 @@ def choose_detections(
     nms_threshold: float,
     class_agnostic: bool,
     class_names: tuple[str, ...] = (),
+    class_votes: bool = False,
 ) -> list[Detections]:
     """Keeps, of boxes that overlap, the one with the best score.
 
@@ -25,33 +26,70 @@ def choose_detections(
         candidates: (n, 6 + classes): number of the image in the batch, centre x, centre y, width, height in pixels of
             the network's input, objectness, class probabilities; what a `Backend` gives.
         ratios: for each of the B images, the factor from its pixels to those of the network's input.
-        score_threshold: least score, objectness times the probability of the best class.
+        score_threshold: least score, objectness times the probability of the class.
         nms_threshold: of two boxes with a greater IoU, the one with the lower score goes.
         class_agnostic: compare boxes of all classes; otherwise of each class on its own.
         class_names: of the classes, for the result.
+        class_votes: the anchors on one object decide on its class together, see `voted`; and without `class_agnostic`
+            an anchor is a box of every class that reaches the threshold. Otherwise an anchor is a box of its own best
+            class, as in YOLOX.
 
     Returns:
         B detections, best score first, in pixels of the original images.
     """
     # A network that diverged can give a box of infinite size, which says nothing.
     rows = candidates[np.isfinite(candidates).all(axis=1)]
-    labels = rows[:, 6:].argmax(axis=1) if len(rows) else np.zeros(0, np.int64)
-    scores = rows[:, 5] * rows[np.arange(len(rows)), 6 + labels]
     halves = rows[:, 3:5] / 2
     boxes: NDArray[np.float32] = np.concatenate(
         (rows[:, 1:3] - halves, rows[:, 1:3] + halves), axis=1, dtype=np.float32
     )
-    # In 64 bit, as torch compares: a threshold of 0.3 is not rounded to 32 bit first.
-    reached = scores >= np.float64(score_threshold)
     found = []
     for number, ratio in enumerate(ratios):
-        chosen = np.flatnonzero(reached & (rows[:, 0] == number))
+        own = np.flatnonzero(rows[:, 0] == number)
+        probabilities = rows[own, 6:]
+        if class_votes:
+            probabilities = voted(boxes[own], rows[own, 5], probabilities, nms_threshold)
+        scores = rows[own, 5:6] * probabilities
+        if class_agnostic or not class_votes:
+            best = probabilities.argmax(axis=1) if len(own) else np.zeros(0, np.int64)
+            anchors, labels = np.arange(len(own)), best
+        else:
+            anchors, labels = np.nonzero(scores >= np.float64(score_threshold))
+        scores, places = scores[anchors, labels], boxes[own[anchors]]
+        # In 64 bit, as torch compares: a threshold of 0.3 is not rounded to 32 bit first.
+        chosen = np.flatnonzero(scores >= np.float64(score_threshold))
         chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
-        kept = chosen[suppress(boxes[chosen], None if class_agnostic else labels[chosen], nms_threshold)]
-        found.append(
-            Detections(np.asarray(boxes[kept] / np.float32(ratio), np.float32), scores[kept], labels[kept], class_names)
-        )
+        kept = chosen[suppress(places[chosen], None if class_agnostic else labels[chosen], nms_threshold)]
+        tight = np.asarray(places[kept] / np.float32(ratio), np.float32)
+        found.append(Detections(tight, scores[kept], labels[kept], class_names))
     return found
+
+
+def voted(
+    boxes_xyxy: NDArray[np.float32],
+    objectness: NDArray[np.float32],
+    probabilities: NDArray[np.float32],
+    threshold: float,
+) -> NDArray[np.float32]:
+    """Class probabilities that the anchors on one object agree on: their mean, weighted by objectness.
+
+    One anchor of a far helicopter may be sure of a drone where its neighbours are not. docs/results.md has what the
+    vote brings.
+
+    Args:
+        boxes_xyxy: (n, 4) of one image.
+        objectness: (n,) in [0, 1].
+        probabilities: (n, classes).
+        threshold: anchors whose boxes have a greater IoU than this are on one object.
+    """
+    weights = objectness.astype(np.float64)
+    sums, total = weights[:, None] * probabilities, weights.copy()
+    one, other = _overlapping_pairs(boxes_xyxy, threshold)
+    for voters, heard in ((one, other), (other, one)):
+        total += np.bincount(heard, weights[voters], len(total))
+        for label in range(sums.shape[1]):
+            sums[:, label] += np.bincount(heard, weights[voters] * probabilities[voters, label], len(total))
+    return np.where(total[:, None] > 0, sums / np.maximum(total, 1e-12)[:, None], probabilities).astype(np.float32)
 
 
 def suppress(boxes_xyxy: NDArray[np.float32], labels: NDArray[np.int64] | None, threshold: float) -> NDArray[np.int64]:
