@@ -117,11 +117,14 @@ def test_the_anchors_on_one_object_vote_on_its_class() -> None:
     alone, other = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, True)
     assert alone.labels.tolist() == [0, 0]
     assert other.labels.tolist() == [0]
-    found, other = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, True, class_votes=True)
+    found, other = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, True, votes=True)
     assert found.labels.tolist() == [0, 1]
     np.testing.assert_allclose(found.scores, [1.0, 0.9 * second], rtol=1e-6)
     np.testing.assert_allclose(other.scores, [1.0])
-    found, _ = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, False, class_votes=True)
+    # Its box is where the three are together; NMS has compared the boxes as they were.
+    left = weights @ [40, 41, 42] / weights.sum()
+    np.testing.assert_allclose(found.boxes_xyxy, [[80, 40, 100, 60], [left, 40, left + 20, 60]], rtol=1e-6)
+    found, _ = choose_detections(candidates, [1.0, 1.0], 0.05, 0.45, False, votes=True)
     assert found.labels.tolist() == [0, 1, 0]
     np.testing.assert_allclose(found.scores, [1.0, 0.9 * second, 0.9 * first], rtol=1e-6)
 
@@ -142,7 +145,7 @@ def test_votes_are_the_weighted_mean_over_every_pair_that_overlaps() -> None:
 
 def test_an_anchor_alone_keeps_its_probabilities() -> None:
     candidates = np.array([candidate(50, 0.5, 0.6, 0.4), candidate(90, 0.0, 0.7, 0.2)], np.float32)
-    (found,) = choose_detections(candidates, [1.0], 0.1, 0.45, False, class_votes=True)
+    (found,) = choose_detections(candidates, [1.0], 0.1, 0.45, False, votes=True)
     np.testing.assert_allclose(found.scores, [0.3, 0.2])
-    (nothing,) = choose_detections(candidates[:0], [1.0], 0.1, 0.45, False, class_votes=True)
+    (nothing,) = choose_detections(candidates[:0], [1.0], 0.1, 0.45, False, votes=True)
     assert len(nothing) == 0

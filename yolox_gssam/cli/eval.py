@@ -113,10 +113,10 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images a forward pass")
     model.add_argument("--conf", type=share, metavar="SCORE", help="least score of a detection; the exp's by default")
     model.add_argument("--nms", type=share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
-    scores = (
-        "score each anchor by itself, as YOLOX's own evaluator; by default the anchors on an object vote on its class"
+    alone = (
+        "each anchor by itself, as in YOLOX's own evaluator; else the anchors on an object vote on its box and class"
     )
-    model.add_argument("--yolox-scores", action="store_true", help=scores)
+    model.add_argument("--no-votes", action="store_true", help=alone)
     model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     model.add_argument(
         "--tiles", metavar="auto|off|N", help=f"{TILES_HELP}; by default off, with --clips auto as in watch"
@@ -243,9 +243,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         check_classes(split, exp.class_names, args.ckpt)
     choose_alarm_classes(split, args.class_name)  # a wrong class ends the run before the network has worked
     conf, nms = exp.test_conf if args.conf is None else args.conf, exp.nmsthre if args.nms is None else args.nms
-    predictor = network.predictor(
-        conf, nms, class_votes=not args.yolox_scores, tight=args.tight, tiles=args.tiles or "off"
-    )
+    predictor = network.predictor(conf, nms, votes=not args.no_votes, tight=args.tight, tiles=args.tiles or "off")
     detections = predict_split(predictor, split, args.batch_size, exp.data_num_workers)
     if args.common_classes:
         detections = keep_detections(detections, exp.class_names, split.classes)
@@ -255,7 +253,7 @@ def run_network(args: argparse.Namespace) -> Measured:
         "input_width": exp.test_size[1],
         "score_threshold": conf,
         "nms_threshold": nms,
-        "class_votes": "no" if args.yolox_scores else "yes",
+        "votes": "no" if args.no_votes else "yes",
         "precision": network.precision,
         "backend": network.backend.description,
         "padding": "tight" if args.tight else "square",

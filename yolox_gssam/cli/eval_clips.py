@@ -19,7 +19,7 @@ from yolox_gssam.watch.tracks import TrackOptions
 DEFAULT_FOLDER = Path("runs/clips")
 IMAGE_OPTIONS = (
     "exp_file", "fp16", "backend", "tight", "nms", "common_classes", "confusion_score", "match_iou", "f1_score",
-    "f1_from", "f1_detections", "iterations", "draws", "yolox_scores",
+    "f1_from", "f1_detections", "iterations", "draws", "no_votes",
 )  # fmt: skip
 """Options for single images, by their names in the parsed arguments."""
 
@@ -80,7 +80,7 @@ def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -
             "least_score": tracks.keep_score,
             "input_size": args.tsize,
             "tiles": _tiles(args),
-            "class_votes": True,  # as `Detector` has it
+            "votes": True,  # as `Detector` has it
         },
         other_trackers=tuple(OTHER_TRACKERS) if args.other_trackers else (),
     )

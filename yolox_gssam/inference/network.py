@@ -57,7 +57,7 @@ class Network:
         nms_threshold: float,
         *,
         class_agnostic: bool = False,
-        class_votes: bool = True,
+        votes: bool = True,
         tight: bool = False,
         tiles: str = "off",
     ) -> Predictor:
@@ -69,7 +69,7 @@ class Network:
             score_threshold,
             nms_threshold,
             class_agnostic=class_agnostic,
-            class_votes=class_votes,
+            votes=votes,
             tight=tight,
             tiling=parse_tiling(tiles, self.input_size),
         )

@@ -18,7 +18,7 @@ def choose_detections(
     nms_threshold: float,
     class_agnostic: bool,
     class_names: tuple[str, ...] = (),
-    class_votes: bool = False,
+    votes: bool = False,
 ) -> list[Detections]:
     """Keeps, of boxes that overlap, the one with the best score.
 
@@ -30,9 +30,9 @@ def choose_detections(
         nms_threshold: of two boxes with a greater IoU, the one with the lower score goes.
         class_agnostic: compare boxes of all classes; otherwise of each class on its own.
         class_names: of the classes, for the result.
-        class_votes: the anchors on one object decide on its class together, see `voted`; and without `class_agnostic`
-            an anchor is a box of every class that reaches the threshold. Otherwise an anchor is a box of its own best
-            class, as in YOLOX.
+        votes: the anchors on one object decide on its box and class together, see `voted`; and without
+            `class_agnostic` an anchor is a box of every class that reaches the threshold. Otherwise an anchor is its
+            own box of its best class, as in YOLOX.
 
     Returns:
         B detections, best score first, in pixels of the original images.
@@ -46,11 +46,12 @@ def choose_detections(
     found = []
     for number, ratio in enumerate(ratios):
         own = np.flatnonzero(rows[:, 0] == number)
-        probabilities = rows[own, 6:]
-        if class_votes:
-            probabilities = voted(boxes[own], rows[own, 5], probabilities, nms_threshold)
+        corners, probabilities = boxes[own], rows[own, 6:]
+        if votes:
+            agreed = voted(corners, rows[own, 5], np.concatenate((corners, probabilities), axis=1), nms_threshold)
+            corners, probabilities = agreed[:, :4], agreed[:, 4:]
         scores = rows[own, 5:6] * probabilities
-        if class_agnostic or not class_votes:
+        if class_agnostic or not votes:
             best = probabilities.argmax(axis=1) if len(own) else np.zeros(0, np.int64)
             anchors, labels = np.arange(len(own)), best
         else:
@@ -60,36 +61,43 @@ def choose_detections(
         chosen = np.flatnonzero(scores >= np.float64(score_threshold))
         chosen = chosen[np.argsort(-scores[chosen], kind="stable")]
         kept = chosen[suppress(places[chosen], None if class_agnostic else labels[chosen], nms_threshold)]
-        tight = np.asarray(places[kept] / np.float32(ratio), np.float32)
-        found.append(Detections(tight, scores[kept], labels[kept], class_names))
+        found.append(
+            Detections(
+                np.asarray(corners[anchors[kept]] / np.float32(ratio), np.float32),
+                scores[kept],
+                labels[kept],
+                class_names,
+            )
+        )
     return found
 
 
 def voted(
     boxes_xyxy: NDArray[np.float32],
     objectness: NDArray[np.float32],
-    probabilities: NDArray[np.float32],
+    values: NDArray[np.float32],
     threshold: float,
 ) -> NDArray[np.float32]:
-    """Class probabilities that the anchors on one object agree on: their mean, weighted by objectness.
+    """What the anchors on one object agree on: their mean, weighted by objectness.
 
-    One anchor of a far helicopter may be sure of a drone where its neighbours are not. docs/results.md has what the
-    vote brings.
+    One anchor of a far helicopter may be sure of a drone where its neighbours are not, and of a box that is a pixel too
+    wide, which is much of a target of five. (For boxes this is the voting of Gidaris and Komodakis, 2015.)
+    docs/results.md has what the vote brings.
 
     Args:
         boxes_xyxy: (n, 4) of one image.
         objectness: (n,) in [0, 1].
-        probabilities: (n, classes).
+        values: (n, k), such as corners and class probabilities.
         threshold: anchors whose boxes have a greater IoU than this are on one object.
     """
     weights = objectness.astype(np.float64)
-    sums, total = weights[:, None] * probabilities, weights.copy()
+    sums, total = weights[:, None] * values, weights.copy()
     one, other = _overlapping_pairs(boxes_xyxy, threshold)
     for voters, heard in ((one, other), (other, one)):
         total += np.bincount(heard, weights[voters], len(total))
-        for label in range(sums.shape[1]):
-            sums[:, label] += np.bincount(heard, weights[voters] * probabilities[voters, label], len(total))
-    return np.where(total[:, None] > 0, sums / np.maximum(total, 1e-12)[:, None], probabilities).astype(np.float32)
+        for column in range(sums.shape[1]):
+            sums[:, column] += np.bincount(heard, weights[voters] * values[voters, column], len(total))
+    return np.where(total[:, None] > 0, sums / np.maximum(total, 1e-12)[:, None], values).astype(np.float32)
 
 
 def suppress(boxes_xyxy: NDArray[np.float32], labels: NDArray[np.int64] | None, threshold: float) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ class Predictor:
 
     Without tiles, `predict` is `preprocess`, `network` and `postprocess` in a row; they are public so that each can be
     timed.
-    Without `class_votes` the boxes are those of YOLOX's own demo (`class_agnostic=True`) or evaluator
+    Without `votes` the boxes are those of YOLOX's own demo (`class_agnostic=True`) or evaluator
     (`class_agnostic=False`), up to rounding, whatever the backend.
 
     Args:
@@ -27,7 +27,7 @@ class Predictor:
         score_threshold: objects with a lower score (objectness times class probability) are dropped.
         nms_threshold: of two boxes with a greater IoU, the one with the lower score is dropped.
         class_agnostic: NMS across the classes: one object, one box. Otherwise each class on its own.
-        class_votes: the anchors on one object decide on its class together, see `choose_detections`.
+        votes: the anchors on one object decide on its box and class together, see `choose_detections`.
         tight: leave out the grey beside the images, see `letterbox`; the backend must take inputs of any size.
         tiling: how images larger than the input are cut; None reduces them.
     """
@@ -41,7 +41,7 @@ class Predictor:
         nms_threshold: float,
         *,
         class_agnostic: bool = False,
-        class_votes: bool = False,
+        votes: bool = False,
         tight: bool = False,
         tiling: Tiling | None = None,
     ) -> None:
@@ -51,7 +51,7 @@ class Predictor:
         self.score_threshold = score_threshold
         self.nms_threshold = nms_threshold
         self.class_agnostic = class_agnostic
-        self.class_votes = class_votes
+        self.votes = votes
         self.tight = tight
         self.tiling = tiling
 
@@ -100,5 +100,5 @@ class Predictor:
             self.nms_threshold,
             self.class_agnostic,
             self.class_names,
-            self.class_votes,
+            self.votes,
         )
