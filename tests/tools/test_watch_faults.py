@@ -28,7 +28,7 @@ from yolox_gssam.watch.store import AlarmFilter, Store
 
 FAULTS = int(os.environ.get("FAULTS", "6"))
 # A pass is over, its track lost (1 s) and its alarm ended (--cooldown) before the next one begins.
-PASS_S, PERIOD_S, COOLDOWN_S = 1.2, 3.0, 0.3
+PASS_S, PERIOD_S, COOLDOWN_S = 1.6, 3.4, 0.3
 HEIGHTS = 8
 # A stream that comes back is watched again when a few of its frames were read.
 SETTLED_S = 0.5
@@ -136,10 +136,16 @@ class Watch:
         self.hook.stop()
         self.camera.cut()
 
-    def is_disturbed(self, number: int) -> bool:
-        """Whether any of a pass fell into a disturbance."""
-        first = self.camera.began_s + number * PERIOD_S
-        return any(began < first + PASS_S and ended > first for began, ended in self.disturbed)
+    def whole_passes(self) -> list[int]:
+        """The passes that are over and of which nothing fell into a disturbance."""
+        begins = [
+            self.camera.began_s + number * PERIOD_S for number in range(int(self.camera.pass_at(time.monotonic())))
+        ]
+        return [
+            number
+            for number, first in enumerate(begins)
+            if not any(began < first + PASS_S and ended > first for began, ended in self.disturbed)
+        ]
 
     def _start(self) -> WarmProcess:
         paths = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
@@ -192,21 +198,22 @@ def test_no_alarm_is_lost_or_doubled(warm_python: WarmPython, disk: Path, tmp_pa
     for fault in order:
         time.sleep(rng.uniform(0, PERIOD_S))
         fault()
-    # The last whole pass before the end.
-    last = int(watch.camera.pass_at(time.monotonic())) + 1
-    time.sleep(watch.camera.began_s + last * PERIOD_S + PERIOD_S - time.monotonic())
+    # As many whole passes as faults, and the last one over.
+    while len(watch.whole_passes()) < FAULTS:
+        time.sleep(PERIOD_S / 4)
+    whole = watch.whole_passes()
+    last = whole[-1]
+    # The pass that has begun meanwhile must not be cut in two by the end.
+    time.sleep(max(0.0, watch.camera.began_s + (last + 1) * PERIOD_S + PASS_S + 1.4 - time.monotonic()))
     watch.end()
 
     store = Store(watch.out)
     alarms = list(reversed(store.alarms(AlarmFilter(limit=10_000))))
     seen = [_pass_of(alarm["box_xyxy"]) for alarm in alarms]
-    counts, passes, number = dict.fromkeys(range(last + 1), 0), [], 0
+    counts, number = dict.fromkeys(range(last + 1), 0), 0
     for height in seen:
         number += (height - number) % HEIGHTS
-        passes.append(number)
         counts[number] = counts.get(number, 0) + 1
-    whole = [number for number in range(last + 1) if not watch.is_disturbed(number)]
-    assert len(whole) > FAULTS / 2
     assert {number: counts[number] for number in whole if counts[number] != 1} == {}
     # A pass that a kill cuts in two may be an alarm of each process.
     assert sum(count - 1 for count in counts.values() if count > 1) <= watch.kills

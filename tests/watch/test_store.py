@@ -131,6 +131,28 @@ def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line["track"] for line in lines_of(tmp_path)] == [1, 2, 3]
 
 
+def test_half_a_line_does_not_come_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk takes the first bytes of a line and has room again before the file is closed."""
+    resource = pytest.importorskip("resource", reason="limits of files are set on Linux and macOS only")
+    store = Store(tmp_path)
+    store.add(alarm(1))
+    path = tmp_path / "alarms.jsonl"
+    before, limits, truncate = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE), os.ftruncate
+
+    def room_again(descriptor: int, length: int) -> None:
+        truncate(descriptor, length)
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    monkeypatch.setattr(module.os, "ftruncate", room_again)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            module._append(path, "a line that is longer than ten bytes\n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+
+
 def test_a_line_that_cannot_be_noted_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last of the room went to the line: it stands there once when there is room again."""
     store = Store(tmp_path)

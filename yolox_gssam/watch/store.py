@@ -269,11 +269,13 @@ class Store:
 
 def _append(path: Path, text: str) -> int:
     """Appends all of the text or nothing; where it begins."""
-    with path.open("ab") as stream:
+    # Without a buffer: one that a full disk refused would be written when the file is closed, were there room by then.
+    with path.open("ab", buffering=0) as stream:
         start = stream.tell()
+        data = memoryview(text.encode())
         try:
-            stream.write(text.encode())
-            stream.flush()
+            while data:
+                data = data[stream.write(data) :]
             os.fsync(stream.fileno())
         except OSError:
             os.ftruncate(stream.fileno(), start)
