@@ -242,11 +242,15 @@ def _run(arguments: list[str]) -> None:
 
 
 def _end(status: int) -> None:
-    """Ends as the interpreter does: threads joined, exit functions called, streams flushed."""
+    """Ends as Python does, threads joined, exit functions called, streams flushed, but for taking modules down.
+
+    That takes longer than most of these programs run. Both names are what the interpreter itself calls at its end;
+    there are no public ones.
+    """
     import atexit
     import threading
 
-    threading._shutdown()  # type: ignore[attr-defined]
+    threading._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BrokenPipeError, ValueError):

@@ -113,9 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
     model.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images a forward pass")
     model.add_argument("--conf", type=share, metavar="SCORE", help="least score of a detection; the exp's by default")
     model.add_argument("--nms", type=share, metavar="IOU", help="greatest IoU of two detections; the exp's by default")
-    alone = (
-        "each anchor by itself, as in YOLOX's own evaluator; else the anchors on an object vote on its box and class"
-    )
+    alone = "each anchor by itself, as in YOLOX's own evaluator; else those on one object vote on its box and class"
     model.add_argument("--no-votes", action="store_true", help=alone)
     model.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     model.add_argument(
