@@ -3,16 +3,21 @@
 A cold start imports for some six seconds, more than most programs of the tests run. A forked one is a process of its
 own all the same: with its own signals, process group, environment and exit status. Random states are drawn anew in it.
 What a cold start does itself, such as variables that torch reads when it is loaded, is tested by cold starts.
+
+Programs that start further ones as `[sys.executable, ...]` start them warm too: there, `sys.executable` is a launcher.
 """
 
-import array
 import contextlib
+import fcntl
 import gc
 import io
+import itertools
 import json
+import multiprocessing
 import os
 import random
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -26,7 +31,52 @@ from typing import Any, TextIO
 
 _IMPORTED = ("train", "eval", "export", "tables", "classify", "visualize", "benchmark", "prepare_dataset", "predict")
 _POLL_SECONDS = 0.02
-_MOST_BYTES = 1 << 20
+_MOST_BYTES = 1 << 17
+_MOST_DESCRIPTORS = 250
+# What stands before a program of `python` and changes nothing for a warm one.
+_IGNORED_FLAGS = ("-u", "-B")
+_ORPHANED = b"orphaned"
+# Starts `python ARGUMENTS` warm, with all that a cold process would have been given, and ends as it ends. It is a small
+# process of its own, which passes signals on. As long as it runs it stands for the program; where it is killed, so is
+# the program; where its own parent goes, the program's goes too. What cannot be started warm is started cold.
+_LAUNCHER = """#!{python} -ISE
+import array, json, os, select, signal, socket, sys
+
+if not sys.argv[1:] or (sys.argv[1].startswith("-") and sys.argv[1] not in {warm}):
+    os.execv({python!r}, [{python!r}, *sys.argv[1:]])
+parent = os.getppid()
+descriptors = []
+for name in os.listdir("/proc/self/fd"):
+    try:
+        os.fstat(int(name))
+    except OSError:
+        continue
+    descriptors.append(int(name))
+passed = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT]
+signal.pthread_sigmask(signal.SIG_BLOCK, passed)
+line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+line.connect({address!r})
+request = {{
+    "arguments": sys.argv[1:], "cwd": os.getcwd(), "environment": dict(os.environ), "descriptors": descriptors,
+    "ignored": [number for number in passed if signal.getsignal(number) == signal.SIG_IGN],
+}}
+line.sendmsg([json.dumps(request).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))])
+pid = int(line.recv(64))
+for descriptor in descriptors:
+    os.close(descriptor)
+for number in passed:
+    signal.signal(number, lambda number, _: os.kill(pid, number))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, passed)
+while not select.select([line], [], [], 0.1)[0]:
+    if os.getppid() != parent:
+        line.send({orphaned!r})
+        os._exit(1)
+status = os.waitstatus_to_exitcode(int(line.recv(64) or 9))
+if status < 0:
+    signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None
+    os.kill(os.getpid(), -status)
+os._exit(status)
+"""
 
 
 class WarmProcess:
@@ -76,18 +126,30 @@ class WarmProcess:
 
 
 class WarmPython:
-    """The process that others are forked from; it has no thread besides its main one."""
+    """The process that others are forked from; it has no thread besides its main one.
+
+    Attributes:
+        executable: does what `sys.executable` does, warm.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._here, there = socket.socketpair()
+        self._folder = tempfile.TemporaryDirectory()
+        self._address = f"{self._folder.name}/socket"
+        self.executable = Path(self._folder.name, "python")
+        warm = ("-c", "-m", *_IGNORED_FLAGS)
+        code = _LAUNCHER.format(python=sys.executable, address=self._address, warm=warm, orphaned=_ORPHANED)
+        self.executable.write_text(code)
+        self.executable.chmod(0o755)
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join((str(root), *_python_path())),
         }
-        command = [sys.executable, __file__, str(there.fileno())]
-        self._server = subprocess.Popen(command, cwd=root, env=environment, pass_fds=[there.fileno()])
-        there.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(self._address)
+            listening.listen(64)
+            command = [sys.executable, __file__, str(listening.fileno()), str(self.executable)]
+            self._server = subprocess.Popen(command, cwd=root, env=environment, pass_fds=[listening.fileno()])
 
     def popen(
         self, arguments: Sequence[object], cwd: Path, environment: Mapping[str, str] | None = None
@@ -119,48 +181,47 @@ class WarmPython:
             return subprocess.CompletedProcess(list(map(str, arguments)), status, *texts)
 
     def close(self) -> None:
-        self._here.close()
-        self._server.wait(60)
+        self._server.kill()
+        self._server.wait()
+        self._folder.cleanup()
 
     def _start(
         self, arguments: Sequence[object], cwd: Path, environment: Mapping[str, str] | None, output: int, errors: int
     ) -> tuple[int, socket.socket]:
-        # Packets, as the number and the status must not run into each other.
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        line.connect(self._address)
         request = {
             "arguments": list(map(str, arguments)),
             "cwd": str(cwd),
             "environment": dict({**os.environ, "OMP_NUM_THREADS": "1"} if environment is None else environment),
+            "descriptors": [0, 1, 2],
+            "ignored": [],
         }
-        descriptors = array.array("i", [output, errors, there.fileno()])
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
-        here.send(json.dumps(request).encode())
-        self._here.sendmsg([b"x"], ancillary)
-        there.close()
-        return int(here.recv(64)), here
+        with open(os.devnull, "rb") as nothing:
+            socket.send_fds(line, [json.dumps(request).encode()], [nothing.fileno(), output, errors])
+        return int(line.recv(64)), line
 
 
 def _python_path() -> list[str]:
     return [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
 
 
-def serve(requests: socket.socket) -> None:
-    """Forks a program for each request until the other side closes; each has a parent that waits and tells its end."""
+def serve(listening: socket.socket, executable: str) -> None:
+    """Forks a program for each connection, until it is killed; each has a parent that waits and tells its end."""
     sys.path.remove(str(Path(__file__).parent))
     for name in _IMPORTED:
         __import__(f"yolox_gssam.cli.{name}")
+    sys.executable = executable
+    multiprocessing.set_executable(executable)
     # Collections must not touch, and so copy, what all programs share.
     gc.collect()
     gc.freeze()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(requests, 1, 3)
-        if not message:
-            return
-        if os.fork() == 0:
-            requests.close()
-            _attend(*descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        line, _ = listening.accept()
+        with line:
+            if os.fork() == 0:
+                listening.close()
+                _attend(line)
         _bury()
 
 
@@ -171,34 +232,39 @@ def _bury() -> None:
             pass
 
 
-def _attend(output: int, errors: int, ending: int) -> None:
-    """In a process of its own: forks the program, tells its number, waits, tells its status."""
-    with socket.socket(fileno=ending) as line:
-        request = json.loads(line.recv(_MOST_BYTES))
-        pid = os.fork()
-        if pid == 0:
-            line.close()
-            _become(request, output, errors)
-        os.close(output)
-        os.close(errors)
-        line.send(str(pid).encode())
-        _, status = os.waitpid(pid, 0)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            line.send(str(status).encode())
+def _attend(line: socket.socket) -> None:
+    """In a process of its own: forks the program, tells its number, waits, tells its status.
+
+    Where the other side goes, the program is killed; where it says so, its parent, this process, goes alone.
+    """
+    message, descriptors, _, _ = socket.recv_fds(line, _MOST_BYTES, _MOST_DESCRIPTORS)
+    request = json.loads(message)
+    pid = os.fork()
+    if pid == 0:
+        number = line.detach()
+        _become(request, descriptors, number)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    line.send(str(pid).encode())
+    ended, _, _ = select.select([end := os.pidfd_open(pid), line], [], [])
+    if end not in ended:
+        if line.recv(64) != _ORPHANED:
+            os.kill(pid, signal.SIGKILL)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        line.send(str(status).encode())
     os._exit(0)
 
 
-def _become(request: dict[str, Any], output: int, errors: int) -> None:
+def _become(request: dict[str, Any], descriptors: Sequence[int], line: int) -> None:
     """Makes this process what `python ARGUMENTS` is, runs it, and ends as Python ends."""
     status = 1
     try:
         os.setsid()
-        with open(os.devnull, "rb") as nothing:
-            os.dup2(nothing.fileno(), 0)
-        os.dup2(output, 1)
-        os.dup2(errors, 2)
-        os.close(output)
-        os.close(errors)
+        _place(descriptors, request["descriptors"], line)
+        for number in request["ignored"]:
+            signal.signal(number, signal.SIG_IGN)
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
@@ -215,6 +281,19 @@ def _become(request: dict[str, Any], output: int, errors: int) -> None:
         _end(status)
 
 
+def _place(descriptors: Sequence[int], numbers: Sequence[int], line: int) -> None:
+    """Gives each descriptor the number that it had where the program was asked for; closes `line`."""
+    os.close(line)
+    # First out of the way of all numbers that are wanted.
+    above = max(*numbers, *descriptors) + 1
+    held = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, above) for descriptor in descriptors]
+    for descriptor in descriptors:
+        os.close(descriptor)
+    for descriptor, number in zip(held, numbers, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+
+
 def _draw_random_states() -> None:
     import numpy as np
     import torch
@@ -225,7 +304,7 @@ def _draw_random_states() -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    first, *rest = arguments
+    first, *rest = [*itertools.dropwhile(_IGNORED_FLAGS.__contains__, arguments)]
     sys.path[:] = [path for path in (*_python_path(), *sys.path) if path]
     if first == "-c":
         sys.argv = ["-c", *rest[1:]]
@@ -236,7 +315,7 @@ def _run(arguments: list[str]) -> None:
         sys.path.insert(0, "")
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
-        sys.argv = arguments
+        sys.argv = [first, *rest]
         sys.path.insert(0, str(Path(first).resolve().parent))
         runpy.run_path(first, run_name="__main__")
 
@@ -259,4 +338,4 @@ def _end(status: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2])

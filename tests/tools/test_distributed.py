@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, RunTool, fields, read_history, read_until
+from warm_python import WarmPython
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 NAME = "gssam_sig_res_p1"
 
@@ -25,9 +26,8 @@ def train_command(*arguments: object) -> list[str]:
     return ["tools/train.py", "-f", f"exps/{NAME}.py", "--device", "cpu", "--seed", "2", *map(str, arguments)]
 
 
-def torchrun(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    command = [*TORCHRUN, *train_command(*arguments)]
-    return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+def torchrun(python: WarmPython, *arguments: object) -> "subprocess.CompletedProcess[str]":
+    return python.run([*TORCHRUN, *train_command(*arguments)], ROOT, ENVIRONMENT, timeout=300)
 
 
 def largest_difference(one: Path, two: Path) -> float:
@@ -48,10 +48,11 @@ def single(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory, run_too
 
 @pytest.mark.parametrize("start", ["torchrun", "-d 2"])
 def test_two_processes_end_where_one_ends(
-    start: str, single: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+    start: str, single: Path, tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython
 ) -> None:
     arguments = ["-b", 8, *frozen(tiny_dataset, tmp_path)]
-    result = torchrun(*arguments) if start == "torchrun" else run_tool("train", *train_command("-d", 2)[1:], *arguments)
+    begin = TORCHRUN if start == "torchrun" else []
+    result = warm_python.run([*begin, *train_command(*([] if begin else ["-d", 2])), *arguments], ROOT, ENVIRONMENT)
     assert result.returncode == 0, result.stderr
     # Fresh weights move by far more than that in so many steps, as the next test shows.
     assert largest_difference(single, tmp_path) < 1e-4
@@ -66,11 +67,10 @@ def test_other_data_would_be_noticed(single: Path, tiny_dataset: Path, tmp_path:
 
 
 def test_a_killed_process_ends_the_job_and_one_process_goes_on(
-    single: Path, tiny_dataset: Path, tmp_path: Path, run_tool: RunTool
+    single: Path, tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython, run_tool: RunTool
 ) -> None:
     options = ["-b", 8, "--save-every-minutes", 0.001, *frozen(tiny_dataset, tmp_path)]
-    command = [*TORCHRUN, *train_command(*options)]
-    job = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    job = warm_python.popen([*TORCHRUN, *train_command(*options)], ROOT, ENVIRONMENT)
     lines = read_until(job, "epoch 2:")
     os.kill(process_of_rank(1, job.pid), signal.SIGKILL)
     started = time.monotonic()
@@ -98,13 +98,15 @@ def test_sigterm_to_the_job_saves_and_ends_it(tiny_dataset: Path, tmp_path: Path
     assert "Traceback" not in rest
 
 
-def test_torchrun_and_d_together_are_refused(tiny_dataset: Path, tmp_path: Path) -> None:
-    result = torchrun("-d", 2, *frozen(tiny_dataset, tmp_path))
+def test_torchrun_and_d_together_are_refused(tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
+    result = torchrun(warm_python, "-d", 2, *frozen(tiny_dataset, tmp_path))
     assert result.returncode != 0
     assert "-d and torchrun both ask for processes" in result.stderr
 
 
-def test_evaluation_shares_the_images_and_counts_each_once(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_evaluation_shares_the_images_and_counts_each_once(
+    tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython
+) -> None:
     """Each process finds every object of its share: all are found, none twice, so the AP is 1."""
     script = tmp_path / "evaluate.py"
     script.write_text(
@@ -136,8 +138,7 @@ def test_evaluation_shares_the_images_and_counts_each_once(tiny_dataset: Path, t
         # Without it a thread of gloo may outlive the interpreter, which then aborts.
         "dist.destroy_process_group()\n"
     )
-    command = [*TORCHRUN, str(script), str(tiny_dataset)]
-    result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    result = warm_python.run([*TORCHRUN, script, tiny_dataset], ROOT, ENVIRONMENT, timeout=120)
     assert result.returncode == 0, result.stderr
     assert "AP 1.0 1.0" in result.stdout
 

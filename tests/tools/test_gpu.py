@@ -2,14 +2,13 @@
 
 import json
 import random
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from warm_python import WarmPython
 
 from yolox_gssam.common.checkpoint import save_checkpoint
 from yolox_gssam.common.errors import UserError
@@ -41,7 +40,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(bundle: Path, output: Path, minutes: float) -> list[str]:
-    tool = [sys.executable, str(ROOT / "tools" / "gpu.py"), "--device", "cpu", "--minutes", str(minutes)]
+    tool = [str(ROOT / "tools" / "gpu.py"), "--device", "cpu", "--minutes", str(minutes)]
     folders = ["--bundle", str(bundle), "--output-dir", str(output)]
     return [*tool, *folders, "--epochs", "2", "--size", "32,32", "--seeds", "1"]
 
@@ -89,15 +88,17 @@ def test_what_is_brought_back_is_taken_along_once(tmp_path: Path) -> None:
     assert not (tmp_path / "outside.json").exists()
 
 
-def test_a_rehearsal_that_is_cut_off_goes_on_without_a_cell_lost_or_doubled(bundle: Path, tmp_path: Path) -> None:
+def test_a_rehearsal_that_is_cut_off_goes_on_without_a_cell_lost_or_doubled(
+    bundle: Path, tmp_path: Path, warm_python: WarmPython
+) -> None:
     """Cut off at a random moment by the signal that no one can catch, then run to its end."""
     output, rng = tmp_path / "run", random.Random(0)
-    process = subprocess.Popen(command(bundle, output, 1.2))
-    time.sleep(rng.uniform(15, 50))
+    process = warm_python.popen(command(bundle, output, 0.6), ROOT)
+    time.sleep(rng.uniform(5, 30))
     process.kill()
-    process.wait()
+    process.wait(60)
     before = {path: path.stat().st_mtime_ns for path in output.glob("cells*/*.npz")}
-    done = subprocess.run(command(bundle, output, 1.2), capture_output=True, text=True)
+    done = warm_python.run(command(bundle, output, 0.6), ROOT)
     assert done.returncode == 0, done.stderr[-2000:]
     for path in output.glob("cells*/*.npz"):
         load_cell(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from warm_python import WarmPython
 
 from yolox_gssam.common.checkpoint import load_checkpoint
 from yolox_gssam.common.errors import UserError
@@ -37,6 +38,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = synthetic_records(24, 0, (64, 96), 1)
     build_dataset(root, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=2)
     return root
+
+
+@pytest.fixture(autouse=True)
+def warm_workers(warm_python: WarmPython, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", str(warm_python.executable))
 
 
 def study_of(data: Path, **changes: object) -> Study:
@@ -156,7 +162,7 @@ def test_a_stopped_pool_goes_on_without_a_cell_lost_or_doubled(data: Path, tmp_p
         "cells = plan_cells(['origin', 'gssam_sig_res_p1'], 2, [0]);"
         "Pool(folder, 'cpu', 1).run(tasks_of(study, folder, cells))"
     )
-    for seconds in (4, 12, 7):
+    for seconds in (1, 4, 2.5):
         process = subprocess.Popen([sys.executable, "-c", code])
         time.sleep(seconds)
         process.send_signal(signal.SIGTERM)
