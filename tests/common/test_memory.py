@@ -75,11 +75,14 @@ def test_the_cpu_has_main_memory() -> None:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
-def test_freed_memory_is_taken_again_without_clearing_its_pages() -> None:
+def test_freed_memory_is_taken_again_without_clearing_its_pages_until_it_is_given_back() -> None:
     """In a process of its own, since the setting lasts."""
     script = """
 import resource, torch
-from yolox_gssam.common.memory import keep_freed_memory
+from yolox_gssam.common.memory import give_back_freed_memory, keep_freed_memory
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -90,9 +93,21 @@ def faults():
 before = faults()
 keep_freed_memory()
 faults()
-print(before, faults())
+after = faults()
+# Small blocks between large ones stay, as in a training; the large ones are given back all the same.
+large, small = [], []
+for _ in range(10):
+    large.append(torch.ones(2**22))
+    small.append(torch.ones(2**10))
+most = resident()
+large.clear()
+kept = resident()
+give_back_freed_memory()
+print(before, after, most - kept, most - resident())
 """
     output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
-    before, after = map(int, output.split())
+    before, after, kept, given_back = map(int, output.split())
     assert before > 1000
     assert after < before / 100
+    assert kept < 20 * MIB
+    assert given_back > 150 * MIB

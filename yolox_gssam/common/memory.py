@@ -24,6 +24,17 @@ def keep_freed_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, -1)
 
 
+def give_back_freed_memory() -> None:
+    """Gives back to the system what this process has freed and kept, on Linux with glibc.
+
+    Processes that are forked later share it, and whatever this process writes there afterwards is then held twice.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 def free_bytes(device: torch.device) -> int | None:
     """Bytes that can be taken on the device without swapping; None where the system does not say."""
     if device.type == "cuda":

@@ -17,7 +17,7 @@ from yolox.utils import get_rank, get_world_size
 from yolox_gssam.common.checkpoint import load_checkpoint, save_checkpoint
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.common.memory import keep_freed_memory
+from yolox_gssam.common.memory import give_back_freed_memory, keep_freed_memory
 from yolox_gssam.common.stop import Stopped, StopRequest
 from yolox_gssam.engine.history import Row
 from yolox_gssam.engine.identity import RunIdentity
@@ -132,8 +132,12 @@ class Run:
         setup_log(self.folder / "train_log.txt" if is_first else None, quiet=not is_first)
         if self.device.type == "cpu":
             keep_freed_memory()
-        with self.stop, training_faults(self.device):
-            yield
+        try:
+            with self.stop, training_faults(self.device):
+                yield
+        finally:
+            if self.device.type == "cpu":
+                give_back_freed_memory()
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
