@@ -26,10 +26,6 @@ def train_command(*arguments: object) -> list[str]:
     return ["tools/train.py", "-f", f"exps/{NAME}.py", "--device", "cpu", "--seed", "2", *map(str, arguments)]
 
 
-def torchrun(python: WarmPython, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    return python.run([*TORCHRUN, *train_command(*arguments)], ROOT, ENVIRONMENT, timeout=300)
-
-
 def largest_difference(one: Path, two: Path) -> float:
     first, second = (
         torch.load(p / NAME / "latest_ckpt.pth", weights_only=True)["training"]["model"] for p in (one, two)
@@ -84,22 +80,24 @@ def test_a_killed_process_ends_the_job_and_one_process_goes_on(
     assert largest_difference(single, tmp_path) < 1e-4
 
 
-def test_sigterm_to_the_job_saves_and_ends_it(tiny_dataset: Path, tmp_path: Path) -> None:
-    command = [sys.executable, *train_command("-d", 2, "-b", 8), *frozen(tiny_dataset, tmp_path)]
-    job = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+def test_sigterm_to_the_job_saves_and_ends_it(tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
+    arguments = [*train_command("-d", 2, "-b", 8), *frozen(tiny_dataset, tmp_path)]
+    job = warm_python.popen(arguments, ROOT, ENVIRONMENT)
     assert job.stderr is not None
     for line in job.stderr:
         if "epoch 2:" in line:
             break
     job.terminate()
-    _, rest = job.communicate(timeout=60)
-    assert job.returncode == 128 + signal.SIGTERM, rest
+    rest = job.stderr.read()
+    assert job.wait(60) == 128 + signal.SIGTERM, rest
     assert "go on with --resume" in rest
     assert "Traceback" not in rest
 
 
-def test_torchrun_and_d_together_are_refused(tiny_dataset: Path, tmp_path: Path, warm_python: WarmPython) -> None:
-    result = torchrun(warm_python, "-d", 2, *frozen(tiny_dataset, tmp_path))
+def test_torchrun_and_d_together_are_refused(tiny_dataset: Path, tmp_path: Path) -> None:
+    """With processes that import all anew, as a user starts them."""
+    command = [sys.executable, *TORCHRUN, *train_command("-d", 2), *frozen(tiny_dataset, tmp_path)]
+    result = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert result.returncode != 0
     assert "-d and torchrun both ask for processes" in result.stderr
 

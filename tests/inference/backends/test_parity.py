@@ -46,13 +46,6 @@ def assert_same(found: list[Detections], expected: list[Detections]) -> None:
                 assert (near & (np.abs(others.scores - score) < 0.01) & (others.labels == label)).any()
 
 
-def open_backend(name: str, model: YOLOX) -> Backend:
-    reason = why_unavailable(name, "cpu")
-    if reason is not None:
-        pytest.skip(reason)
-    return build_backend(name, model, SIZE, CPU)
-
-
 @pytest.fixture(scope="module")
 def frames() -> list[NDArray[np.uint8]]:
     if not CLIP.is_file():
@@ -68,11 +61,17 @@ def expected(gssam_nano: YOLOX, frames: list[NDArray[np.uint8]]) -> list[Detecti
     return detections
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def backend(request: pytest.FixtureRequest, gssam_nano: YOLOX) -> Backend:
+    reason = why_unavailable(request.param, "cpu")
+    if reason is not None:
+        pytest.skip(reason)
+    return build_backend(request.param, gssam_nano, SIZE, CPU)
+
+
 def test_same_detections(
-    name: str, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]], expected: list[Detections]
+    backend: Backend, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]], expected: list[Detections]
 ) -> None:
-    backend = open_backend(name, gssam_nano)
     assert_same(detect(backend, frames), expected)
     # The same backend takes the next size, too, and a batch.
     square = detect(TorchBackend(gssam_nano, CPU), frames, tight=False)
@@ -81,9 +80,8 @@ def test_same_detections(
     assert_same(predictor.predict(frames), expected)
 
 
-@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
-def test_no_candidate(name: str, gssam_nano: YOLOX, frames: list[NDArray[np.uint8]]) -> None:
-    candidates = open_backend(name, gssam_nano).candidates(letterbox(frames[:1], SIZE), 1.5)
+def test_no_candidate(backend: Backend, frames: list[NDArray[np.uint8]]) -> None:
+    candidates = backend.candidates(letterbox(frames[:1], SIZE), 1.5)
     assert candidates.shape == (0, 6 + len(CLASS_NAMES))
 
 
