@@ -15,6 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from videos import mjpeg_stream
+from warm_python import WarmPython
 
 from yolox_gssam.cli.parser import run_tool
 from yolox_gssam.common.checkpoint import save_checkpoint
@@ -138,9 +139,11 @@ def test_the_shipped_weights_find_a_drone(demo: ModuleType, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
-def test_sigterm_leaves_a_file_that_plays(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+def test_sigterm_leaves_a_file_that_plays(
+    warm_python: WarmPython, checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
     clip = make_clip(tmp_path / "clip.avi", 3000)
-    command = [sys.executable, TOOL, "video", "--path", clip, "-c", checkpoints["none"], "--device", "cpu"]
+    command = [warm_python.executable, TOOL, "video", "--path", clip, "-c", checkpoints["none"], "--device", "cpu"]
     process = subprocess.Popen(
         [*command, "--output", tmp_path / "out"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
