@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from yolox.models import YOLOX
 from yolox.models.darknet import Focus
 from yolox.models.network_blocks import BaseConv
@@ -43,7 +43,7 @@ class InferenceYOLOX(nn.Module):
         model = copy.deepcopy(model).eval()
         for module in list(model.modules()):
             if isinstance(module, BaseConv):
-                module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), nn.Identity()
+                _fuse(module)
             elif isinstance(module, Embedding):
                 module.fold()
         darknet = model.backbone.backbone
@@ -152,6 +152,15 @@ class InferenceYOLOX(nn.Module):
         stride = self.head.strides[level]
         centres = (rows[..., :2] + torch.stack((column, row), dim=1)) * stride
         return torch.cat((centres, rows[..., 2:4].exp() * stride, rows[..., 4:]), dim=-1)
+
+
+def _fuse(block: BaseConv) -> None:
+    """Makes the BatchNorm part of the convolution before it."""
+    conv, norm = block.conv, block.bn
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+    )
+    block.bn = nn.Identity()
 
 
 def _merge_focus(focus: Focus) -> BaseConv:
