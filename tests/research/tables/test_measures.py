@@ -185,7 +185,7 @@ def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:
     build_dataset(other, SYNTHETIC_CLASSES, records, source="drawn", command="test", seed=0, folds=3)
     write_rows(tmp_path / "cells", other, {"origin": 0.9}, seeds=1)
     assert len(splits_of(read_cells([tmp_path / "cells"]), None)) == 3
-    with pytest.raises(UserError, match="was tested on other annotations"):
+    with pytest.raises(UserError, match="its test annotations were others"):
         splits_of(read_cells([tmp_path / "cells"]), data)
     with pytest.raises(UserError, match="has no folds"):
         load_folds(tmp_path)

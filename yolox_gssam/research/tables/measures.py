@@ -141,8 +141,8 @@ def splits_of(cells: Sequence[DoneCell], dataset: Path | None, part: str = "test
         fold = cell.cell.fold or 0
         if fold >= len(splits) or cell.description["annotations_sha256"][part] != digests[fold]:
             raise UserError(
-                f"{cell.cell.name}: was tested on other annotations than those of {dataset}; give the data set that it "
-                f"was trained on with --dataset"
+                f"{cell.cell.name}: its {part} annotations were others than those of {dataset}; give the data set that "
+                f"it was trained on with --dataset"
             )
     return splits
 
