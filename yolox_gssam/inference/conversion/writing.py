@@ -28,7 +28,7 @@ SUFFIXES = {
     "checkpoint": ".weights.pth",
 }
 """The formats and how their files' names end."""
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
+_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("openvino",)}
 """To write a format and to read it back."""
 
 
