@@ -1,6 +1,8 @@
 """Every backend against torch's eager network: the same boxes and scores on real frames, or else on drawn ones."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from yolox_gssam.data.synthetic import render_clip
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends import Backend, open_exported, why_unavailable
 from yolox_gssam.inference.backends.pytorch import TorchBackend
-from yolox_gssam.inference.conversion import build_backend
+from yolox_gssam.inference.conversion import build_backend, to_openvino
 from yolox_gssam.inference.conversion.writing import SUFFIXES, check_format, export
 from yolox_gssam.inference.frames import Frame
 from yolox_gssam.inference.model_info import ModelInfo
@@ -44,6 +46,21 @@ def assert_same(found: list[Detections], expected: list[Detections]) -> None:
                     continue
                 near = np.abs(others.boxes_xyxy - box).max(axis=1) < 0.5
                 assert (near & (np.abs(others.scores - score) < 0.01) & (others.labels == label)).any()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def converted_once() -> Iterator[None]:
+    """A network is converted to OpenVINO once for all tests: it takes ten seconds."""
+    convert, networks = to_openvino.convert, {}
+
+    def convert_once(model: YOLOX, largest_hw: tuple[int, int]) -> Any:
+        if (model, largest_hw) not in networks:
+            networks[model, largest_hw] = convert(model, largest_hw)
+        return networks[model, largest_hw].clone()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(to_openvino, "convert", convert_once)
+        yield
 
 
 @pytest.fixture(scope="module")
