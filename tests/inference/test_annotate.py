@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -206,6 +207,52 @@ def test_a_video(predictor: Predictor, clip: Path, tmp_path: Path) -> None:
     assert summary.frames == 10
     assert summary.notes == []
     assert files_below(out) == ["clip.mp4", "clip_attention.mp4", "clip_detections.csv"]
+
+
+class BrightPieces:
+    """A backend that finds what is bright."""
+
+    name = description = "bright"
+    streams = 1
+
+    def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
+        rows = []
+        for number, image in enumerate(batch):
+            _, _, pieces, centres = cv2.connectedComponentsWithStats((image[..., 0] > 180).astype(np.uint8))
+            for (x, y), (_, _, width, height, _) in zip(centres[1:], pieces[1:], strict=True):
+                rows.append([number, x + 0.5, y + 0.5, width, height, 0.9, 0.0, 1.0])
+        return np.array(rows, np.float32).reshape(-1, 8)
+
+
+@pytest.mark.parametrize("has_scipy", [True, False])
+def test_labels_of_a_film_say_which_boxes_show_one_thing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_scipy: bool
+) -> None:
+    clip = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 10, (128, 96))
+    for number in range(12):
+        image = np.full((96, 128, 3), 60, np.uint8)
+        image[20:30, 4 + 7 * number : 14 + 7 * number] = 240
+        if number != 5:
+            image[60:70, 110 - 6 * number : 120 - 6 * number] = 240
+        writer.write(image)
+    writer.release()
+    if not has_scipy:
+        monkeypatch.setitem(sys.modules, "yolox_gssam.tracking.tracks", None)
+    predictor = Predictor(BrightPieces(), ("bird", "drone"), (96, 128), 0.3, 0.45)
+    summary = annotate_video(predictor, str(clip), Outputs(tmp_path / "out", labels="coco"))
+    annotations = json.loads((tmp_path / "out" / "clip_labels.json").read_text())["annotations"]
+    rows = {True: set(), False: set()}
+    for annotation in annotations:
+        rows[annotation["bbox"][1] < 45].add(annotation.get("track_id"))
+    assert len(annotations) == 23
+    if has_scipy:
+        assert rows[True] | rows[False] == {1, 2}
+        assert len(rows[True]) == len(rows[False]) == 1
+        assert not summary.notes
+    else:
+        assert rows == {True: {None}, False: {None}}
+        assert any("tracks need scipy (pip install scipy)" in note for note in summary.notes)
 
 
 def test_a_rate_that_cannot_be_kept_is_said(predictor: Predictor, tmp_path: Path) -> None:

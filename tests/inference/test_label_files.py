@@ -47,6 +47,18 @@ def test_films_come_back_frame_for_frame(tmp_path: Path, kind: str, tracks: list
     assert len({box.track for box in clip.labels.boxes}) == (1 if tracks else len(SHOWN))
 
 
+@pytest.mark.parametrize("kind", ["cvat", "labelstudio"])
+def test_a_track_is_of_the_class_that_most_of_its_scores_are_for(tmp_path: Path, kind: str) -> None:
+    write_film(tmp_path / "clip.mp4", COUNT)
+    writer = LabelWriter(kind, label_path(tmp_path, "clip", kind), NAMES, fps=25)
+    for frame in range(COUNT):
+        writer.add(LabelledFrame("clip.mp4", frame, SIZE_WH, found([box_of(frame)], label=frame in SHOWN), [3]))
+    writer.finish()
+    (clip,) = read_clips(tmp_path, raise_fatal)
+    assert [box.name for box in clip.labels.boxes] == ["bird & co"] * COUNT
+    assert len({box.track for box in clip.labels.boxes}) == 1
+
+
 def read_back(kind: str, root: Path) -> LabelledSet:
     if kind == "coco":
         return read_coco_set([label_path(root, "set", kind)], [root / "images"], report=raise_fatal)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from yolox_gssam.detections import Detections
+from yolox_gssam.tracking.tracks import Tracker, TrackOptions
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, AlarmRaiser, utc_text
-from yolox_gssam.watch.tracks import Tracker, TrackOptions
 
 START = 1_700_000_000.0
 Boxes = list[tuple[float, float, int, float]]  # x, y, label, score

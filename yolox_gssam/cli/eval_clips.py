@@ -13,8 +13,8 @@ from yolox_gssam.research.guard.guard_report import GuardReport
 from yolox_gssam.research.guard.labelled_film import read_films
 from yolox_gssam.research.guard.other_trackers import OTHER_TRACKERS, require_trackers
 from yolox_gssam.research.guard.trials import FOLD, Trial, plan_trials
+from yolox_gssam.tracking.tracks import TrackOptions
 from yolox_gssam.watch.alarms import AlarmOptions
-from yolox_gssam.watch.tracks import TrackOptions
 
 DEFAULT_FOLDER = Path("runs/clips")
 IMAGE_OPTIONS = (

@@ -38,12 +38,12 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.detector import DEFAULT, SHIPPED, Detector
+from yolox_gssam.tracking.tracks import TrackOptions
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, utc_text
 from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
 from yolox_gssam.watch.recorder import Recorder
 from yolox_gssam.watch.sources import SourceOptions, Sources
 from yolox_gssam.watch.store import Store
-from yolox_gssam.watch.tracks import TrackOptions
 from yolox_gssam.watch.watcher import Watcher, WatchOptions
 
 _END_S = 4.0  # for all threads together, of the five seconds that a stop may take

@@ -18,9 +18,10 @@ from yolox_gssam.common.images import IMAGE_SUFFIXES
 from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import StopRequest
+from yolox_gssam.detections import Detections
 from yolox_gssam.inference.detections_file import open_detections_file
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
-from yolox_gssam.inference.label_files import LabelledFrame, LabelWriter, label_path
+from yolox_gssam.inference.label_files import HOLD_TRACKS, LabelledFrame, LabelWriter, label_path
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
@@ -242,16 +243,39 @@ def _labels(
         outputs.labels, label_path(outputs.folder, stem, outputs.labels), predictor.class_names, fps=fps
     )
     summary.files[f"labels ({outputs.labels})"] = writer.path
+    tracks_of = _tracks(predictor.score_threshold, summary) if outputs.labels in HOLD_TRACKS else None
 
     def write(drawn: DrawnFrame) -> None:
-        frame = drawn.detected.frame
+        frame, detections = drawn.detected.frame, drawn.detected.detections
         index = None if frame.time_s is None else frame.index
         size_wh = frame.image.shape[1], frame.image.shape[0]
         source = frame.source if index is None else Path(frame.source).name
-        writer.add(LabelledFrame(source, index, size_wh, drawn.detected.detections))
+        tracks = None if index is None or tracks_of is None else tracks_of(frame, detections)
+        writer.add(LabelledFrame(source, index, size_wh, detections, tracks))
 
     yield write
     writer.finish()
+
+
+def _tracks(score: float, summary: Summary) -> Callable[[Frame, Detections], list[int] | None]:
+    """Gives a function that tells whose each box of a film's next frame is; None where scipy is missing.
+
+    Args:
+        score: least score of a box.
+    """
+    try:
+        from yolox_gssam.tracking.motion import CameraMotion
+        from yolox_gssam.tracking.tracks import Tracker, TrackOptions
+    except ImportError:
+        summary.notes.append("labels of films: tracks need scipy (pip install scipy); each box is one of its own")
+        return lambda frame, detections: None
+    tracker, camera = Tracker(TrackOptions.from_score(score)), CameraMotion()
+
+    def assign(frame: Frame, detections: Detections) -> list[int]:
+        tracker.update(detections, frame.time_s or 0.0, camera.shift(frame.image))
+        return tracker.assigned
+
+    return assign
 
 
 def _video_notes(reader: VideoReader, summary: Summary, written: VideoWriter) -> list[str]:

@@ -20,6 +20,8 @@ CONVENTIONS = {
     "voc": "an XML file an image: edges in pixels from 0, as labelImg writes them (database Unspecified)",
 }
 """What each kind of label file counts."""
+HOLD_TRACKS = frozenset({"cvat", "coco", "labelstudio"})
+"""The kinds that say which boxes of a film show one thing."""
 DECIMALS = 3
 
 
@@ -182,23 +184,48 @@ def _cvat_corners(box: Sequence[float]) -> str:
     return f'xtl="{x1:.3f}" ytl="{y1:.3f}" xbr="{x2:.3f}" ybr="{y2:.3f}"'
 
 
-def _cvat_tracks(writer: LabelWriter, size: int) -> str:
-    """The tracks of a film; a box without one is a track of one frame."""
-    boxes: dict[tuple[int, int, str], list[tuple[int, list[float]]]] = {}
+@dataclass
+class _FilmObject:
+    """One thing in a film.
+
+    Attributes:
+        boxes: its frames' numbers from 0, sizes in pixels, and boxes, in order.
+        votes: label -> sum of the scores of its boxes of that class.
+    """
+
+    boxes: list[tuple[int, tuple[int, int], list[float]]] = field(default_factory=list)
+    votes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """Other tools know one class for a track: the one that most of its scores are for."""
+        return max(self.votes, key=self.votes.__getitem__)
+
+
+def _film_objects(writer: LabelWriter) -> list[_FilmObject]:
+    """A film's objects in order of their first frames; a box without a track is one of its own."""
+    objects: dict[int, _FilmObject] = {}
     single = 0
     for frame in writer.frames:
-        for label, track, _, box in _rows(frame):
-            single += not track
-            boxes.setdefault((track, 0 if track else single, label), []).append((frame.index or 0, box))
+        for label, track, score, box in _rows(frame):
+            single -= not track
+            one = objects.setdefault(track or single, _FilmObject())
+            one.boxes.append((frame.index or 0, frame.size_wh, box))
+            one.votes[label] = one.votes.get(label, 0.0) + score
+    return list(objects.values())
+
+
+def _cvat_tracks(writer: LabelWriter, size: int) -> str:
+    """The tracks of a film."""
     tracks = []
-    for number, ((_, _, label), own) in enumerate(sorted(boxes.items(), key=lambda item: item[1][0][0])):
+    for number, one in enumerate(_film_objects(writer)):
         lines = []
-        for place, (index, box) in enumerate(own):
+        for place, (index, _, box) in enumerate(one.boxes):
             lines.append(_cvat_box(index, box, outside=0))
-            following = own[place + 1][0] if place + 1 < len(own) else size
+            following = one.boxes[place + 1][0] if place + 1 < len(one.boxes) else size
             if index + 1 < following:
                 lines.append(_cvat_box(index + 1, box, outside=1))
-        name = quoteattr(writer.class_names[int(label)])
+        name = quoteattr(writer.class_names[int(one.label)])
         tracks.append(f'<track id="{number}" label={name} source="auto">\n{"".join(lines)}</track>\n')
     return "".join(tracks)
 
@@ -248,24 +275,18 @@ def _percent(box: Sequence[float], size_wh: tuple[int, int]) -> dict[str, object
 def _film_task(writer: LabelWriter) -> dict[str, object]:
     """The task of a film; frames count from 1, and a box that is not enabled is the last one of its object."""
     count = 1 + max(frame.index or 0 for frame in writer.frames)
-    boxes: dict[tuple[int, int, str], list[dict[str, object]]] = {}
-    single = 0
-    for frame in writer.frames:
-        for label, track, _, box in _rows(frame):
-            single += not track
-            number = (frame.index or 0) + 1
-            key: dict[str, object] = {"frame": number, "enabled": True, "time": number / writer.fps}
-            key |= _percent(box, frame.size_wh)
-            boxes.setdefault((track, 0 if track else single, label), []).append(key)
     regions = []
-    for number, ((_, _, label), sequence) in enumerate(boxes.items()):
-        for key, following in zip(sequence, [*sequence[1:], None], strict=True):
-            key["enabled"] = following is not None and following["frame"] == int(str(key["frame"])) + 1
+    for number, one in enumerate(_film_objects(writer)):
+        frames = [index + 1 for index, _, _ in one.boxes]
+        sequence = [
+            {"frame": frame, "enabled": frame + 1 == following, "time": frame / writer.fps, **_percent(box, size_wh)}
+            for frame, following, (_, size_wh, box) in zip(frames, [*frames[1:], 0], one.boxes, strict=True)
+        ]
         value = {
             "framesCount": count,
             "duration": count / writer.fps,
             "sequence": sequence,
-            "labels": [writer.class_names[int(label)]],
+            "labels": [writer.class_names[int(one.label)]],
         }
         region = {"id": f"r{number}", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}
         regions.append(region)

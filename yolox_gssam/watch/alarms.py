@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from yolox_gssam.watch.tracks import Track
+from yolox_gssam.tracking.tracks import Track
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.detections import Detections
+from yolox_gssam.tracking.motion import CameraMotion
+from yolox_gssam.tracking.tracks import Tracker, TrackOptions
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, AlarmRaiser
 from yolox_gssam.watch.clips import Clip, ClipMaker, Jpeg
 from yolox_gssam.watch.frame_detector import FrameDetector
-from yolox_gssam.watch.motion import CameraMotion
 from yolox_gssam.watch.recorder import Recorder
 from yolox_gssam.watch.sources import Picture, Sources
-from yolox_gssam.watch.tracks import Tracker, TrackOptions
 
 _STILL_S = 30.0  # a network that takes longer for a batch hangs
 _SILENT_S = 1.0  # without a frame of a stream, its tracks are told that time goes on

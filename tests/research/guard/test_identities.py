@@ -12,8 +12,8 @@ from yolox_gssam.research.guard import identities
 from yolox_gssam.research.guard.identities import Identities, closeness_by_centre, measure_identities
 from yolox_gssam.research.guard.replay import TrackReplay
 from yolox_gssam.research.guard.seen_film import SeenFilm
+from yolox_gssam.tracking.tracks import Tracker
 from yolox_gssam.watch.alarms import AlarmOptions
-from yolox_gssam.watch.tracks import Tracker
 
 
 def measure(*films: SeenFilm) -> dict[str, Identities] | None:

@@ -10,7 +10,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.detections import Detections
 from yolox_gssam.research.guard import other_trackers
 from yolox_gssam.research.guard.other_trackers import OTHER_TRACKERS, OtherTracker, require_trackers
-from yolox_gssam.watch.tracks import Tracker, TrackOptions
+from yolox_gssam.tracking.tracks import Tracker, TrackOptions
 
 needs_trackers = pytest.mark.skipif(
     find_spec("trackers") is None, reason="trackers is not installed: pip install trackers"

@@ -14,9 +14,9 @@ from yolox_gssam.research.guard.labelled_film import read_films
 from yolox_gssam.research.guard.replay import FrameReplay, TrackReplay
 from yolox_gssam.research.guard.saved_detections import detect_film
 from yolox_gssam.research.guard.seen_film import SeenFilm, see_film
+from yolox_gssam.tracking.tracks import Tracker
 from yolox_gssam.watch.alarms import Alarm, AlarmOptions
 from yolox_gssam.watch.sources import Picture
-from yolox_gssam.watch.tracks import Tracker
 from yolox_gssam.watch.watcher import Channel, WatchOptions
 
 NONE = Detections.empty()

@@ -15,8 +15,8 @@ from yolox_gssam.research.guard.replay import FrameReplay, Outcome, Replay, Trac
 from yolox_gssam.research.guard.saved_detections import FilmDetector, SavedDetections, detect_film, detections_key
 from yolox_gssam.research.guard.seen_film import SeenFilm, see_film
 from yolox_gssam.research.guard.trials import Trial, network_digest
+from yolox_gssam.tracking.tracks import Tracker, TrackOptions
 from yolox_gssam.watch.alarms import AlarmOptions
-from yolox_gssam.watch.tracks import Tracker, TrackOptions
 
 WAYS = {"tracks": "tracks", "votes": "2 of 3 frames", "frames": "single frames"}
 """Of raising alarms, and what they are called; each at a threshold of its own."""

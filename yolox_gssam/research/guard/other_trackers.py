@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.detections import Detections
-from yolox_gssam.watch.tracks import Track, Tracker, TrackOptions
+from yolox_gssam.tracking.tracks import Track, Tracker, TrackOptions
 
 OTHER_TRACKERS = {"bytetrack": "ByteTrack", "ocsort": "OC-SORT", "cbiou": "C-BIoU"}
 """Names and titles."""

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.research.guard.seen_film import SeenFilm
+from yolox_gssam.tracking.tracks import Track, Tracker
 from yolox_gssam.watch.alarms import Alarm, AlarmOptions, AlarmRaiser
-from yolox_gssam.watch.tracks import Track, Tracker
 
 
 @dataclass(frozen=True)

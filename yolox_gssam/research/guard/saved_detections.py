@@ -18,8 +18,8 @@ from yolox_gssam.common.files import atomic_path
 from yolox_gssam.data.formats.films import film_frames
 from yolox_gssam.detections import Detections
 from yolox_gssam.research.guard.labelled_film import LabelledFilm
+from yolox_gssam.tracking.motion import CameraMotion
 from yolox_gssam.watch.frame_detector import FrameDetector
-from yolox_gssam.watch.motion import CameraMotion
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from yolox_gssam.detections import Detections
-from yolox_gssam.watch.motion import ConstantVelocity
+from yolox_gssam.tracking.motion import ConstantVelocity
 
 _TRAIL = 64  # centres kept for drawing
 _LEAST_SIZE = 6.0  # pixels; of a smaller box the border is a guess
@@ -110,11 +110,17 @@ class Tracker:
         self._tracks: list[Track] = []
         self._last_id = 0
         self._time_s: float | None = None
+        self._assigned: list[int] = []
 
     @property
     def tracks(self) -> list[Track]:
         """Those that count and were seen lately, oldest first."""
         return [track for track in self._tracks if track.hits >= self.options.sure_hits]
+
+    @property
+    def assigned(self) -> list[int]:
+        """Whose each box of the last frame is: the id of a track, also of one that does not count yet; 0: of none."""
+        return self._assigned
 
     def update(
         self, detections: Detections, time_s: float, shift: NDArray[np.float64] | tuple[float, float] = (0.0, 0.0)
@@ -136,6 +142,7 @@ class Tracker:
             track.motion.predict(elapsed)
             track.motion.shift(np.asarray(shift, np.float64))
             track.missed += 1
+        self._assigned = [0] * len(detections)
         sure = detections.scores >= self.options.start_score
         unsure = ~sure & (detections.scores >= self.options.keep_score)
         # Sure boxes choose first: beside a target a weak false box may lie nearer to where it was expected.
@@ -188,6 +195,7 @@ class Tracker:
         self._take(track, detections, row, time_s)
 
     def _take(self, track: Track, detections: Detections, row: int, time_s: float) -> None:
+        self._assigned[row] = track.track_id
         box, score = detections.boxes_xyxy[row], float(detections.scores[row])
         weight = min(1.0, (time_s - track.seen_s) / self.options.frame_s)
         label = int(detections.labels[row])

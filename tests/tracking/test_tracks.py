@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from yolox_gssam.detections import Detections
-from yolox_gssam.watch.tracks import Tracker, TrackOptions
+from yolox_gssam.tracking.tracks import Tracker, TrackOptions
 
 DRONE, BIRD = 0, 1
 
@@ -82,6 +82,16 @@ def test_weak_boxes_go_on_with_tracks_and_begin_none() -> None:
         strong = boxes_at((10, 10), score=0.9 if frame < 8 else 0.2)
         tracker.update(joined(strong, boxes_at((300, 10), score=0.2), boxes_at((10, 80), score=0.05)), frame / 10)
     assert [(track.track_id, track.hits) for track in tracker.tracks] == [(1, 15)]
+
+
+def test_each_box_is_told_its_track() -> None:
+    tracker = Tracker()
+    tracker.update(joined(boxes_at((10, 10)), boxes_at((90, 10))), 0.0)
+    assert tracker.assigned == [1, 2]
+    tracker.update(joined(boxes_at((92, 10)), boxes_at((50, 80), score=0.1), boxes_at((12, 10))), 0.1)
+    assert tracker.assigned == [2, 0, 1]
+    tracker.update(Detections.empty(), 0.2)
+    assert tracker.assigned == []
 
 
 def test_a_panned_picture_takes_its_tracks_along() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from yolox_gssam.watch.motion import CameraMotion, ConstantVelocity
+from yolox_gssam.tracking.motion import CameraMotion, ConstantVelocity
 
 
 def test_filter_is_the_textbook_one() -> None:
