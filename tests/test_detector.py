@@ -11,9 +11,9 @@ from videos import mjpeg_stream
 import yolox_gssam
 from yolox_gssam import Detector
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.shipped import shipped_folder
+from yolox_gssam.common.shipped import NETWORKS, shipped_folder
 from yolox_gssam.data.synthetic import render_clip
-from yolox_gssam.detector import SHIPPED, load_network
+from yolox_gssam.detector import load_network
 
 WEIGHTS = shipped_folder("weights")
 CLIPS = Path(__file__).parents[2] / "shared" / "data" / "svanstrom" / "Data"
@@ -41,16 +41,16 @@ def test_the_package_gives_it_without_an_import_of_more() -> None:
         _ = yolox_gssam.nothing
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_each_network_that_comes_along_is_small_and_says_what_it_is(name: str) -> None:
-    assert (WEIGHTS / SHIPPED[name]).stat().st_size < 4 * 2**20
+    assert (WEIGHTS / NETWORKS[name]).stat().st_size < 4 * 2**20
     network = Detector.load(name, device="cpu").network
     assert network.class_names == ("airplane", "bird", "drone", "helicopter")
     assert network.dynamic_size
     assert network.backend.name == "onnxruntime"
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_it_finds_what_the_checkpoint_finds_in_torch(name: str) -> None:
     clip = CLIP_OF[name]
     if not clip.is_file():

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import INSTALL_TRAIN, UserError
-from yolox_gssam.common.shipped import shipped_folder
+from yolox_gssam.common.shipped import NETWORKS, find_network
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.backends import FILE_SUFFIXES
 from yolox_gssam.inference.frames import find_images, image_frames
@@ -23,8 +23,6 @@ from yolox_gssam.inference.network import Network, open_network
 from yolox_gssam.inference.source_kind import Kind, recognize
 from yolox_gssam.inference.video_io import VideoReader
 
-SHIPPED = {"visible": "yolox_nano_visible.onnx", "infrared": "yolox_nano_infrared.onnx"}
-"""The networks that come along, by the light that they are for: files in weights/."""
 DEFAULT = "visible"
 
 
@@ -153,13 +151,13 @@ def load_network(
     Raises:
         UserError: as `Detector.load`.
     """
-    path = shipped_folder("weights") / SHIPPED[str(weights)] if str(weights) in SHIPPED else Path(weights)
+    path = find_network(weights)
     fields = dict(zip(options[::2], options[1::2], strict=False))
     if path.suffix in FILE_SUFFIXES and exp_file is None and fields.keys() <= {"test_size"}:
         if half:
             raise UserError(f"{path}: an exported network has its own precision; leave out --fp16")
         network = open_network(path, device, backend, streams)
-        if str(weights) in SHIPPED:
+        if str(weights) in NETWORKS:
             network = replace(network, exp={**network.exp, "exp_name": str(weights)})
         return network.at_size(_size(fields["test_size"]), path) if fields else network
     missing = [package for package in ("torch", "yolox") if find_spec(package) is None]

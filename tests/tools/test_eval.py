@@ -283,3 +283,11 @@ def test_every_class_raises_alarms_where_there_is_no_drone(tool: ModuleType) -> 
     assert tool.choose_alarm_classes(split("BIRD", "DRONE"), None) == ("DRONE",)
     assert tool.choose_alarm_classes(split("bird", "plane"), None) == ("bird", "plane")
     assert tool.choose_alarm_classes(split("bird", "drone"), "bird") == ("bird",)
+
+
+def test_a_network_that_comes_along_is_known_by_its_name(tiny_dataset: Path, tmp_path: Path, run_tool: RunTool) -> None:
+    options = ["--common-classes", "--iterations", 0, "--draws", 0, "data_dir", tiny_dataset]
+    result = run_tool("eval", "-c", "visible", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    written = json.loads((tmp_path / "runs" / "visible" / "eval_test.json").read_text())
+    assert Path(written["provenance"]["checkpoint"]) == ROOT / "weights" / "yolox_nano_visible.onnx"

@@ -22,6 +22,7 @@ from yolox_gssam.common.device import choose_device, describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
 from yolox_gssam.common.log import setup_log
+from yolox_gssam.common.shipped import NETWORKS, find_network
 from yolox_gssam.data.coco_reader import CocoSplit, read_image
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ap_interval
@@ -93,7 +94,8 @@ def make_parser() -> argparse.ArgumentParser:
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default the checkpoint's, or a plain one")
     source = model.add_mutually_exclusive_group(required=True)
-    source.add_argument("-c", "--ckpt", metavar="FILE", help="checkpoint of tools/train.py or file of tools/export.py")
+    known = f"checkpoint of tools/train.py, file of tools/export.py, or {' or '.join(NETWORKS)}"
+    source.add_argument("-c", "--ckpt", metavar="FILE", help=known)
     source.add_argument(
         "--detections",
         type=Path,
@@ -263,8 +265,10 @@ def run_network(args: argparse.Namespace) -> Measured:
         chosen = exp.load_split(args.f1_from)
         validation = chosen, predict_split(predictor, chosen, args.batch_size, exp.data_num_workers)
     timing = time_images(predictor, split, args.iterations)
-    provenance = find_provenance(split, Path(args.ckpt), describe_device(device))
-    return Measured(split, detections, settings, timing, provenance, Path(args.ckpt).parent, validation)
+    weights = find_network(args.ckpt)
+    provenance = find_provenance(split, weights, describe_device(device))
+    folder = Path("runs", args.ckpt) if args.ckpt in NETWORKS else weights.parent
+    return Measured(split, detections, settings, timing, provenance, folder, validation)
 
 
 def read_detections(args: argparse.Namespace) -> Measured:

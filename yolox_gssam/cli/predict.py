@@ -18,7 +18,8 @@ from yolox_gssam.cli.host_flags import DEMO_FLAGS
 from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, share
 from yolox_gssam.common.bit_depth import add_range_option
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.detector import DEFAULT, SHIPPED, Detector, load_network
+from yolox_gssam.common.shipped import NETWORKS
+from yolox_gssam.detector import DEFAULT, Detector, load_network
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.backends.base import thread_count
@@ -86,7 +87,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT,
         metavar="FILE",
         help="checkpoint of tools/train.py, file of tools/export.py, or a network that comes along: "
-        f"{' or '.join(SHIPPED)}",
+        f"{' or '.join(NETWORKS)}",
     )
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")

@@ -35,9 +35,10 @@ from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, pos
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.common.log import setup_log
+from yolox_gssam.common.shipped import NETWORKS
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
-from yolox_gssam.detector import DEFAULT, SHIPPED, Detector
+from yolox_gssam.detector import DEFAULT, Detector
 from yolox_gssam.tracking.tracks import TrackOptions
 from yolox_gssam.watch.alarms import Alarm, AlarmEnd, AlarmOptions, utc_text
 from yolox_gssam.watch.notify import Mqtt, Receiver, Sender, Webhook
@@ -73,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--ckpt",
         default=DEFAULT,
         metavar="FILE",
-        help=f"checkpoint, exported network, or one that comes along: {' or '.join(SHIPPED)}",
+        help=f"checkpoint, exported network, or one that comes along: {' or '.join(NETWORKS)}",
     )
     model.add_argument(
         "--conf", type=positive_share, default=0.25, metavar="SCORE", help="least score to begin a track"

@@ -15,7 +15,7 @@ from yolox.models import YOLOX
 
 from yolox_gssam.common.checkpoint import load_checkpoint, load_weights
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.shipped import find_exp
+from yolox_gssam.common.shipped import find_exp, find_network
 from yolox_gssam.experiment.drone_exp import DroneExp
 from yolox_gssam.experiment.field_checks import check_fields
 from yolox_gssam.experiment.stock import adopt, count_classes, network_fields
@@ -119,6 +119,7 @@ def load_detector(
     """An experiment and its trained network, from a checkpoint or from a file of tools/export.py, known by its suffix.
 
     Args:
+        weights: the file, or "visible" or "infrared" for a network that comes along.
         backend: one of `yolox_gssam.inference.backends.BACKENDS`; None: torch for a checkpoint, and for an exported
             file what its suffix says.
         streams: images at a time, see `yolox_gssam.inference.conversion.build_backend`.
@@ -126,7 +127,7 @@ def load_detector(
     Raises:
         UserError: as `load_trained`; a backend that is not installed; other settings than the file was exported with.
     """
-    path = Path(weights)
+    path = find_network(weights)
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
         raise UserError(
             f"{path}: the weights of an OpenVINO network; give the file beside it: {path.with_suffix('.xml')}"
@@ -135,7 +136,7 @@ def load_detector(
         if half:
             raise UserError(f"{path}: an exported network has its own precision; leave out --fp16")
         return _load_exported(exp_file, path, options, open_network(path, str(device), backend, streams=streams))
-    exp, model = load_trained(exp_file, weights, options, torch.device("cpu"))
+    exp, model = load_trained(exp_file, path, options, torch.device("cpu"))
     built = build_backend(backend or "torch", model, exp.test_size, device, half, streams)
     precision = "16 bit" if half else "float32"
     network = Network(built, exp.class_names, exp.test_size, True, precision, _with_name(exp), model.to(device))

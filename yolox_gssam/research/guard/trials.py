@@ -6,10 +6,9 @@ from pathlib import Path
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
-from yolox_gssam.common.shipped import shipped_folder
+from yolox_gssam.common.shipped import NETWORKS, find_network
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.coco_reader import load_split
-from yolox_gssam.detector import SHIPPED
 from yolox_gssam.research.guard.labelled_film import LabelledFilm
 
 FOLD = "{fold}"
@@ -69,26 +68,21 @@ def plan_trials(films: Sequence[LabelledFilm], weights: str, data: Path | None, 
     ]
 
 
-def network_file(weights: str) -> Path:
-    """The file of a network, also of one that comes along."""
-    return shipped_folder("weights") / SHIPPED[weights] if weights in SHIPPED else Path(weights)
-
-
 def network_digest(weights: str) -> str:
     """SHA-256 of a network's file; of OpenVINO's also of the weights beside it.
 
     Raises:
         UserError: it cannot be read.
     """
-    path = network_file(weights)
+    path = find_network(weights)
     digest = sha256_of(path)
     return f"{digest}{sha256_of(path.with_suffix('.bin'))}" if path.suffix == ".xml" else digest
 
 
 def _require(weights: Sequence[str]) -> None:
     for path in weights:
-        if not network_file(path).is_file():
-            raise UserError(f"-c {printable(path)}: no such network; give a file, or one of {', '.join(SHIPPED)}")
+        if not find_network(path).is_file():
+            raise UserError(f"-c {printable(path)}: no such network; give a file, or one of {', '.join(NETWORKS)}")
 
 
 def _trial(films: Sequence[LabelledFilm], weights: str, fold: int | None, folder: Path, split: str) -> Trial:
