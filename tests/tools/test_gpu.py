@@ -10,15 +10,17 @@ import pytest
 import torch
 from warm_python import WarmPython
 
+from yolox_gssam.cli import gpu
 from yolox_gssam.common.checkpoint import save_checkpoint
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of, write_json
 from yolox_gssam.data.builder import build_dataset
 from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records
 from yolox_gssam.models import build_yolox
+from yolox_gssam.research.gpu import phases
 from yolox_gssam.research.gpu.bundle import DATA, MANIFEST, WEIGHTS, check_bundle, install, pack_dataset, unpack_dataset
 from yolox_gssam.research.gpu.results import bring_back, take_back
-from yolox_gssam.research.tables.cells import load_cell
+from yolox_gssam.research.tables.cells import Cell, Study, load_cell
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +71,36 @@ def test_a_damaged_bundle_is_named(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / DATA).unlink()
     with pytest.raises(UserError, match=r"data\.zip: missing from the bundle"):
         check_bundle(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        (
+            "infrared",
+            ["cells/origin", "cells/gssam_sig_res_p1", "cells_double/origin", "cells_double/gssam_sig_res_p1"],
+        ),
+        ("visible", ["cells/origin", "cells/gssam_sig_res_p1", "cells_pasted/pasted", "cells/conv_res_p1"]),
+    ],
+)
+def test_a_plan_begins_with_what_decides(bundle: Path, tmp_path: Path, name: str, first: list[str]) -> None:
+    data = unpack_dataset(bundle, tmp_path / "data")
+    places = {"bundle": str(bundle), "output_dir": str(tmp_path), "data": str(data)}
+    args = gpu.make_parser().parse_args(["--plan", name, "--size", "64,96", "--seeds", "1", "--epochs", "6"])
+    vars(args).update({key: Path(value) for key, value in places.items()})
+    tasks = phases.plan(args)
+    rows = dict.fromkeys(f"{task.path.parent.name}/{task.arguments['cell']['row']}" for task in tasks)
+    assert list(rows)[: len(first)] == first
+    studies = {task.path.parent.name: task.arguments["study"] for task in tasks}
+    assert studies["cells"]["flags"]["cache"] == "gpu"
+    if name == "visible":
+        # Objects are pasted by the processor, and only there.
+        assert studies["cells_pasted"]["flags"]["cache"] == "ram"
+        assert studies["cells_pasted"]["row_fields"]["pasted"] == ["paste_bank", "shipped"]
+        assert studies["cells"]["keep_weights"] == ["origin"]
+    # Each is one that can be built, with images of the size asked for.
+    study = Study(**studies["cells"])
+    assert study.experiment(Cell(0, 1, "origin"), tmp_path).input_size == (64, 96)
 
 
 def test_what_is_brought_back_is_taken_along_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
   make gpu-bundle DATA=datasets/infrared WEIGHTS=yolox_nano.pth   # where there is network
   python tools/gpu.py --minutes 9                   # on the GPU's machine, which needs none
+  python tools/gpu.py --minutes 9 --plan visible    # the table of visible light alone, from a bundle of its data
   python tools/gpu.py --minutes 3 --device cpu      # a rehearsal at small sizes
 
 Each result is a file of its own from the moment it is there; given again, the command goes on after it. What is to be
@@ -21,6 +22,8 @@ from yolox_gssam.research.gpu.bundle import MEGABYTE, check_bundle, install, mak
 
 ROOT = Path(__file__).resolve().parents[2]
 PHASES = ("right", "times")
+SIZES = {"infrared": "256,320", "visible": "512,640"}
+"""Of the images of each plan, height and width."""
 SHARES = {"right": 50.0, "times": 65.0}
 """Most seconds of the two phases before the table, of 540; fewer where there are fewer minutes."""
 FULL_SECONDS = 540.0
@@ -39,17 +42,19 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output-dir", type=Path, default=Path("runs/gpu"), metavar="DIR", help="of the results")
     parser.add_argument("--back", type=Path, metavar="DIR", help="of the packed results; by default OUTPUT_DIR/back")
+    plans = "whose cells are trained; infrared: after the phases right and times"
+    parser.add_argument("--plan", choices=tuple(SIZES), default="infrared", help=plans)
     parser.add_argument("--seeds", type=count, default=4, metavar="N", help="of the pair that is decided first")
     parser.add_argument("--epochs", type=count, metavar="N", help="of each training; by default 6, on a CPU 2")
     parser.add_argument(
         "--size",
         metavar="H,W",
-        help="of the table's images, some of which are trained at twice it; by default 256,320, on a CPU 64,96",
+        help="of the table's images, some of which are trained at twice it; by default the films' own, on a CPU 64,96",
     )
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="trainings at once; 0: a trial decides")
     parser.add_argument("--bf16", action="store_true", help="train the table in bfloat16")
     make = parser.add_argument_group("making the bundle, and nothing else")
-    make.add_argument("--make", type=Path, metavar="DATASET", help="of infrared images, with folds; needs network")
+    make.add_argument("--make", type=Path, metavar="DATASET", help="with folds, of the plan's sensor; needs network")
     make.add_argument(
         "--weights", type=Path, metavar="FILE", help="checkpoint to start from, such as COCO's yolox_nano.pth"
     )
@@ -63,7 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     start = time.monotonic()
     rehearses = args.device == "cpu"
-    args.size = args.size or ("64,96" if rehearses else "256,320")
+    args.size = args.size or ("64,96" if rehearses else SIZES[args.plan])
     args.epochs = args.epochs or (2 if rehearses else 6)
     args.bundle, args.output_dir = args.bundle.resolve(), args.output_dir.resolve()
     if args.make is not None:
@@ -84,7 +89,7 @@ def main(args: argparse.Namespace) -> None:
     args.data = unpack_dataset(args.bundle, args.output_dir / "data")
     phases.take_along(args)
     share = min(1.0, 60 * args.minutes / FULL_SECONDS)
-    for phase in PHASES:
+    for phase in PHASES if args.plan == "infrared" else ():
         until = min(time.monotonic() + max(share * SHARES[phase], LEAST_SECONDS), deadline)
         _run_in_process(phase, until)
         phases.bring_back(args)

@@ -14,6 +14,7 @@ finished is a file per training, ROW_seedN.npz, which holds all that a report ne
 
 import argparse
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.latency import LatencySettings, measure_latency
 from yolox_gssam.research.benchmark.measured_frames import load_frames
 from yolox_gssam.research.benchmark.variants import VariantSpec
+from yolox_gssam.research.gpu.sharing import shared_device
 from yolox_gssam.research.tables.cells import STUDY, Cell, Study, plan_cells, tasks_of
 from yolox_gssam.research.tables.maps import map_states, map_table
 from yolox_gssam.research.tables.measures import load_folds, read_cells, splits_of
@@ -88,9 +90,7 @@ def _add_training(command: argparse.ArgumentParser, dataset: str, output: str) -
     command.add_argument("--epochs", type=count, default=100, metavar="N", help="of each run")
     command.add_argument("-b", "--batch-size", type=count, default=16, metavar="N", help="images per step")
     command.add_argument("-c", "--ckpt", type=Path, metavar="FILE", help="weights that all start from, such as COCO's")
-    command.add_argument(
-        "--jobs", type=count, default=1, metavar="K", help="runs at once; on a CPU they share the cores"
-    )
+    command.add_argument("--jobs", type=count, default=1, metavar="K", help="runs at once, which share the device")
     command.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     command.add_argument("--cache", choices=("ram", "gpu"), help="as in tools/train.py")
     command.add_argument("--cuda-graph", action="store_true", help="as in tools/train.py")
@@ -159,8 +159,10 @@ def _study(
 
 
 def _train(args: argparse.Namespace, study: Study, chosen: Sequence[Cell]) -> None:
-    pool = Pool(args.output_dir, str(choose_device(args.device)), args.jobs)
-    pool.run(tasks_of(study, args.output_dir, chosen))
+    device = choose_device(args.device)
+    pool = Pool(args.output_dir, str(device), args.jobs)
+    with shared_device() if device.type == "cuda" and args.jobs > 1 else nullcontext():
+        pool.run(tasks_of(study, args.output_dir, chosen))
     pool.require_no_faults()
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,11 +24,12 @@ BATCH = 16
 PAPER_SIZE = (640, 640)
 NANO = SIZES["nano"]
 RECIPE = (
-    "mosaic_prob", "0", "enable_mixup", "False", "multiscale_range", "0", "hsv_gains", "0,0,30",
-    "basic_lr_per_img", "0.0003", "ema_decay", "0.998", "ema_ramp", "200", "warmup_epochs", "1", "no_aug_epochs", "1",
-    "data_num_workers", "4",
+    "mosaic_prob", "0", "enable_mixup", "False", "multiscale_range", "0", "basic_lr_per_img", "0.0003",
+    "ema_decay", "0.998", "ema_ramp", "200", "warmup_epochs", "1", "no_aug_epochs", "1", "data_num_workers", "4",
 )  # fmt: skip
-"""Whole grey images from COCO's weights."""
+"""Whole images from COCO's weights."""
+OF_GREY = ("hsv_gains", "0,0,30")
+"""Grey images have no hue and no saturation."""
 SHARED_WORKERS, SLICED_WORKERS = (1, 2, 4, 8), (1, 2, 3)
 """Trainings at once that are tried, where their kernels run side by side and where they take turns."""
 PAIR = ("origin", "gssam_sig_res_p1")
@@ -40,6 +41,7 @@ FURTHER = {
     "fine": ("origin", "strides", "4,8,16,32"),
 }
 """Rows that the paper has not: exp file and fields."""
+PASTED = {"pasted": ("origin", "paste_bank", "shipped")}
 BACK_EVERY_SECONDS = 30.0
 
 
@@ -124,14 +126,20 @@ def run_cells(args: Namespace, deadline: float) -> None:
 
 
 def plan(args: Namespace) -> list[Task]:
-    """What is run, most valuable first: the pair at the size of the images with some seeds; the same at twice that size
-    with one, whose networks are kept; the other rows with one; the pair with further seeds."""
+    """What is run, most valuable first; see `infrared_plan` and `visible_plan`."""
     size = [int(side) for side in args.size.split(",")]
     folds = len(list((args.data / "annotations").glob("fold*")))
+    return {"infrared": infrared_plan, "visible": visible_plan}[args.plan](args, size, folds)
+
+
+def infrared_plan(args: Namespace, size_hw: Sequence[int], folds: int) -> list[Task]:
+    """The pair at the size of the images with some seeds; the same at twice that size with one, whose networks are
+    kept; the other rows with one; the pair with further seeds."""
     native, double = args.output_dir / "cells", args.output_dir / "cells_double"
-    study = _study(args, size, ())
-    study_double = _study(args, [2 * side for side in size], PAIR)
-    others = [row for row in study.exps if row not in PAIR]
+    rows = {row: (row,) for row in (*PAIR, *OTHERS)} | FURTHER
+    study = _study(args, rows, size_hw, (*RECIPE, *OF_GREY))
+    study_double = _study(args, rows, [2 * side for side in size_hw], (*RECIPE, *OF_GREY), keep_weights=PAIR)
+    others = [row for row in rows if row not in PAIR]
     return [
         *tasks_of(study, native, plan_cells(PAIR, folds, range(args.seeds))),
         *tasks_of(study_double, double, plan_cells(PAIR, folds, [0])),
@@ -140,16 +148,46 @@ def plan(args: Namespace) -> list[Task]:
     ]
 
 
-def _study(args: Namespace, size_hw: Sequence[int], keep_weights: Sequence[str]) -> Study:
+def visible_plan(args: Namespace, size_hw: Sequence[int], folds: int) -> list[Task]:
+    """The pair with one seed; plain YOLOX with objects pasted into its images; convolutions instead of GSSAM, a wider
+    network and one with a level at stride 4; the pair with further seeds. Both networks of plain YOLOX are kept."""
+    rows = {row: (row,) for row in (*PAIR, "conv_res_p1")} | {row: FURTHER[row] for row in ("wide", "fine")}
+    study = _study(args, rows, size_hw, RECIPE, keep_weights=["origin"])
+    # Objects are pasted by the processor.
+    pasted = _study(args, PASTED, size_hw, RECIPE, cache="ram", keep_weights=list(PASTED))
+    folder = args.output_dir / "cells"
+    return [
+        *tasks_of(study, folder, plan_cells(PAIR, folds, [0])),
+        *tasks_of(pasted, args.output_dir / "cells_pasted", plan_cells(list(PASTED), folds, [0])),
+        *tasks_of(study, folder, plan_cells([row for row in rows if row not in PAIR], folds, [0])),
+        *tasks_of(study, folder, plan_cells(PAIR, folds, range(1, args.seeds))),
+    ]
+
+
+def _study(
+    args: Namespace,
+    rows: Mapping[str, tuple[str, ...]],
+    size_hw: Sequence[int],
+    recipe: Sequence[str],
+    *,
+    cache: str = "gpu",
+    keep_weights: Sequence[str] = (),
+) -> Study:
+    """Trainings of nano networks; `rows`: name -> exp file and fields of its own."""
     is_cuda = torch.device(args.device).type == "cuda"
-    exps = {row: str(EXPS / f"{FURTHER.get(row, (row,))[0]}.py") for row in (*PAIR, *OTHERS, *FURTHER)}
-    own = {row: fields for row, (_, *fields) in FURTHER.items()}
-    fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *RECIPE,
+    fields = ["data_dir", str(args.data), *NANO, "input_size", f"{size_hw[0]},{size_hw[1]}", *recipe,
               "max_epoch", str(args.epochs), "eval_interval", str(args.epochs)]  # fmt: skip
     if not is_cuda:  # a rehearsal: the validation split is small
         fields += ["train_ann", "val.json"]
-    flags = {"cache": "gpu", "cuda_graph": is_cuda, "bf16": args.bf16}
-    return Study(exps, own, fields, BATCH, str(args.bundle / WEIGHTS), flags, keep_weights)
+    return Study(
+        exps={row: str(EXPS / f"{exp}.py") for row, (exp, *_) in rows.items()},
+        row_fields={row: own for row, (_, *own) in rows.items()},
+        fields=fields,
+        batch_size=BATCH,
+        checkpoint=str(args.bundle / WEIGHTS),
+        flags={"cache": cache, "cuda_graph": is_cuda, "bf16": args.bf16},
+        keep_weights=keep_weights,
+    )
 
 
 def take_along(args: Namespace) -> None:

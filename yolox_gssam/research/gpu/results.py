@@ -18,8 +18,10 @@ PARTS_OF_BACK = {
     "measures": "*.json",
     "cells": "cells/*.[nj]*",
     "cells_double": "cells_double/*.[nj]*",
-    "networks_origin": "cells_double/networks/origin_*.pth",
-    "networks_gssam": "cells_double/networks/gssam_*.pth",
+    "cells_pasted": "cells_pasted/*.[nj]*",
+    "networks_origin": "cells*/networks/origin_*.pth",
+    "networks_gssam": "cells*/networks/gssam_*.pth",
+    "networks_pasted": "cells*/networks/pasted_*.pth",
 }
 """Name of each file that is brought back -> what it holds, below the folder of the results."""
 
