@@ -5,6 +5,7 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +43,7 @@ FURTHER = {
 }
 """Rows that the paper has not: exp file and fields."""
 PASTED = {"pasted": ("origin", "paste_bank", "shipped")}
+"""The row with objects pasted into its images, in the same way."""
 BACK_EVERY_SECONDS = 30.0
 
 
@@ -150,7 +152,7 @@ def infrared_plan(args: Namespace, size_hw: Sequence[int], folds: int) -> list[T
 
 def visible_plan(args: Namespace, size_hw: Sequence[int], folds: int) -> list[Task]:
     """The pair with one seed; plain YOLOX with objects pasted into its images; convolutions instead of GSSAM, a wider
-    network and one with a level at stride 4; the pair with further seeds. Both networks of plain YOLOX are kept."""
+    network and one with a level at stride 4; the pair with further seeds. Kept are plain YOLOX's first networks."""
     rows = {row: (row,) for row in (*PAIR, "conv_res_p1")} | {row: FURTHER[row] for row in ("wide", "fine")}
     study = _study(args, rows, size_hw, RECIPE, keep_weights=["origin"])
     # Objects are pasted by the processor.
@@ -160,7 +162,7 @@ def visible_plan(args: Namespace, size_hw: Sequence[int], folds: int) -> list[Ta
         *tasks_of(study, folder, plan_cells(PAIR, folds, [0])),
         *tasks_of(pasted, args.output_dir / "cells_pasted", plan_cells(list(PASTED), folds, [0])),
         *tasks_of(study, folder, plan_cells([row for row in rows if row not in PAIR], folds, [0])),
-        *tasks_of(study, folder, plan_cells(PAIR, folds, range(1, args.seeds))),
+        *tasks_of(replace(study, keep_weights=()), folder, plan_cells(PAIR, folds, range(1, args.seeds))),
     ]
 
 
