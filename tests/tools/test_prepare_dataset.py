@@ -409,6 +409,11 @@ def test_stats(run_tool: RunTool, tiny_dataset: Path, tmp_path: Path) -> None:
             ["--airframe", "give --airframes N"],
             id="kinds of nothing rendered",
         ),
+        pytest.param(
+            ("cutouts", "x", "--add", "shipped", "--without", "me", "--out", "x", "--source", "s", "--licence", "CC0"),
+            ["--without me: no such source", "svanstrom"],
+            id="without a source that is not there",
+        ),
         pytest.param(("svanstrom", "nowhere", "--stride", 5, "--out", "x"), ["nowhere: no clips"], id="svanstrom"),
     ],
 )

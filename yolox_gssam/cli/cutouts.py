@@ -1,7 +1,7 @@
 """The subcommand `cutouts` of the data command: a bank of objects to paste into training images."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--most", type=count, default=150, metavar="N", help="cut-outs of each class")
     beside = "banks to put beside them; shipped: the one that comes along"
     parser.add_argument("--add", type=Path, nargs="+", default=[], metavar="BANK", help=beside)
+    without = "leave these sources of the --add banks out, such as svanstrom, whose clips may be in your test"
+    parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help=without)
     parser.add_argument("--seed", type=int, default=0, help="of which objects are taken")
     parser.set_defaults(run=run)
 
@@ -63,9 +65,20 @@ def _cutouts(args: argparse.Namespace) -> Iterator[Cutout]:
         yield from cutouts_of_pictures(args.root, args.kind, args.source)
 
 
+def _banks(paths: Sequence[Path], without: Sequence[str]) -> list[CutoutBank]:
+    """The banks to put beside, less the sources to leave out."""
+    banks = [CutoutBank.load(path) for path in paths]
+    known = sorted({source for bank in banks for source in bank.sources})
+    if unknown := sorted(set(without) - set(known)):
+        raise UserError(
+            f"--without {' '.join(unknown)}: no such source in the --add banks; they have {', '.join(known)}"
+        )
+    return [left for bank in banks if (left := bank.without(without)) is not None]
+
+
 def run(args: argparse.Namespace) -> None:
     """Makes the bank, draws its contact sheet and says what is in it."""
-    banks = [CutoutBank.load(path) for path in args.add]
+    banks = _banks(args.add, args.without)
     cutouts = list(_cutouts(args))
     if not cutouts:
         raise UserError(f"{args.root}: no object stands clearly before a calm background; nothing was made")

@@ -31,6 +31,15 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
         assert (before.kind, before.source) == (after.kind, after.source)
 
 
+def test_a_source_can_be_left_out() -> None:
+    bank = CutoutBank([cutout("drone", "a", 1), cutout("kite", "b", 2), cutout("drone", "b", 3)], SOURCES)
+    left = bank.without(["a"])
+    assert left is not None
+    assert [(kept.kind, kept.source) for kept in left.cutouts] == [("kite", "b"), ("drone", "b")]
+    assert left.sources == {"b": SOURCES["b"]}
+    assert bank.without(["a", "b"]) is None
+
+
 def test_each_source_is_as_likely_as_the_other() -> None:
     bank = CutoutBank([cutout("drone", "a", 1)] * 9 + [cutout("drone", "b", 2)], SOURCES)
     rng = np.random.default_rng(0)

@@ -55,6 +55,13 @@ def test_an_object_that_leaves_the_surroundings_is_left() -> None:
     assert cut_out(image, np.array([45.0, 33.0, 75.0, 48.0])) is None
 
 
+def test_a_faint_speck_beside_a_strong_object_that_lies_mostly_elsewhere_is_none() -> None:
+    image = sky(noise=0.6)
+    image[34:46, 68:86] -= 40  # a part of it is in the box, and sets what counts as opaque there
+    image[39:43, 55:60] -= 3
+    assert cut_out(image, np.array([45.0, 33.0, 75.0, 48.0])) is None
+
+
 def test_shrinking_keeps_the_colour_at_the_edge() -> None:
     bgra = np.zeros((128, 128, 4), np.uint8)
     bgra[..., :3] = (0, 255, 0)  # of transparent pixels, which must not be seen

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -73,6 +73,12 @@ class CutoutBank:
         sources = self._by_kind[kind]
         of_source = sources[rng.integers(len(sources))]
         return of_source[rng.integers(len(of_source))]
+
+    def without(self, sources: Collection[str]) -> "CutoutBank | None":
+        """The bank less what comes from these sources; None where nothing is left."""
+        cutouts = [cutout for cutout in self.cutouts if cutout.source not in sources]
+        stated = {name: licence for name, licence in self.sources.items() if name not in sources}
+        return CutoutBank(cutouts, stated) if cutouts else None
 
     def save(self, path: Path) -> None:
         """Writes the bank; the file is whole or not there."""

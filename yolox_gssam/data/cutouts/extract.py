@@ -15,6 +15,8 @@ CALM = 12.0
 """Standard deviation of the surroundings, in grey values, up to which they are calm."""
 CLEAR_SIGMAS = 8.0
 """Contrast over noise from which an object is cut out."""
+FAINT = 0.1
+"""Opacity up to which a pixel does not count as part of what is seen."""
 OPAQUE_SHARE = 0.35
 """From this share of its strongest contrast on an object is opaque."""
 
@@ -50,10 +52,13 @@ def cut_out(image: NDArray[np.uint8], box_xyxy: NDArray[np.float64]) -> NDArray[
     if mask is None:
         return None
     alpha = np.where(mask, alpha, 0)
+    seen = alpha > FAINT
+    if not seen.any():
+        return None
     # background + alpha (object - background) = pixel
     colours = pixels - contrast + contrast / np.maximum(alpha, 0.3)[..., None]
     bgra = np.dstack([np.clip(colours, 0, 255), 255 * alpha]).round().astype(np.uint8)
-    rows, columns = np.flatnonzero((alpha > 0.1).any(axis=1)), np.flatnonzero((alpha > 0.1).any(axis=0))
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     return np.ascontiguousarray(bgra[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
 
 
