@@ -50,7 +50,7 @@ def test_the_pages_hold_commands() -> None:
 @pytest.mark.parametrize(("tool", "arguments"), CASES)
 def test_a_command_is_one_that_its_tool_takes(tool: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    name = COMMANDS[tool].module if tool in COMMANDS else MODULES.get(tool, tool)
+    name = COMMANDS[tool][0] if tool in COMMANDS else MODULES.get(tool, tool)
     module = importlib.import_module(f"yolox_gssam.cli.{name}")
     make_parser = module.make_demo_parser if tool == "demo" else module.make_parser
     args = make_parser().parse_args(arguments)

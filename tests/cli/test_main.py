@@ -29,9 +29,9 @@ def test_help_lists_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 def test_every_command_has_its_module() -> None:
     tools = {path.stem for path in (Path(__file__).parents[2] / "tools").glob("*.py")}
-    for name, command in main.COMMANDS.items():
-        assert Path(str(main.__file__)).with_name(f"{command.module}.py").is_file(), name
-        assert ("demo" if command.module == "predict" else command.module) in tools
+    for name, (module, _) in main.COMMANDS.items():
+        assert Path(str(main.__file__)).with_name(f"{module}.py").is_file(), name
+        assert ("demo" if module == "predict" else module) in tools
 
 
 def test_an_unknown_command(monkeypatch: pytest.MonkeyPatch) -> None:

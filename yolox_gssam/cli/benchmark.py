@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from yolox_gssam.cli.parser import HelpFormatter, count, share
+from yolox_gssam.cli.parser import HelpFormatter, add_command, add_fields, count, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.log import setup_log
 from yolox_gssam.research.benchmark import attention_cost, contrast_cost, latency, training_speed
@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> None:
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    report: SpeedReport | CostReport = RUN[args.what](args)
+    report: SpeedReport | CostReport = args.run(args)
     # Written first: the numbers outlive a pipe that is closed while the tables are printed.
     path = report.write(args.output_dir or Path("runs", "benchmark", args.what))
     print(f"{report.table()}\n\nnumbers: {path}")
@@ -118,16 +118,8 @@ def cpu_and_device(name: str | None) -> list[torch.device]:
     return [device] if name is not None or device.type == "cpu" else [torch.device("cpu"), device]
 
 
-RUN: dict[str, Callable[[argparse.Namespace], Any]] = {
-    "latency": run_latency,
-    "train": run_train,
-    "attention": run_attention,
-    "contrast": run_contrast,
-}
-
-
-def _add_latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _add(commands, "latency", "from an image in memory to its boxes, in all and by step")
+def _add_latency(commands: Any) -> None:
+    parser = _add(commands, "latency", run_latency, "from an image in memory to its boxes, in all and by step")
     parser.add_argument(
         "--iterations", type=count, metavar="N", help="inferences of each variant; 1000, or 50 if quick"
     )
@@ -135,12 +127,13 @@ def _add_latency(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--data", type=Path, metavar="PATH", help="data set, folder of images or video; datasets/svanstrom by default"
     )
-    _add_thresholds(parser)
+    parser.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection")
+    parser.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections")
     _add_variants(parser, "latency")
 
 
-def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _add(commands, "train", "images per second of training, and where the time goes")
+def _add_train(commands: Any) -> None:
+    parser = _add(commands, "train", run_train, "images per second of training, and where the time goes")
     parser.add_argument("--iterations", type=count, metavar="N", help="steps per turn; 5, or 2 if quick")
     parser.add_argument("--rounds", type=count, metavar="N", help="turns of each variant; 7, or 2 if quick")
     parser.add_argument("-b", "--batch-size", type=count, default=8, metavar="N", help="images per step")
@@ -148,28 +141,26 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_variants(parser, "train")
 
 
-def _add_attention(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _add(
-        commands, "attention", "size, time and memory of attention modules at the five stages of the backbone"
-    )
+def _add_attention(commands: Any) -> None:
+    summary = "size, time and memory of attention modules at the five stages of the backbone"
+    parser = _add(commands, "attention", run_attention, summary)
     parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each variant; 21, or 3 if quick")
     _add_variants(parser, "attention")
 
 
-def _add_contrast(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = _add(commands, "contrast", "the global contrast against broadcasting and torch.cdist, as sizes grow")
+def _add_contrast(commands: Any) -> None:
+    summary = "the global contrast against broadcasting and torch.cdist, as sizes grow"
+    parser = _add(commands, "contrast", run_contrast, summary)
     parser.add_argument("--rounds", type=count, metavar="N", help="most turns of each variant; 21, or 5 if quick")
     parser.add_argument("--values", type=count, nargs="+", metavar="M", help="numbers of values, 400 to 409,600")
     parser.add_argument("--samples", type=count, nargs="+", metavar="N", help="numbers of samples, 1 to 1,600")
 
 
 def _add(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str
+    commands: Any, name: str, run: Callable[[argparse.Namespace], SpeedReport | CostReport], summary: str
 ) -> argparse.ArgumentParser:
     """A benchmark with the options that all of them have."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=about, description=about, formatter_class=HelpFormatter
-    )
+    parser = add_command(commands, name, run, summary)
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, cuda:N or mps; by default the best there is")
     parser.add_argument("--threads", type=count, metavar="N", help="threads of torch; by default its own choice")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights and of the order of the variants")
@@ -187,11 +178,4 @@ def _add_variants(parser: argparse.ArgumentParser, name: str) -> None:
         metavar="[NAME=]EXP[,SETTING=VALUE ...]",
         help=f"a variant, once for each; by default {', '.join(VARIANTS[name])}",
     )
-    parser.add_argument(
-        "opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="fields of all variants, such as: width 0.25"
-    )
-
-
-def _add_thresholds(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection")
-    parser.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections")
+    add_fields(parser, "fields of all variants, such as: width 0.25")

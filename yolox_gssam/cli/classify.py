@@ -12,7 +12,7 @@ from yolox_gssam.classification.data import LabelledImages
 from yolox_gssam.classification.evaluation import evaluate
 from yolox_gssam.classification.networks import NETWORKS, load_classifier
 from yolox_gssam.classification.recipe import SCHEDULES, ClassifierRecipe
-from yolox_gssam.cli.parser import PlainFormatter
+from yolox_gssam.cli.parser import PlainFormatter, add_command
 from yolox_gssam.common.device import choose_device, half_dtype
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
@@ -20,6 +20,9 @@ from yolox_gssam.common.log import setup_log
 from yolox_gssam.data.split import SPLITS
 from yolox_gssam.research.tables.pool import Pool
 from yolox_gssam.research.tables.table1 import PAPER_ATTENTIONS, read_paper, run_name, tasks_of, write_table
+
+RECIPE_OPTIONS = ("pretrained", "image_size", "epochs", "batch_size", "lr", "weight_decay", "schedule", "eval_interval")
+"""Options that are fields of the recipe."""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -36,10 +39,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def _add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.set_defaults(run=run)
+    parser = add_command(commands, name, run, summary, argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument(
         "--data", type=Path, required=name != "table", metavar="DIR", help="folder with train/, val/, test/"
     )
@@ -173,16 +173,9 @@ def _recipe(args: argparse.Namespace, network: str, attention: str, seed: int, o
         network,
         attention,
         attention_options=options,
-        pretrained=args.pretrained,
-        image_size=args.image_size,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        lr=args.lr,
-        weight_decay=args.weight_decay,
-        schedule=args.schedule,
-        eval_interval=args.eval_interval,
         precision=str(precision).removeprefix("torch."),
         seed=seed,
+        **{name: getattr(args, name) for name in RECIPE_OPTIONS},
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 
+from yolox_gssam.cli.importing import add_command
 from yolox_gssam.cli.parser import count
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
@@ -20,8 +21,8 @@ SHEET_EACH = 60
 """Cut-outs of each kind on the contact sheet."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of the subcommand."""
+def add_cutouts(commands: Any) -> None:
+    parser = add_command(commands, "cutouts", run, "a bank of objects cut out, to paste into training images")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "root", type=Path, nargs="?", metavar="DIR", help="a data set, or a folder of PNG pictures with alpha"
@@ -43,7 +44,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     without = "leave these sources of the --add banks out, such as svanstrom, whose clips may be in your test"
     parser.add_argument("--without", nargs="+", default=[], metavar="NAME", help=without)
     parser.add_argument("--seed", type=int, default=0, help="of which objects are taken")
-    parser.set_defaults(run=run)
 
 
 def _cutouts(args: argparse.Namespace) -> Iterator[Cutout]:
@@ -89,9 +89,3 @@ def run(args: argparse.Namespace) -> None:
         cv2.imwrite(str(part), sheet(draw_sheet(bank, SHEET_EACH, args.seed)))
     print(", ".join(f"{number} {kind}" for kind, number in bank.kinds.items()))
     print(args.out, picture, sep="\n")
-
-
-def add_command(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
-    """Adds the subcommand to the data command."""
-    summary = "a bank of objects cut out, to paste into training images"
-    add_options(commands.add_parser("cutouts", help=summary, description=summary, formatter_class=formatter))

@@ -9,7 +9,7 @@ as PNG, and the detections in COCO's format. docs/evaluate.md says what each num
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from loguru import logger
 
 from yolox_gssam.cli.eval_clips import add_clip_options, measure_clips
 from yolox_gssam.cli.host_flags import EVAL_FLAGS
-from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, positive_share, share
+from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, add_fields, count, positive_share, share
 from yolox_gssam.common.device import choose_device, describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
@@ -30,12 +30,7 @@ from yolox_gssam.evaluation.classes import check_classes, common_classes, keep_c
 from yolox_gssam.evaluation.coco_metrics import coco_results, evaluate_coco, percent
 from yolox_gssam.evaluation.confusion import confusion_matrix
 from yolox_gssam.evaluation.f1_interval import f1_points, table_lines
-from yolox_gssam.evaluation.operating import (
-    FalseAlarmPoint,
-    recall_at_false_alarms,
-    score_by_centre,
-    split_by_sensor,
-)
+from yolox_gssam.evaluation.operating import recall_at_false_alarms, score_by_centre, split_by_sensor
 from yolox_gssam.evaluation.plots import plot_confusion, plot_precision_recall
 from yolox_gssam.evaluation.prediction import predict_split
 from yolox_gssam.evaluation.provenance import Provenance, find_provenance
@@ -128,12 +123,7 @@ def make_parser() -> argparse.ArgumentParser:
         "runs/clips"
     )
     parser.add_argument("--output-dir", type=Path, metavar="DIR", help=folder)
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="FIELD VALUE",
-        help="fields of the exp, such as: data_dir datasets/mine",
-    )
+    add_fields(parser, "fields of the exp, such as: data_dir datasets/mine")
     return parser
 
 
@@ -199,7 +189,11 @@ def main(args: argparse.Namespace) -> None:
         coco=evaluate_coco(split, detections),
         interval=ap_interval(split, detections, args.draws),
         confusion=confusion_matrix(split, detections, args.confusion_score, args.match_iou),
-        false_alarms=false_alarm_points(split, detections, alarm_classes, args.match_iou),
+        false_alarms=[
+            point
+            for name in alarm_classes
+            for point in recall_at_false_alarms(split, detections, name, rule=args.match_iou)
+        ],
         timing=measured.timing,
         provenance=measured.provenance,
         centre=score_by_centre(split, detections, alarm_classes, args.f1_score),
@@ -219,16 +213,12 @@ def main(args: argparse.Namespace) -> None:
     write_outputs(folder, report, measured)
     if points:
         path = folder / f"f1_{args.split}.json"
-        write_json(path, {name: [point.to_json() for point in pair] for name, pair in points.items()})
+        write_json(path, {name: [asdict(point) for point in pair] for name, pair in points.items()})
         print(f"F1: {path}")
 
 
 def run_network(args: argparse.Namespace) -> Measured:
-    """The detections of the trained network, and its time.
-
-    Raises:
-        UserError: the network or the data cannot be loaded, or do not fit each other or the options.
-    """
+    """The detections of the trained network, and its time."""
     options = [*args.opts] if args.tsize is None else [*args.opts, "test_size", f"({args.tsize}, {args.tsize})"]
     device = choose_device(args.device)
     exp, network = load_detector(args.exp_file, args.ckpt, options, device, args.backend, args.fp16)
@@ -272,11 +262,7 @@ def run_network(args: argparse.Namespace) -> Measured:
 
 
 def read_detections(args: argparse.Namespace) -> Measured:
-    """The detections of the file, on a split of the data set that the exp, or else `data_dir`, names.
-
-    Raises:
-        UserError: the file or the data cannot be read or do not fit each other, or an option is for a network.
-    """
+    """The detections of the file, on a split of the data set that the exp, or else `data_dir`, names."""
     defaults = make_parser()
     for name in NETWORK_OPTIONS:
         if getattr(args, name) != defaults.get_default(name):
@@ -298,24 +284,12 @@ def read_detections(args: argparse.Namespace) -> Measured:
 
 
 def choose_alarm_classes(split: CocoSplit, wanted: str | None) -> tuple[str, ...]:
-    """The class asked for; by default the drones, whatever the case, or every class where there are none.
-
-    Raises:
-        UserError: the data have no such class.
-    """
+    """The class asked for; by default the drones, whatever the case, or every class where there are none."""
     if wanted is None:
         return tuple(name for name in split.classes if name.lower() == "drone") or split.classes
     if wanted not in split.classes:
         raise UserError(f"--class {wanted}: no such class in {split.path}; it has {', '.join(split.classes)}")
     return (wanted,)
-
-
-def false_alarm_points(
-    split: CocoSplit, detections: Mapping[int, Detections], class_names: tuple[str, ...], iou_threshold: float
-) -> list[FalseAlarmPoint]:
-    """Recall at one false alarm in 10 and in 100 images, class after class."""
-    of_classes = [recall_at_false_alarms(split, detections, name, rule=iou_threshold) for name in class_names]
-    return [point for points in of_classes for point in points]
 
 
 def time_images(predictor: Predictor, split: CocoSplit, repeats: int) -> InferenceTime | None:

@@ -17,6 +17,8 @@ from yolox_gssam.tracking.tracks import TrackOptions
 from yolox_gssam.watch.alarms import AlarmOptions
 
 DEFAULT_FOLDER = Path("runs/clips")
+WATCH_TILES = "auto"
+"""What --tiles is by default, as in watch."""
 IMAGE_OPTIONS = (
     "exp_file", "fp16", "backend", "tight", "nms", "common_classes", "confusion_score", "match_iou", "f1_score",
     "f1_from", "f1_detections", "iterations", "draws", "no_votes",
@@ -56,14 +58,7 @@ def add_clip_options(group: argparse._ArgumentGroup) -> None:
 
 
 def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -> None:
-    """Detects, replays, prints the tables and writes clips.json.
-
-    Args:
-        defaults: the parser of `args`.
-
-    Raises:
-        UserError: an option that is not for films; films, networks or the data set cannot be used.
-    """
+    """Detects, replays, prints the tables and writes clips.json; `defaults` is the parser of `args`."""
     data = _data_of(args, defaults)
     conf = TrackOptions.start_score if args.conf is None else args.conf
     if not 0 < conf < 1:
@@ -79,7 +74,7 @@ def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -
         settings={
             "least_score": tracks.keep_score,
             "input_size": args.tsize,
-            "tiles": _tiles(args),
+            "tiles": args.tiles or WATCH_TILES,
             "votes": True,  # as `Detector` has it
         },
         other_trackers=tuple(OTHER_TRACKERS) if args.other_trackers else (),
@@ -100,30 +95,16 @@ def measure_clips(args: argparse.Namespace, defaults: argparse.ArgumentParser) -
 
 
 def open_network(args: argparse.Namespace, trial: Trial, conf: float) -> NamedDetector:
-    """The network of a trial, as watching runs it.
-
-    Raises:
-        UserError: it cannot be used here, or was trained on another fold.
-    """
-    least_score = TrackOptions.from_score(conf).keep_score
-    detector = load_detector(trial.weights, least_score, _tiles(args), args.tsize, args.device)
+    """The network of a trial, as watching runs it; refused where it was trained on another fold."""
+    detector = load_detector(trial.weights, conf, args.tiles or WATCH_TILES, args)
     fold = detector.network.exp.get("fold")
     if trial.fold is not None and fold not in (None, trial.fold):
         raise UserError(f"{trial.weights}: was trained on fold {fold} and has seen test clips of fold {trial.fold}")
     return NamedDetector(detector.predictor.predict, detector.class_names)
 
 
-def _tiles(args: argparse.Namespace) -> str:
-    """--tiles, by default as watching has it."""
-    return args.tiles or "auto"
-
-
 def _data_of(args: argparse.Namespace, defaults: argparse.ArgumentParser) -> Path | None:
-    """The data set of `data_dir`; None: none was given.
-
-    Raises:
-        UserError: an option or a field that means nothing for films.
-    """
+    """The data set of `data_dir`, None without; options and fields that mean nothing for films are refused."""
     if args.ckpt is None:
         raise UserError("--clips looks at films: give a network, -c FILE")
     for name in IMAGE_OPTIONS:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from yolox_gssam.cli.host_flags import EXPORT_FLAGS
-from yolox_gssam.cli.parser import HelpFormatter, Parser, count
+from yolox_gssam.cli.parser import HelpFormatter, Parser, add_fields, count
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sha256_of
 from yolox_gssam.common.letterbox import letterbox
@@ -37,7 +37,6 @@ TOLERATED_LOSS = 0.5
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options."""
     parser = Parser(host_flags=EXPORT_FLAGS, description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("-f", "--exp_file", metavar="EXP", help="exp file; by default what the checkpoint says")
     parser.add_argument("-c", "--ckpt", required=True, metavar="FILE", help="checkpoint, as tools/train.py writes it")
@@ -62,12 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--tsize", type=count, metavar="N", help="input size N x N pixels; by default the trained one")
     parser.add_argument("--output", "--output-name", type=Path, metavar="FILE", help="by default beside the checkpoint")
     parser.add_argument("--images", type=int, default=300, metavar="N", help="training images that set INT8's scales")
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="FIELD VALUE",
-        help="fields of the exp, such as: data_dir datasets/mine",
-    )
+    add_fields(parser, "fields of the exp, such as: data_dir datasets/mine")
     return parser
 
 

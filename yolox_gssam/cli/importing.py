@@ -4,10 +4,12 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from yolox_gssam.cli.parser import PlainFormatter
+from yolox_gssam.cli.parser import add_command as add_formatted
 from yolox_gssam.common.bit_depth import RULE, add_range_option
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable
@@ -29,12 +31,7 @@ class HelpFormatter(PlainFormatter, argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action) if has_default else action.help
 
 
-def add_command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=summary, formatter_class=HelpFormatter
-    )
-    parser.set_defaults(run=run)
-    return parser
+add_command = partial(add_formatted, formatter=HelpFormatter)
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +58,8 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
-    """Options that say which images belong together; returns the group in which each excludes the others."""
+def add_grouping(parser: argparse.ArgumentParser, **keep_split: Any) -> Any:
+    """Options that say which images belong together, --keep-split as told; returns the group, of which one is taken."""
     groups = parser.add_argument_group("split").add_mutually_exclusive_group()
     groups.add_argument(
         "--group-pattern",
@@ -70,7 +67,7 @@ def add_grouping(parser: argparse.ArgumentParser, keep_split_help: str) -> Any:
         help="images whose file names agree in the bracketed part stay together, as in '(.*)_[0-9]+'"
         " (default: each image by itself)",
     )
-    groups.add_argument("--keep-split", action="store_true", help=keep_split_help)
+    groups.add_argument("--keep-split", **keep_split)
     add_range_option(parser.add_argument_group("images"))
     return groups
 
@@ -91,10 +88,10 @@ def several(text: str) -> int:
     return value
 
 
-def import_set(args: argparse.Namespace, read: Callable[[Callable[[Fault], None]], LabelledSet], source: str) -> None:
-    """Reads a user's own set, tells of its faults, and writes it in our layout."""
+def import_set(args: argparse.Namespace, read: Callable[..., LabelledSet], source: str) -> None:
+    """Reads a user's own set, `report` of `read` taking its faults, tells of these, and writes it in our layout."""
     faults: list[Fault] = []
-    labelled = read(faults.append)
+    labelled = read(report=faults.append)
     tell_faults(faults)
     if args.group_pattern:
         labelled = LabelledSet(labelled.classes, group_by_name(labelled.samples, args.group_pattern))

@@ -13,7 +13,6 @@ from yolox_gssam.data.formats.video import KNOWN, class_names, clip_records, rea
 
 
 def add_video(commands: Any) -> None:
-    """Adds the subcommand to the data command."""
     summary = f"frames of labelled films, recognised by their labels: {KNOWN}"
     parser = add_command(commands, "video", _video, summary)
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder of films, or of folders of frames, and labels")

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli.importing import add_command, add_output, import_set
+from yolox_gssam.cli.importing import add_command, add_grouping, add_output, import_set
 from yolox_gssam.cli.parser import count
-from yolox_gssam.common.bit_depth import add_range_option
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.faults import Fault
 from yolox_gssam.data.formats.labelme import is_labelme, read_labelme_set
@@ -16,7 +15,6 @@ from yolox_gssam.data.formats.samples import LabelledSet
 
 
 def add_masks(commands: Any) -> None:
-    """Adds the subcommand to the data command."""
     parser = add_command(
         commands, "masks", _masks, "a set of images and masks (SIRST, NUDT-SIRST, IRSTD-1k), or of Labelme's files"
     )
@@ -26,21 +24,14 @@ def add_masks(commands: Any) -> None:
         "--instances", action="store_true", help="each value or palette colour is an object; otherwise each piece is"
     )
     parser.add_argument("--min-area", type=count, default=1, metavar="N", help="leave out pieces of fewer pixels")
-    groups = parser.add_argument_group("split").add_mutually_exclusive_group()
-    groups.add_argument(
-        "--group-pattern",
-        metavar="REGEX",
-        help="images whose file names agree in the bracketed part stay together, as in '(.*)_[0-9]+'",
-    )
-    groups.add_argument(
-        "--keep-split",
+    add_grouping(
+        parser,
         nargs="?",
         const="",
         metavar="FOLDER",
         help="keep the set's own splits: of the lists train.txt, val.txt and test.txt in FOLDER (default: the one"
         " folder that has them), or of folders called so",
     )
-    add_range_option(parser.add_argument_group("images"))
     add_output(parser)
 
 

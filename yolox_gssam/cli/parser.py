@@ -87,6 +87,22 @@ class Parser(argparse.ArgumentParser):
         self.error(f"{name}: no such option{f'; did you mean {near[0]}?' if near else ''}")
 
 
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], Any], summary: str, formatter: Any = HelpFormatter
+) -> argparse.ArgumentParser:
+    """The parser of a subcommand, which `args.run` runs."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=summary, formatter_class=formatter
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_fields(parser: argparse.ArgumentParser, what: str) -> None:
+    """Takes the rest of the command line as fields of the experiment, `args.opts`."""
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help=what)
+
+
 def as_typed(text: str, program: str) -> str:
     """`text` with "tools/NAME.py" as "yolox-gssam NAME" where `program`, what the user typed, is no file of tools/."""
     if not program.startswith("yolox-gssam"):

@@ -152,11 +152,7 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
 
 
 def _attention(model: object, weights: str) -> AttentionMaps:
-    """Makes the attention maps of a network in torch.
-
-    Raises:
-        UserError: it is none.
-    """
+    """Makes the attention maps of a network in torch; others are refused."""
     if model is None:
         raise UserError(f"--save-attention needs a checkpoint: {weights} holds no attention maps")
     from yolox_gssam.inference.backends.pytorch import attention_of

@@ -1,13 +1,13 @@
 """Makes a data set in the layout that training reads, checks it, and shows what is in it."""
 
 import argparse
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli import classifier_sets, cutouts, refine_svanstrom
+from yolox_gssam.cli.classifier_sets import add_classes, add_crops
+from yolox_gssam.cli.cutouts import add_cutouts
 from yolox_gssam.cli.importing import (
-    HelpFormatter,
     add_command,
     add_grouping,
     add_output,
@@ -20,14 +20,14 @@ from yolox_gssam.cli.importing import (
 from yolox_gssam.cli.labelled_films import add_video
 from yolox_gssam.cli.mask_sets import add_masks
 from yolox_gssam.cli.parser import PlainFormatter, count
+from yolox_gssam.cli.refine_svanstrom import add_refine_svanstrom
 from yolox_gssam.common.bit_depth import RULE
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
-from yolox_gssam.data.faults import Fault, raise_fatal
+from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.films import Sampling
-from yolox_gssam.data.formats.samples import LabelledSet
 from yolox_gssam.data.formats.svanstrom import (
     SENSORS,
     SVANSTROM_CLASSES,
@@ -50,7 +50,6 @@ from yolox_gssam.data.synthetic import SYNTHETIC_CLASSES, synthetic_records, wri
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line: one subcommand a source, then what looks at a data set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=PlainFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_svanstrom(commands)
@@ -61,18 +60,17 @@ def make_parser() -> argparse.ArgumentParser:
     add_masks(commands)
     add_video(commands)
     _add_refine(commands)
-    classifier_sets.add_crops(commands)
-    classifier_sets.add_classes(commands)
+    add_crops(commands)
+    add_classes(commands)
     _add_check(commands)
     _add_stats(commands)
     _add_clip(commands)
-    cutouts.add_command(commands, HelpFormatter)
-    refine_svanstrom.add_command(commands, HelpFormatter)
+    add_cutouts(commands)
+    add_refine_svanstrom(commands)
     return parser
 
 
 def main(args: argparse.Namespace) -> int | None:
-    """Runs the chosen subcommand."""
     status: int | None = args.run(args)
     return status
 
@@ -144,17 +142,16 @@ def _add_coco(commands: Any) -> None:
         metavar="DIR",
         help="image folder, one for all files or one each (default: where each file lies, or beside its folder)",
     )
-    groups = add_grouping(parser, "keep the splits: each file is one, told by its name or folder")
+    keep_help = "keep the splits: each file is one, told by its name or folder"
+    groups = add_grouping(parser, action="store_true", help=keep_help)
     groups.add_argument("--group-field", metavar="NAME", help="field of an image entry that names its group (clip)")
     add_output(parser)
 
 
 def _coco(args: argparse.Namespace) -> None:
-    def read(report: Callable[[Fault], None]) -> LabelledSet:
-        return read_coco_set(
-            args.annotations, args.images, report=report, group_field=args.group_field, keep_split=args.keep_split
-        )
-
+    read = partial(
+        read_coco_set, args.annotations, args.images, group_field=args.group_field, keep_split=args.keep_split
+    )
     import_set(args, read, "COCO annotations")
 
 
@@ -178,21 +175,15 @@ def _add_yolo(commands: Any) -> None:
         help="what a line of more than five numbers holds: a polygon, or a box and key points; auto: by kpt_shape in"
         " data.yaml, else by the numbers",
     )
-    add_grouping(parser, "keep the splits that data.yaml names")
+    add_grouping(parser, action="store_true", help="keep the splits that data.yaml names")
     add_output(parser)
 
 
 def _yolo(args: argparse.Namespace) -> None:
-    def read(report: Callable[[Fault], None]) -> LabelledSet:
-        return read_yolo_set(
-            args.source,
-            report=report,
-            root=args.root,
-            classes=args.classes,
-            keep_split=args.keep_split,
-            lines=None if args.lines == "auto" else args.lines,
-        )
-
+    lines = None if args.lines == "auto" else args.lines
+    read = partial(
+        read_yolo_set, args.source, root=args.root, classes=args.classes, keep_split=args.keep_split, lines=lines
+    )
     import_set(args, read, "YOLO labels")
 
 
@@ -215,20 +206,14 @@ def _add_voc(commands: Any) -> None:
         help=f"what the numbers of a box count. {'; '.join(f'{name}: {MEANING[name]}' for name in COORDINATES)}; auto:"
         " by who wrote each file, where it says so, else by the images",
     )
-    add_grouping(parser, "keep the splits of ImageSets/Main/{train,val,test}.txt")
+    add_grouping(parser, action="store_true", help="keep the splits of ImageSets/Main/{train,val,test}.txt")
     add_output(parser)
 
 
 def _voc(args: argparse.Namespace) -> None:
-    def read(report: Callable[[Fault], None]) -> LabelledSet:
-        return read_voc_set(
-            args.root,
-            report=report,
-            classes=args.classes,
-            keep_split=args.keep_split,
-            coordinates=args.coordinates,
-        )
-
+    read = partial(
+        read_voc_set, args.root, classes=args.classes, keep_split=args.keep_split, coordinates=args.coordinates
+    )
     import_set(args, read, "Pascal VOC annotations")
 
 

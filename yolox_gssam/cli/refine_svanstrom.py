@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 
+from yolox_gssam.cli.importing import add_command
 from yolox_gssam.cli.parser import count
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.progress import progress_bar
@@ -18,17 +19,15 @@ from yolox_gssam.data.refinement.clip import WAYS, Refined
 from yolox_gssam.data.refinement.packed import PackedClips
 
 
-def add_command(commands: Any, formatter: type[argparse.HelpFormatter]) -> None:
-    """Adds the subcommand to the data command."""
+def add_refine_svanstrom(commands: Any) -> None:
     summary = "measure the tight boxes of all Svanström clips and pack them into the file that the importer uses"
-    parser = commands.add_parser("refine-svanstrom", help=summary, description=summary, formatter_class=formatter)
+    parser = add_command(commands, "refine-svanstrom", run, summary)
     parser.add_argument("root", type=Path, metavar="ROOT", help="folder with Data/Video_V/, Data/Video_IR/ or both")
     parser.add_argument("--sensor", choices=tuple(SENSORS), default="both", help="whose clips are measured")
     parser.add_argument("--output", type=Path, default=REFINED_PATH, metavar="FILE", help="written anew")
     parser.add_argument(
         "--workers", type=count, default=1, metavar="N", help="processes; the file does not depend on it"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> None:

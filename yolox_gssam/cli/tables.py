@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from yolox_gssam.cli.parser import HelpFormatter, count, positive
+from yolox_gssam.cli.parser import HelpFormatter, add_fields, count, positive
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json, write_text
@@ -56,9 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--task", type=_share_of, default=(0, 1), metavar="K/N", help="run every N-th cell from the K-th on, from 0"
     )
     for command in (run, cells):
-        command.add_argument(
-            "opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help="further fields of all networks"
-        )
+        add_fields(command, "further fields of all networks")
     report = commands.add_parser("report", help="tables and plots of what is done", formatter_class=HelpFormatter)
     report.add_argument(
         "--cells", type=Path, nargs="+", metavar="PATH", help="folders or archives of any machines (default: DIR)"

@@ -4,7 +4,7 @@ import argparse
 from contextlib import nullcontext
 
 from yolox_gssam.cli.host_flags import TRAIN_FLAGS
-from yolox_gssam.cli.parser import Parser, count, positive
+from yolox_gssam.cli.parser import Parser, add_fields, count, positive
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.engine.launch import check_batch_size, launch
 from yolox_gssam.engine.run import SAVE_EVERY_MINUTES
@@ -53,12 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="save within an epoch, too, once so much time has passed",
     )
     _add_start(parser)
-    parser.add_argument(
-        "opts",
-        nargs=argparse.REMAINDER,
-        metavar="FIELD VALUE",
-        help="fields of the exp, such as: max_epoch 30 width 0.25",
-    )
+    add_fields(parser, "fields of the exp, such as: max_epoch 30 width 0.25")
     return parser
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.classification.data import LabelledImages
-from yolox_gssam.cli.parser import HelpFormatter, count, positive_share, share
+from yolox_gssam.cli.parser import HelpFormatter, add_command, count, positive_share, share
 from yolox_gssam.common.device import choose_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, write_json
@@ -48,24 +48,17 @@ def make_parser() -> argparse.ArgumentParser:
     """The commands; flags that tools/demo.py has too mean the same here."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def new(name: str, text: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=text, description=text, formatter_class=HelpFormatter)
-        command.set_defaults(run=run)
-        return command
-
     for name, text in (
         ("detections", "a detector's attention maps, and Grad-CAM of each of its detections"),
         ("steps", "what GSSAM computes on the way to its map, at each stage"),
     ):
-        pictures = new(name, text, make_pictures)
+        pictures = add_command(commands, name, make_pictures, text)
         _add_model(pictures)
         pictures.add_argument("--path", type=Path, metavar="PATH", help="image or folder; by default the data set")
         _add_draw(pictures, 8, "at most so many images, drawn at random")
         _add_output(pictures, Path("pictures") / name, "DIR")
-    errors = new(
-        "errors", "examples of what a detector finds, takes for another class, misses and invents", show_errors
-    )
+    text = "examples of what a detector finds, takes for another class, misses and invents"
+    errors = add_command(commands, "errors", show_errors, text)
     _add_model(errors)
     errors.add_argument(
         "--match-iou", type=positive_share, default=0.5, metavar="IOU", help="least IoU of detection and object"
@@ -73,11 +66,12 @@ def make_parser() -> argparse.ArgumentParser:
     _add_draw(errors, 6, "examples of each kind, at most one per clip")
     _add_output(errors, Path("pictures/errors.png"))
     text = "the share of the maps inside the true boxes, of several detectors side by side"
-    energy = new("energy", text, measure_energy)
+    energy = add_command(commands, "energy", measure_energy, text)
     _add_model(energy, several=True)
     _add_draw(energy, None, "at most so many images, drawn at random; by default all")
     _add_output(energy, Path("energy.json"))
-    cam = new("cam", "Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper", show_classifiers)
+    text = "Grad-CAM of several classifiers side by side, as Fig. 13 of GSSAM's paper"
+    cam = add_command(commands, "cam", show_classifiers, text)
     cam.add_argument(
         "-c", "--ckpt", action="append", required=True, metavar="FILE", help="of tools/classify.py; a column each"
     )
@@ -243,6 +237,5 @@ def draw(items: Sequence[T], count: int | None, seed: int) -> list[T]:
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Writes a picture (BGR), whole or not at all."""
     with atomic_path(path) as part:
         part.write_bytes(encode_png(picture))

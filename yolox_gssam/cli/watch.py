@@ -52,19 +52,13 @@ _END_S = 4.0  # for all threads together, of the five seconds that a stop may ta
 
 @dataclass(frozen=True)
 class NamedDetector:
-    """A `FrameDetector` with names for its classes.
-
-    Attributes:
-        detect: finds objects on a list of frames.
-        class_names: of its classes.
-    """
+    """A `FrameDetector` with names for its classes."""
 
     detect: Callable[[Sequence[NDArray[np.uint8]]], list[Detections]]
     class_names: Sequence[str]
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options."""
     parser = Parser(description=__doc__, formatter_class=HelpFormatter)
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file, URL or number of a camera; or NAME=SOURCE")
     parser.add_argument("--realtime", action="store_true", help="files at their own speed, as from a camera")
@@ -156,37 +150,24 @@ def main(args: argparse.Namespace) -> int:
 
 
 def open_detector(args: argparse.Namespace) -> NamedDetector:
-    """The network of --ckpt.
-
-    Raises:
-        UserError: no such file, or one that cannot be used here.
-    """
-    least_score = TrackOptions.from_score(args.conf).keep_score
-    detector = load_detector(args.ckpt, least_score, args.tiles, args.tsize, args.device)
+    """The network of --ckpt."""
+    detector = load_detector(args.ckpt, args.conf, args.tiles, args)
     return NamedDetector(detector.predictor.predict, detector.class_names)
 
 
-def load_detector(weights: str, least_score: float, tiles: str, tsize: int | None, device: str | None) -> Detector:
-    """A network as watching runs it.
-
-    Args:
-        weights: see `Detector.load`.
-        least_score: of a box that goes on with a track.
-        tiles, tsize, device: the options of these names.
+def load_detector(weights: str, conf: float, tiles: str, args: argparse.Namespace) -> Detector:
+    """A network as watching runs it, with boxes that go on with a track begun by `conf`.
 
     Raises:
         UserError: no such file, or one that cannot be used here.
     """
-    size = None if tsize is None else (tsize, tsize)
-    return Detector.load(weights, score_threshold=least_score, tiles=tiles, input_size=size, device=device)
+    size = None if args.tsize is None else (args.tsize, args.tsize)
+    score = TrackOptions.from_score(conf).keep_score
+    return Detector.load(weights, score_threshold=score, tiles=tiles, input_size=size, device=args.device)
 
 
 def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int]:
-    """The indices of classes by their names, whatever their case.
-
-    Raises:
-        UserError: the network has no such class.
-    """
+    """The indices of classes by their names, whatever their case."""
     known = {name.lower(): label for label, name in enumerate(class_names)}
     for name in names:
         if name.lower() not in known:
@@ -195,11 +176,7 @@ def labels_of(names: Sequence[str], class_names: Sequence[str]) -> frozenset[int
 
 
 def page_address(text: str, token: str | None) -> tuple[str, int]:
-    """Host and port of --page.
-
-    Raises:
-        UserError: no such address; the page's packages are missing; others could read it without a token.
-    """
+    """Host and port of --page; it needs a token where others could read it."""
     from yolox_gssam.watch.page import is_loopback
 
     host, colon, port = text.rpartition(":")
@@ -212,11 +189,7 @@ def page_address(text: str, token: str | None) -> tuple[str, int]:
 
 
 def open_receivers(args: argparse.Namespace, sources: Sources) -> list[Receiver]:
-    """Those of --webhook and --mqtt.
-
-    Raises:
-        UserError: a wrong URL, or a package is missing.
-    """
+    """Those of --webhook and --mqtt."""
     receivers: list[Receiver] = [Webhook(url, os.environ.get("WATCH_WEBHOOK_TOKEN")) for url in args.webhook]
     if args.mqtt:
         receivers.append(Mqtt(args.mqtt, [source.source for source in sources.all]))

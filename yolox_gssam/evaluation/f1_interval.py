@@ -4,7 +4,7 @@ Images of one clip resemble each other, so that whole clips are drawn where the 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,10 +48,6 @@ class F1Point:
     at_given: OperatingPoint | None
     at_best: OperatingPoint
     interval: F1Interval | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
 
 
 def f1_interval(
