@@ -16,7 +16,7 @@ from yolox_gssam.data.formats.video import read_clips
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.yolo import read_yolo_set
 from yolox_gssam.detections import Detections
-from yolox_gssam.inference.label_files import CONVENTIONS, LabelledFrame, LabelWriter, label_path
+from yolox_gssam.inference.label_files import CONVENTIONS, LabelledFrame, label_path, write_labels
 
 NAMES = ("bird & co", "drone")
 COUNT = 12
@@ -32,11 +32,11 @@ def found(boxes: Sequence[Sequence[float]], label: int = 1) -> Detections:
 @pytest.mark.parametrize("tracks", [[5], None], ids=["tracks", "no tracks"])
 def test_films_come_back_frame_for_frame(tmp_path: Path, kind: str, tracks: list[int] | None) -> None:
     write_film(tmp_path / "clip.mp4", COUNT)
-    writer = LabelWriter(kind, label_path(tmp_path, "clip", kind), NAMES, fps=25)
+    frames = []
     for frame in range(COUNT):
         boxes = [box_of(frame)] if frame in SHOWN else []
-        writer.add(LabelledFrame("clip.mp4", frame, SIZE_WH, found(boxes), tracks if boxes else None))
-    writer.finish()
+        frames.append(LabelledFrame("clip.mp4", frame, SIZE_WH, found(boxes), tracks if boxes else None))
+    write_labels(kind, label_path(tmp_path, "clip", kind), frames, NAMES, fps=25)
     (clip,) = read_clips(tmp_path, raise_fatal)
     scale = [*SIZE_WH, *SIZE_WH] if clip.labels.fractions else [1, 1, 1, 1]
     assert sorted(box.frame for box in clip.labels.boxes) == list(SHOWN)
@@ -50,10 +50,11 @@ def test_films_come_back_frame_for_frame(tmp_path: Path, kind: str, tracks: list
 @pytest.mark.parametrize("kind", ["cvat", "labelstudio"])
 def test_a_track_is_of_the_class_that_most_of_its_scores_are_for(tmp_path: Path, kind: str) -> None:
     write_film(tmp_path / "clip.mp4", COUNT)
-    writer = LabelWriter(kind, label_path(tmp_path, "clip", kind), NAMES, fps=25)
-    for frame in range(COUNT):
-        writer.add(LabelledFrame("clip.mp4", frame, SIZE_WH, found([box_of(frame)], label=frame in SHOWN), [3]))
-    writer.finish()
+    frames = [
+        LabelledFrame("clip.mp4", frame, SIZE_WH, found([box_of(frame)], label=frame in SHOWN), [3])
+        for frame in range(COUNT)
+    ]
+    write_labels(kind, label_path(tmp_path, "clip", kind), frames, NAMES, fps=25)
     (clip,) = read_clips(tmp_path, raise_fatal)
     assert [box.name for box in clip.labels.boxes] == ["bird & co"] * COUNT
     assert len({box.track for box in clip.labels.boxes}) == 1
@@ -79,11 +80,9 @@ def test_pictures_come_back_box_for_box(tmp_path: Path, kind: str, index: int | 
         LabelledFrame(f"b{suffix}", index, SIZE_WH, found([], 0)),
     ]
     (tmp_path / "images").mkdir()
-    writer = LabelWriter(kind, label_path(tmp_path, "set", kind), NAMES)
     for frame in frames:
         cv2.imwrite(str(tmp_path / "images" / frame.name), draw(0))
-        writer.add(frame)
-    writer.finish()
+    write_labels(kind, label_path(tmp_path, "set", kind), frames, NAMES)
     labelled = read_back(kind, tmp_path)
     assert labelled.classes == NAMES
     assert [sample.file_name for sample in labelled.samples] == [frame.name for frame in frames]
@@ -94,9 +93,8 @@ def test_pictures_come_back_box_for_box(tmp_path: Path, kind: str, index: int | 
 
 
 def test_boxes_are_cut_to_the_image_and_those_outside_left_out(tmp_path: Path) -> None:
-    writer = LabelWriter("coco", tmp_path / "a.json", NAMES)
-    writer.add(LabelledFrame("a.jpg", None, SIZE_WH, found([(-4, -4, 10, 10), (500, 3, 4, 4)]), [7, 8]))
-    writer.finish()
+    frame = LabelledFrame("a.jpg", None, SIZE_WH, found([(-4, -4, 10, 10), (500, 3, 4, 4)]), [7, 8])
+    write_labels("coco", tmp_path / "a.json", [frame], NAMES)
     (annotation,) = json.loads((tmp_path / "a.json").read_text())["annotations"]
     assert (annotation["bbox"], annotation["track_id"], annotation["score"]) == ([0, 0, 6, 6], 7, 0.75)
 
@@ -104,9 +102,8 @@ def test_boxes_are_cut_to_the_image_and_those_outside_left_out(tmp_path: Path) -
 def test_pictures_for_cvat_and_label_studio(tmp_path: Path) -> None:
     """By their documentation: neither is read here."""
     for kind in ("cvat", "labelstudio"):
-        writer = LabelWriter(kind, label_path(tmp_path, "set", kind), NAMES)
-        writer.add(LabelledFrame("a.jpg", None, SIZE_WH, found([(16, 24, 8, 12)])))
-        writer.finish()
+        frame = LabelledFrame("a.jpg", None, SIZE_WH, found([(16, 24, 8, 12)]))
+        write_labels(kind, label_path(tmp_path, "set", kind), [frame], NAMES)
     text = (tmp_path / "set_labels.xml").read_text()
     assert '<image id="0" name="a.jpg" width="160" height="96">' in text
     assert 'xtl="16.000" ytl="24.000" xbr="24.000" ybr="36.000"' in text
@@ -117,5 +114,5 @@ def test_pictures_for_cvat_and_label_studio(tmp_path: Path) -> None:
 
 def test_unknown_kinds() -> None:
     with pytest.raises(ValueError, match="labels are written as cvat, yolo, coco, labelstudio, voc, not as 'csv'"):
-        LabelWriter("csv", Path("a"), NAMES)
+        label_path(Path("a"), "set", "csv")
     assert len(CONVENTIONS) == 5

@@ -1,6 +1,6 @@
 """Average precision of a network on one split of a data set, with the hooks of YOLOX's `COCOEvaluator`."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from yolox_gssam.inference.backends.pytorch import TorchBackend
 from yolox_gssam.inference.predictor import Predictor
 
 
+@dataclass(eq=False)
 class DroneEvaluator:
     """Runs a network over a split and measures AP, on any device.
 
@@ -29,21 +30,12 @@ class DroneEvaluator:
         workers: threads that read images.
     """
 
-    def __init__(
-        self,
-        split: CocoSplit,
-        test_size: tuple[int, int],
-        score_threshold: float,
-        nms_threshold: float,
-        batch_size: int,
-        workers: int,
-    ) -> None:
-        self.split = split
-        self.test_size = test_size
-        self.score_threshold = score_threshold
-        self.nms_threshold = nms_threshold
-        self.batch_size = batch_size
-        self.workers = workers
+    split: CocoSplit
+    test_size: tuple[int, int]
+    score_threshold: float
+    nms_threshold: float
+    batch_size: int
+    workers: int
 
     def evaluate(
         self,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 
 import cv2
@@ -19,13 +20,13 @@ from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
-from yolox_gssam.inference.detections_file import open_detections_file
+from yolox_gssam.inference.detections_file import WriteDetections, open_detections_file
 from yolox_gssam.inference.frames import Frame, find_images, image_frames
-from yolox_gssam.inference.label_files import HOLD_TRACKS, LabelledFrame, LabelWriter, label_path
+from yolox_gssam.inference.label_files import HOLD_TRACKS, LabelledFrame, label_path, write_labels
 from yolox_gssam.inference.pipeline import in_thread, map_in_threads
 from yolox_gssam.inference.predictor import Predictor
-from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame, until
-from yolox_gssam.inference.video_io import VideoReader, VideoWriter, open_video_writer
+from yolox_gssam.inference.stages import AttentionMaps, DrawnFrame, detect_frames, draw_frame
+from yolox_gssam.inference.video_io import DEFAULT_FPS, VideoReader, VideoWriter, open_video_writer
 from yolox_gssam.inference.window import show
 
 WRITTEN_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -105,14 +106,14 @@ def annotate_images(
         _labels(outputs, path.resolve().stem, predictor, summary) as write_labels,
         closing(_drawn(predictor, frames, outputs, len(images), summary)) as drawn_frames,
     ):
-        for drawn in drawn_frames:
-            write_export(drawn)
-            write_labels(drawn)
-            target = _output_path(outputs.folder / drawn.detected.frame.source)
-            _write_image(target, drawn.image)
-            if drawn.panels is not None:
-                _write_image(target.with_name(f"{target.stem}_attention{target.suffix}"), drawn.panels)
-            if outputs.show and not show(drawn.image, 0):
+        for detected, picture, panels in drawn_frames:
+            write_export(detected.frame, detected.detections)
+            write_labels(detected.frame, detected.detections)
+            target = _output_path(outputs.folder / detected.frame.source)
+            _write_image(target, picture)
+            if panels is not None:
+                _write_image(target.with_name(f"{target.stem}_attention{target.suffix}"), panels)
+            if outputs.show and not show(picture, 0):
                 break
         if summary.frames == 0:
             none_read = f"{path}: none of its {len(images)} images can be used, beginning with "
@@ -151,14 +152,14 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
             drawn_frames = stack.enter_context(
                 closing(_drawn(predictor, frames, outputs, total, summary, live=reader.live))
             )
-            for drawn in drawn_frames:
-                write_export(drawn)
-                write_labels(drawn)
-                time_s = drawn.detected.frame.time_s if reader.live else None
-                video.write(drawn.image, time_s)
-                if panels_video is not None and drawn.panels is not None:
-                    panels_video.write(drawn.panels, time_s)
-                if outputs.show and not show(drawn.image, 1):
+            for detected, picture, panels in drawn_frames:
+                write_export(detected.frame, detected.detections)
+                write_labels(detected.frame, detected.detections)
+                time_s = detected.frame.time_s if reader.live else None
+                video.write(picture, time_s)
+                if panels_video is not None and panels is not None:
+                    panels_video.write(panels, time_s)
+                if outputs.show and not show(picture, 1):
                     break
             if summary.frames == 0:
                 raise _nothing_done(summary, f"{reader.name}: no frame could be decoded")
@@ -185,14 +186,14 @@ def _drawn(
     start = time.perf_counter()
     with StopRequest() as stop, progress_bar(description="detect", unit="frames", total=total or None) as bar:
         read = in_thread(frames, 1 if live else AHEAD, newest=live)
-        detected = detect_frames(predictor, until(stop, read), outputs.attention)
+        detected = detect_frames(predictor, takewhile(lambda frame: not stop, read), outputs.attention)
         draw = partial(draw_frame, class_names=predictor.class_names)
         drawn_frames = map_in_threads(draw, detected, 1, 0 if live else AHEAD)
         with closing(read), closing(drawn_frames):
             for drawn in drawn_frames:
                 summary.frames += 1
-                summary.objects += len(drawn.detected.detections)
-                summary.detection_seconds += drawn.detected.seconds
+                summary.objects += len(drawn[0].detections)
+                summary.detection_seconds += drawn[0].seconds
                 summary.seconds = time.perf_counter() - start
                 yield drawn
                 bar.update()
@@ -218,51 +219,43 @@ def _nothing_done(summary: Summary, reason: str) -> BaseException:
 
 
 @contextmanager
-def _export(
-    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary
-) -> Iterator[Callable[[DrawnFrame], None]]:
+def _export(outputs: Outputs, stem: str, predictor: Predictor, summary: Summary) -> Iterator[WriteDetections]:
     """Gives a function that adds a frame's detections to the file asked for, or to none."""
     if outputs.export is None:
-        yield lambda drawn: None
+        yield lambda frame, detections: None
         return
     path = outputs.folder / f"{stem}_detections.{outputs.export}"
     summary.files["detections"] = path
     with open_detections_file(path, predictor.class_names) as write:
-        yield lambda drawn: write(drawn.detected.frame, drawn.detected.detections)
+        yield write
 
 
 @contextmanager
 def _labels(
-    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary, fps: float = 25.0
-) -> Iterator[Callable[[DrawnFrame], None]]:
+    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary, fps: float = DEFAULT_FPS
+) -> Iterator[WriteDetections]:
     """Gives a function that adds a frame's detections to the label files asked for, or to none."""
     if outputs.labels is None:
-        yield lambda drawn: None
+        yield lambda frame, detections: None
         return
-    writer = LabelWriter(
-        outputs.labels, label_path(outputs.folder, stem, outputs.labels), predictor.class_names, fps=fps
-    )
-    summary.files[f"labels ({outputs.labels})"] = writer.path
+    path = label_path(outputs.folder, stem, outputs.labels)
+    summary.files[f"labels ({outputs.labels})"] = path
     tracks_of = _tracks(predictor.score_threshold, summary) if outputs.labels in HOLD_TRACKS else None
+    labelled: list[LabelledFrame] = []
 
-    def write(drawn: DrawnFrame) -> None:
-        frame, detections = drawn.detected.frame, drawn.detected.detections
+    def write(frame: Frame, detections: Detections) -> None:
         index = None if frame.time_s is None else frame.index
         size_wh = frame.image.shape[1], frame.image.shape[0]
         source = frame.source if index is None else Path(frame.source).name
         tracks = None if index is None or tracks_of is None else tracks_of(frame, detections)
-        writer.add(LabelledFrame(source, index, size_wh, detections, tracks))
+        labelled.append(LabelledFrame(source, index, size_wh, detections, tracks))
 
     yield write
-    writer.finish()
+    write_labels(outputs.labels, path, labelled, predictor.class_names, fps)
 
 
 def _tracks(score: float, summary: Summary) -> Callable[[Frame, Detections], list[int] | None]:
-    """Gives a function that tells whose each box of a film's next frame is; None where scipy is missing.
-
-    Args:
-        score: least score of a box.
-    """
+    """Gives a function that tells whose each box (of this score at least) of a film's next frame is; None: no scipy."""
     try:
         from yolox_gssam.tracking.motion import CameraMotion
         from yolox_gssam.tracking.tracks import Tracker, TrackOptions

@@ -4,12 +4,12 @@ Which convention each writer follows stands in `CONVENTIONS`. What they write, `
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from xml.sax.saxutils import escape, quoteattr
 
-from yolox_gssam.common.files import atomic_path, write_text
+from yolox_gssam.common.files import write_text
 from yolox_gssam.detections import Detections
 
 CONVENTIONS = {
@@ -48,44 +48,35 @@ class LabelledFrame:
         return self.source if self.index is None else f"{Path(self.source).stem}_{self.index:06d}.jpg"
 
 
-@dataclass
-class LabelWriter:
-    """Collects what is found and writes it at the end, whole.
-
-    Args:
-        kind: one of `CONVENTIONS`.
-        path: the file, or for yolo and voc the folder, that is made.
-        class_names: in label order.
-        fps: of a film, frames a second.
-    """
-
-    kind: str
-    path: Path
-    class_names: Sequence[str]
-    fps: float = 25.0
-    frames: list[LabelledFrame] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if self.kind not in CONVENTIONS:
-            raise ValueError(f"labels are written as {', '.join(CONVENTIONS)}, not as {self.kind!r}")
-
-    def add(self, frame: LabelledFrame) -> None:
-        """Takes one image or frame; also one without objects."""
-        self.frames.append(frame)
-
-    def finish(self) -> None:
-        """Writes the files.
-
-        Raises:
-            UserError: they could not be written.
-        """
-        _WRITERS[self.kind](self)
-
-
 def label_path(folder: Path, stem: str, kind: str) -> Path:
-    """Where the labels of a kind go: `<stem>_labels.json` or .xml, or a folder `<stem>_labels`."""
+    """Where the labels of a kind go: `<stem>_labels.json` or .xml, or a folder `<stem>_labels`.
+
+    Raises:
+        ValueError: the kind is none of `CONVENTIONS`.
+    """
+    if kind not in CONVENTIONS:
+        raise ValueError(f"labels are written as {', '.join(CONVENTIONS)}, not as {kind!r}")
     suffix = {"cvat": ".xml", "coco": ".json", "labelstudio": ".json"}.get(kind, "")
     return folder / f"{stem}_labels{suffix}"
+
+
+def write_labels(
+    kind: str, path: Path, frames: Sequence[LabelledFrame], class_names: Sequence[str], fps: float = 25.0
+) -> None:
+    """Writes the labels of images, or of the frames of one film, those without objects too.
+
+    Args:
+        kind, path: as `label_path` has them.
+        class_names: in label order.
+        fps: of a film, frames a second.
+
+    Raises:
+        UserError: the files could not be written.
+    """
+    if kind == "labelstudio":
+        _write_label_studio(path, frames, class_names, fps)
+    else:
+        _WRITERS[kind](path, frames, class_names)
 
 
 def _rows(frame: LabelledFrame) -> list[tuple[str, int, float, list[float]]]:
@@ -104,11 +95,11 @@ def _rows(frame: LabelledFrame) -> list[tuple[str, int, float, list[float]]]:
     return rows
 
 
-def _write_coco(writer: LabelWriter) -> None:
+def _write_coco(path: Path, frames: Sequence[LabelledFrame], names: Sequence[str]) -> None:
     """One JSON file; `score` stays in each annotation, as in COCO's results, and `track_id` where there is one."""
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
-    for number, frame in enumerate(writer.frames, 1):
+    for number, frame in enumerate(frames, 1):
         width, height = frame.size_wh
         images.append({"id": number, "file_name": frame.name, "width": width, "height": height})
         for label, track, score, (left, top, right, bottom) in _rows(frame):
@@ -125,31 +116,32 @@ def _write_coco(writer: LabelWriter) -> None:
                     **({"track_id": track} if track else {}),
                 }
             )
-    categories = [{"id": number, "name": name} for number, name in enumerate(writer.class_names, 1)]
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, 1)]
     document = {"images": images, "annotations": annotations, "categories": categories}
-    write_text(writer.path, json.dumps(document, ensure_ascii=False))
+    write_text(path, json.dumps(document, ensure_ascii=False))
 
 
-def _write_yolo(writer: LabelWriter) -> None:
+def _write_yolo(path: Path, frames: Sequence[LabelledFrame], names: Sequence[str]) -> None:
     """labels/<image>.txt and classes.txt, to lie beside images/."""
-    for frame in writer.frames:
+    for frame in frames:
         width, height = frame.size_wh
         lines = [
             f"{label} {(x1 + x2) / 2 / width:.8f} {(y1 + y2) / 2 / height:.8f} "
             f"{(x2 - x1) / width:.8f} {(y2 - y1) / height:.8f}"
             for label, _, _, (x1, y1, x2, y2) in _rows(frame)
         ]
-        path = writer.path / "labels" / PurePosixPath(frame.name).with_suffix(".txt")
-        write_text(path, "".join(f"{line}\n" for line in lines))
-    write_text(writer.path / "classes.txt", "".join(f"{name}\n" for name in writer.class_names))
+        write_text(
+            path / "labels" / PurePosixPath(frame.name).with_suffix(".txt"), "".join(f"{line}\n" for line in lines)
+        )
+    write_text(path / "classes.txt", "".join(f"{name}\n" for name in names))
 
 
-def _write_voc(writer: LabelWriter) -> None:
+def _write_voc(path: Path, frames: Sequence[LabelledFrame], names: Sequence[str]) -> None:
     """Annotations/<image>.xml, to lie beside JPEGImages/ or images/."""
-    for frame in writer.frames:
+    for frame in frames:
         width, height = frame.size_wh
         objects = "".join(
-            f"<object><name>{escape(writer.class_names[int(label)])}</name><pose>Unspecified</pose>"
+            f"<object><name>{escape(names[int(label)])}</name><pose>Unspecified</pose>"
             f"<truncated>0</truncated><difficult>0</difficult><bndbox><xmin>{x1:g}</xmin><ymin>{y1:g}</ymin>"
             f"<xmax>{x2:g}</xmax><ymax>{y2:g}</ymax></bndbox></object>\n"
             for label, _, _, (x1, y1, x2, y2) in _rows(frame)
@@ -160,23 +152,23 @@ def _write_voc(writer: LabelWriter) -> None:
             f"<size><width>{width}</width><height>{height}</height><depth>3</depth></size>\n"
             f"<segmented>0</segmented>\n{objects}</annotation>\n"
         )
-        write_text(writer.path / "Annotations" / PurePosixPath(frame.name).with_suffix(".xml"), text)
+        write_text(path / "Annotations" / PurePosixPath(frame.name).with_suffix(".xml"), text)
 
 
-def _write_cvat(writer: LabelWriter) -> None:
+def _write_cvat(path: Path, frames: Sequence[LabelledFrame], names: Sequence[str]) -> None:
     """One XML file: tracks of a film, each box a key frame and `outside` where the object is gone; else images."""
-    is_film = any(frame.index is not None for frame in writer.frames)
-    labels = "".join(f"<label><name>{escape(name)}</name></label>" for name in writer.class_names)
-    size = 1 + max((frame.index or 0 for frame in writer.frames), default=-1) if is_film else len(writer.frames)
+    is_film = any(frame.index is not None for frame in frames)
+    labels = "".join(f"<label><name>{escape(name)}</name></label>" for name in names)
+    size = 1 + max((frame.index or 0 for frame in frames), default=-1) if is_film else len(frames)
     mode = "interpolation" if is_film else "annotation"
-    source = escape(writer.frames[0].source) if is_film else ""
+    source = escape(frames[0].source) if is_film else ""
     head = (
         '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta><task>'
         f"<size>{size}</size><mode>{mode}</mode><start_frame>0</start_frame><stop_frame>{max(size - 1, 0)}</stop_frame>"
         f"<frame_filter></frame_filter><labels>{labels}</labels></task><source>{source}</source></meta>\n"
     )
-    body = _cvat_tracks(writer, size) if is_film else _cvat_images(writer)
-    write_text(writer.path, f"{head}{body}</annotations>\n")
+    body = _cvat_tracks(frames, names, size) if is_film else _cvat_images(frames, names)
+    write_text(path, f"{head}{body}</annotations>\n")
 
 
 def _cvat_corners(box: Sequence[float]) -> str:
@@ -202,11 +194,11 @@ class _FilmObject:
         return max(self.votes, key=self.votes.__getitem__)
 
 
-def _film_objects(writer: LabelWriter) -> list[_FilmObject]:
+def _film_objects(frames: Sequence[LabelledFrame]) -> list[_FilmObject]:
     """A film's objects in order of their first frames; a box without a track is one of its own."""
     objects: dict[int, _FilmObject] = {}
     single = 0
-    for frame in writer.frames:
+    for frame in frames:
         for label, track, score, box in _rows(frame):
             single -= not track
             one = objects.setdefault(track or single, _FilmObject())
@@ -215,17 +207,16 @@ def _film_objects(writer: LabelWriter) -> list[_FilmObject]:
     return list(objects.values())
 
 
-def _cvat_tracks(writer: LabelWriter, size: int) -> str:
-    """The tracks of a film."""
+def _cvat_tracks(frames: Sequence[LabelledFrame], names: Sequence[str], size: int) -> str:
     tracks = []
-    for number, one in enumerate(_film_objects(writer)):
+    for number, one in enumerate(_film_objects(frames)):
         lines = []
         for place, (index, _, box) in enumerate(one.boxes):
             lines.append(_cvat_box(index, box, outside=0))
             following = one.boxes[place + 1][0] if place + 1 < len(one.boxes) else size
             if index + 1 < following:
                 lines.append(_cvat_box(index + 1, box, outside=1))
-        name = quoteattr(writer.class_names[int(one.label)])
+        name = quoteattr(names[int(one.label)])
         tracks.append(f'<track id="{number}" label={name} source="auto">\n{"".join(lines)}</track>\n')
     return "".join(tracks)
 
@@ -236,12 +227,11 @@ def _cvat_box(frame: int, box: Sequence[float], outside: int) -> str:
     )
 
 
-def _cvat_images(writer: LabelWriter) -> str:
-    """The images, each with its boxes."""
+def _cvat_images(frames: Sequence[LabelledFrame], names: Sequence[str]) -> str:
     images = []
-    for number, frame in enumerate(writer.frames):
+    for number, frame in enumerate(frames):
         boxes = "".join(
-            f'<box label={quoteattr(writer.class_names[int(label)])} source="auto" occluded="0" {_cvat_corners(box)} '
+            f'<box label={quoteattr(names[int(label)])} source="auto" occluded="0" {_cvat_corners(box)} '
             'z_order="0"></box>\n'
             for label, _, _, box in _rows(frame)
         )
@@ -252,12 +242,11 @@ def _cvat_images(writer: LabelWriter) -> str:
     return "".join(images)
 
 
-def _write_label_studio(writer: LabelWriter) -> None:
+def _write_label_studio(path: Path, frames: Sequence[LabelledFrame], names: Sequence[str], fps: float) -> None:
     """Tasks with a prediction each: of a film one, with a region for each track; else one for each image."""
-    is_film = any(frame.index is not None for frame in writer.frames)
-    tasks = [_film_task(writer)] if is_film else [_image_task(writer, frame) for frame in writer.frames]
-    with atomic_path(writer.path) as part:
-        part.write_text(json.dumps(tasks, ensure_ascii=False), encoding="utf-8")
+    is_film = any(frame.index is not None for frame in frames)
+    tasks = [_film_task(frames, names, fps)] if is_film else [_image_task(frame, names) for frame in frames]
+    write_text(path, json.dumps(tasks, ensure_ascii=False))
 
 
 def _percent(box: Sequence[float], size_wh: tuple[int, int]) -> dict[str, object]:
@@ -272,30 +261,29 @@ def _percent(box: Sequence[float], size_wh: tuple[int, int]) -> dict[str, object
     }
 
 
-def _film_task(writer: LabelWriter) -> dict[str, object]:
+def _film_task(frames: Sequence[LabelledFrame], names: Sequence[str], fps: float) -> dict[str, object]:
     """The task of a film; frames count from 1, and a box that is not enabled is the last one of its object."""
-    count = 1 + max(frame.index or 0 for frame in writer.frames)
+    count = 1 + max(frame.index or 0 for frame in frames)
     regions = []
-    for number, one in enumerate(_film_objects(writer)):
-        frames = [index + 1 for index, _, _ in one.boxes]
+    for number, one in enumerate(_film_objects(frames)):
+        numbers = [index + 1 for index, _, _ in one.boxes]
         sequence = [
-            {"frame": frame, "enabled": frame + 1 == following, "time": frame / writer.fps, **_percent(box, size_wh)}
-            for frame, following, (_, size_wh, box) in zip(frames, [*frames[1:], 0], one.boxes, strict=True)
+            {"frame": frame, "enabled": frame + 1 == following, "time": frame / fps, **_percent(box, size_wh)}
+            for frame, following, (_, size_wh, box) in zip(numbers, [*numbers[1:], 0], one.boxes, strict=True)
         ]
         value = {
             "framesCount": count,
-            "duration": count / writer.fps,
+            "duration": count / fps,
             "sequence": sequence,
-            "labels": [writer.class_names[int(one.label)]],
+            "labels": [names[int(one.label)]],
         }
         region = {"id": f"r{number}", "type": "videorectangle", "from_name": "box", "to_name": "video", "value": value}
         regions.append(region)
-    data = {"video": writer.frames[0].source}
+    data = {"video": frames[0].source}
     return {"data": data, "predictions": [{"model_version": "yolox_gssam", "result": regions}]}
 
 
-def _image_task(writer: LabelWriter, frame: LabelledFrame) -> dict[str, object]:
-    """The task of an image."""
+def _image_task(frame: LabelledFrame, names: Sequence[str]) -> dict[str, object]:
     width, height = frame.size_wh
     regions = [
         {
@@ -306,20 +294,11 @@ def _image_task(writer: LabelWriter, frame: LabelledFrame) -> dict[str, object]:
             "original_width": width,
             "original_height": height,
             "score": score,
-            "value": {**_percent(box, frame.size_wh), "rectanglelabels": [writer.class_names[int(label)]]},
+            "value": {**_percent(box, frame.size_wh), "rectanglelabels": [names[int(label)]]},
         }
         for number, (label, _, score, box) in enumerate(_rows(frame))
     ]
-    return {
-        "data": {"image": frame.name},
-        "predictions": [{"model_version": "yolox_gssam", "result": regions}],
-    }
+    return {"data": {"image": frame.name}, "predictions": [{"model_version": "yolox_gssam", "result": regions}]}
 
 
-_WRITERS: dict[str, Callable[[LabelWriter], None]] = {
-    "cvat": _write_cvat,
-    "yolo": _write_yolo,
-    "coco": _write_coco,
-    "labelstudio": _write_label_studio,
-    "voc": _write_voc,
-}
+_WRITERS = {"cvat": _write_cvat, "yolo": _write_yolo, "coco": _write_coco, "voc": _write_voc}

@@ -1,6 +1,7 @@
 """From images to boxes: letterbox, network, NMS, back to the original image's pixels."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from yolox_gssam.inference.nms import choose_detections
 from yolox_gssam.inference.tiles import Tiling, predict_tiled
 
 
+@dataclass(eq=False)
 class Predictor:
     """A trained detector, ready for images.
 
@@ -32,28 +34,16 @@ class Predictor:
         tiling: how images larger than the input are cut; None reduces them.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        class_names: Sequence[str],
-        test_size: tuple[int, int],
-        score_threshold: float,
-        nms_threshold: float,
-        *,
-        class_agnostic: bool = False,
-        votes: bool = False,
-        tight: bool = False,
-        tiling: Tiling | None = None,
-    ) -> None:
-        self.backend = backend
-        self.class_names = tuple(class_names)
-        self.test_size = test_size
-        self.score_threshold = score_threshold
-        self.nms_threshold = nms_threshold
-        self.class_agnostic = class_agnostic
-        self.votes = votes
-        self.tight = tight
-        self.tiling = tiling
+    backend: Backend
+    class_names: tuple[str, ...]
+    test_size: tuple[int, int]
+    score_threshold: float
+    nms_threshold: float
+    _: KW_ONLY
+    class_agnostic: bool = False
+    votes: bool = False
+    tight: bool = False
+    tiling: Tiling | None = None
 
     def predict(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """The objects on each image, best score first.

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.letterbox import narrow_fault
-from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.inference.drawing import draw_detections
 from yolox_gssam.inference.frames import Frame
@@ -38,26 +37,8 @@ class DetectedFrame:
     seconds: float
 
 
-@dataclass(frozen=True, eq=False)
-class DrawnFrame:
-    """A frame with its pictures.
-
-    Attributes:
-        image: the frame with its detections drawn, BGR.
-        panels: the frame and its attention maps side by side, BGR; None where there are no maps.
-    """
-
-    detected: DetectedFrame
-    image: NDArray[np.uint8]
-    panels: NDArray[np.uint8] | None
-
-
-def until(stop: StopRequest, frames: Iterable[Frame]) -> Iterator[Frame]:
-    """The frames up to the moment when a stop is asked for."""
-    for frame in frames:
-        if stop:
-            return
-        yield frame
+DrawnFrame = tuple[DetectedFrame, NDArray[np.uint8], NDArray[np.uint8] | None]
+"""A frame; the picture with its detections; and that beside its attention maps, None where there are none. Both BGR."""
 
 
 def detect_frames(
@@ -92,7 +73,6 @@ def detect_frames(
 
 
 def draw_frame(detected: DetectedFrame, class_names: Sequence[str]) -> DrawnFrame:
-    """Draws the detections and, where there are maps, the attention panels."""
     image = draw_detections(detected.frame.image, detected.detections, class_names)
     panels = attention_panels(image, detected.maps, detected.input_hw) if detected.maps else None
-    return DrawnFrame(detected, image, panels)
+    return detected, image, panels
