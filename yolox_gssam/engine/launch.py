@@ -54,16 +54,12 @@ def check_batch_size(batch_size: int, processes: int) -> None:
         )
 
 
-def local_rank() -> int:
-    """The number of this process among those on its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", get_rank()))
-
-
 def choose_own_device(name: str | None) -> torch.device:
     """The device asked for; of several CUDA devices the one of this process on its machine."""
     device = choose_device(name)
     if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", local_rank() % torch.cuda.device_count())
+        number = int(os.environ.get("LOCAL_RANK", get_rank()))  # among the processes of this machine
+        device = torch.device("cuda", number % torch.cuda.device_count())
         torch.cuda.set_device(device)
     return device
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from yolox.models import YOLOX
 
 from yolox_gssam.engine.averaging import AveragedWeights
 from yolox_gssam.engine.launch import anywhere
@@ -40,29 +39,6 @@ class Taken:
     skipped: int
     skipped_in_a_row: int
     fault: str = ""
-
-
-def make_step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    average: AveragedWeights | None,
-    scaler: torch.amp.GradScaler | None,
-    clip_grad_norm: float | None,
-    **settings: Any,
-) -> "PlainStep | StaticStep":
-    """The step that a run repeats.
-
-    Args:
-        scaler: None for a step that CUDA records.
-        clip_grad_norm: longest gradient; None for no limit.
-        settings: further arguments of both kinds of step.
-    """
-    limit = math.inf if clip_grad_norm is None else clip_grad_norm
-    if scaler is not None:
-        return PlainStep(model, optimizer, average, limit, scaler=scaler, **settings)
-    assert isinstance(model, YOLOX)
-    model.head.static_shapes = True
-    return StaticStep(model, optimizer, average, limit, **settings)
 
 
 @dataclass(eq=False)
@@ -147,11 +123,12 @@ class PlainStep(_Step):
 class StaticStep(_Step):
     """One optimizer step for batches of one shape, without waiting for the device; see `run`.
 
-    The model's head matches all anchors (`static_shapes`); the optimizer is fused SGD.
+    The model is a `YOLOX`, whose head is set to match all anchors; the optimizer is fused SGD.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.model.head.static_shapes = True
         self._statistics = [b for b in self.model.buffers() if b.is_floating_point() and b.numel()]
         for parameter in self.parameters:
             state = self.optimizer.state[parameter]

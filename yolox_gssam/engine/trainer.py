@@ -2,6 +2,7 @@
 
 import math
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,7 +24,7 @@ from yolox_gssam.engine.identity import identify
 from yolox_gssam.engine.launch import choose_own_device, from_first, share_buffers, unwrapped, wrapped
 from yolox_gssam.engine.protocol import Experiment
 from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_everything
-from yolox_gssam.engine.step import make_step
+from yolox_gssam.engine.step import PlainStep, StaticStep
 from yolox_gssam.engine.training_data import TrainingData
 
 LOSSES = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss", "num_fg")
@@ -145,17 +146,17 @@ class Trainer:
             if isinstance(module, nn.SiLU):  # in place it first copies what its gradient needs: 5 % of a forward pass
                 module.inplace = False
         self.model = wrapped(model, self.device)
-        self.step = make_step(
+        progress = self.run.progress
+        kind = StaticStep if self.is_static else partial(PlainStep, scaler=self.run.scaler)
+        self.step = kind(
             self.model,
             self.optimizer,
             self.ema_model,
-            clip_grad_norm=self.clip_grad_norm,
+            limit=math.inf if self.clip_grad_norm is None else self.clip_grad_norm,
             names=AVERAGED,
             precision=lambda: autocast(self.device, self.amp_dtype),
-            skipped_in_a_row=self.run.progress.skipped_in_a_row,
-            scaler=None if self.is_static else self.run.scaler,
+            skipped_in_a_row=progress.skipped_in_a_row,
         )
-        progress = self.run.progress
         done = len(progress.history) * self.max_iter + progress.iterations_done
         # In a log the bar says nothing before a tenth of the run is done.
         logger.info(

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.data.coco_reader import CocoSplit
-from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.matching import match_greedy
 
@@ -31,12 +30,10 @@ class ConfusionMatrix:
 
     @property
     def row_names(self) -> tuple[str, ...]:
-        """The names of the rows."""
         return (*self.classes, "background")
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The names of the columns."""
         return (*self.classes, "missed")
 
 
@@ -56,16 +53,10 @@ def confusion_matrix(
     counts = np.zeros((size, size), dtype=np.int64)
     for image in split.images:
         found = detections.get(image.image_id, Detections.empty()).above(score_threshold)
-        _add_image(counts, found, image, iou_threshold)
+        matches = match_greedy(found, image, iou_threshold)
+        hits = matches.truth_index >= 0
+        np.add.at(counts, (image.labels[matches.truth_index[hits]], found.labels[hits]), 1)
+        np.add.at(counts[-1], found.labels[~hits & ~matches.on_crowd], 1)
+        missed = np.delete(image.labels, matches.truth_index[hits])
+        np.add.at(counts[:, -1], missed, 1)
     return ConfusionMatrix(counts, split.classes, score_threshold, iou_threshold)
-
-
-def _add_image(counts: NDArray[np.int64], found: Detections, truth: LabelledImage, iou_threshold: float) -> None:
-    """Adds one image to `counts`."""
-    matches = match_greedy(found, truth, iou_threshold)
-    hits = matches.truth_index >= 0
-    np.add.at(counts, (truth.labels[matches.truth_index[hits]], found.labels[hits]), 1)
-    np.add.at(counts[-1], found.labels[~hits & ~matches.on_crowd], 1)
-    missed = np.ones(len(truth.labels), bool)
-    missed[matches.truth_index[hits]] = False
-    np.add.at(counts[:, -1], truth.labels[missed], 1)

@@ -1,6 +1,5 @@
 """Pictures of the numbers: precision-recall curves and the confusion matrix, as PNG."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +48,8 @@ def plot_confusion(path: Path, matrix: ConfusionMatrix) -> None:
     axes = figure.subplots()
     shares = matrix.counts / np.maximum(matrix.counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(size), _plain_names(matrix.column_names), rotation=45, ha="right")
-    axes.set_yticks(range(size), _plain_names(matrix.row_names))
+    axes.set_xticks(range(size), list(map(_plain, matrix.column_names)), rotation=45, ha="right")
+    axes.set_yticks(range(size), list(map(_plain, matrix.row_names)))
     if len(matrix.classes) <= MOST_NAMES:
         for (row, column), count in np.ndenumerate(matrix.counts):
             axes.text(
@@ -65,7 +64,3 @@ def plot_confusion(path: Path, matrix: ConfusionMatrix) -> None:
 def _plain(name: str) -> str:
     """A class name as it is: matplotlib would read formulas between dollar signs."""
     return name.replace("$", r"\$")
-
-
-def _plain_names(names: Sequence[str]) -> list[str]:
-    return [_plain(name) for name in names]

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import os
 import platform
 import shlex
 import sys
@@ -14,6 +13,7 @@ import torch
 from yolox_gssam.common.files import from_here, sha256_of
 from yolox_gssam.common.version import __version__
 from yolox_gssam.data.coco_reader import CocoSplit
+from yolox_gssam.inference.backends.base import core_count
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,3 @@ def cpu_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def core_count() -> int:
-    """CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -5,7 +5,7 @@ Format: https://cocodataset.org/#format-results.
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,6 @@ def read_results(path: Path, split: CocoSplit) -> dict[int, Detections]:
             f"{printable(path)}: not in COCO's results format: a list of {{image_id, category_id, bbox, score}} was "
             f"expected, not {shorten(entries)}"
         )
-    return group_results(entries, split, path)
-
-
-def group_results(entries: Sequence[Any], split: CocoSplit, path: Path) -> dict[int, Detections]:
-    """Image id -> its detections, of entries in COCO's results format; `path` is where they come from.
-
-    Raises:
-        UserError: an entry has another shape or does not fit the split; it says which.
-    """
     labels = {category_id: label for label, category_id in enumerate(split.category_ids)}
     known = {image.image_id for image in split.images}
     rows: dict[int, list[tuple[list[float], float, int]]] = defaultdict(list)

@@ -6,27 +6,14 @@ Source: the paper's measure, the mean over 1,000 inferences after warm-up.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from yolox_gssam.common.progress import progress_bar
+from yolox_gssam.inference.predictor import Predictor
 
 STEPS = ("preprocess", "network", "nms")
-
-
-class Stages(Protocol):
-    """What is timed: the three steps of a prediction, as `yolox_gssam.inference.predictor.Predictor` has them."""
-
-    def preprocess(self, images: Sequence[NDArray[np.uint8]]) -> Any:
-        """The network's input, on its device."""
-
-    def network(self, batch: Any) -> Any:
-        """The decoded outputs."""
-
-    def postprocess(self, outputs: Any, sizes_hw: Sequence[tuple[int, int]]) -> Any:
-        """The boxes that NMS leaves."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,7 @@ class InferenceTime:
 
 
 def time_inference(
-    stages: Stages, images: Sequence[NDArray[np.uint8]], repeats: int = 1000, warmup: int = 50
+    predictor: Predictor, images: Sequence[NDArray[np.uint8]], repeats: int = 1000, warmup: int = 50
 ) -> InferenceTime:
     """Times single images, with a progress bar.
 
@@ -64,7 +51,7 @@ def time_inference(
     if not images or repeats < 1:
         raise ValueError(f"timing needs an image and a repeat, got {len(images)} images and {repeats} repeats")
     seconds = [
-        time_once(stages, [images[number % len(images)]])
+        time_once(predictor, [images[number % len(images)]])
         for number in progress_bar(range(warmup + repeats), description="time", unit="images")
     ]
     counted = np.array(seconds[warmup:]) * 1000
@@ -72,14 +59,14 @@ def time_inference(
     return InferenceTime({name: summarize(values) for name, values in by_step.items()}, repeats, warmup)
 
 
-def time_once(stages: Stages, images: Sequence[NDArray[np.uint8]]) -> tuple[float, float, float]:
+def time_once(predictor: Predictor, images: Sequence[NDArray[np.uint8]]) -> tuple[float, float, float]:
     """Seconds of the three steps for one batch of images (H, W, 3); each step returns when the device has done it."""
     start = time.perf_counter()
-    batch = stages.preprocess(images)
+    batch = predictor.preprocess(images)
     preprocessed = time.perf_counter()
-    outputs = stages.network(batch)
+    outputs = predictor.network(batch)
     computed = time.perf_counter()
-    stages.postprocess(outputs, [(image.shape[0], image.shape[1]) for image in images])
+    predictor.postprocess(outputs, [(image.shape[0], image.shape[1]) for image in images])
     return preprocessed - start, computed - preprocessed, time.perf_counter() - computed
 
 

@@ -4,21 +4,12 @@ import ast
 import inspect
 from collections.abc import Iterable
 from itertools import takewhile
-from typing import Any, Protocol
 
 from loguru import logger
 
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.engine.protocol import Experiment
 from yolox_gssam.experiment.overrides import PLAIN, nearest_field
-
-
-class Fields(Protocol):
-    """An experiment, as far as it is looked at here."""
-
-    exp_name: str
-
-    def fields(self) -> dict[str, Any]: ...
-
 
 # Read where set, and not set by default.
 OPTIONAL_FIELDS = frozenset({"random_size"})
@@ -32,7 +23,7 @@ def own_classes(exp: object, base: type) -> list[type]:
     return list(takewhile(lambda cls: cls is not base, type(exp).__mro__))
 
 
-def check_fields(exp: Fields, base: type[Fields]) -> None:
+def check_fields(exp: Experiment, base: type[Experiment]) -> None:
     """Looks at what an exp file sets beyond the fields of `base`.
 
     A field that nothing in the file reads is misspelt where its name is near another's: refused, as on the command
@@ -69,7 +60,7 @@ def overridden(exp: object, base: type, names: Iterable[str]) -> list[str]:
     return [name for name in names if any(name in vars(cls) for cls in own_classes(exp, base))]
 
 
-def refuse_loaders(exp: Fields, base: type[Fields]) -> None:
+def refuse_loaders(exp: Experiment, base: type[Experiment]) -> None:
     """Raises UserError where an exp file has loaders of its own: training would go on with other data than its."""
     names = overridden(exp, base, LOADERS)
     if names:

@@ -186,14 +186,15 @@ def _drawn(
     start = time.perf_counter()
     with StopRequest() as stop, progress_bar(description="detect", unit="frames", total=total or None) as bar:
         read = in_thread(frames, 1 if live else AHEAD, newest=live)
-        detected = detect_frames(predictor, takewhile(lambda frame: not stop, read), outputs.attention)
+        detected_frames = detect_frames(predictor, takewhile(lambda frame: not stop, read), outputs.attention)
         draw = partial(draw_frame, class_names=predictor.class_names)
-        drawn_frames = map_in_threads(draw, detected, 1, 0 if live else AHEAD)
+        drawn_frames = map_in_threads(draw, detected_frames, 1, 0 if live else AHEAD)
         with closing(read), closing(drawn_frames):
             for drawn in drawn_frames:
+                detected, _, _ = drawn
                 summary.frames += 1
-                summary.objects += len(drawn[0].detections)
-                summary.detection_seconds += drawn[0].seconds
+                summary.objects += len(detected.detections)
+                summary.detection_seconds += detected.seconds
                 summary.seconds = time.perf_counter() - start
                 yield drawn
                 bar.update()

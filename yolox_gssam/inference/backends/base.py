@@ -36,7 +36,10 @@ class Backend(Protocol):
 def thread_count() -> int:
     """Threads for a network on the CPU: OMP_NUM_THREADS where it is set, as in torch, or else one for each core."""
     told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+    return int(told) if told.isdecimal() and int(told) > 0 else core_count()
+
+
+def core_count() -> int:
+    """CPU cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # macOS and Windows have none
     return (os.cpu_count() or 1) if affinity is None else len(affinity(0))

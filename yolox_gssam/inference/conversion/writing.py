@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from yolox_gssam.common.checkpoint import save_detector
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.inference.conversion import to_onnx, to_openvino
-from yolox_gssam.inference.conversion.int8 import quantize_openvino
 from yolox_gssam.inference.conversion.tracing import trace
 from yolox_gssam.inference.model_info import CANDIDATES, KEY, UNDECODED, ModelInfo
 
@@ -73,18 +71,14 @@ def export(
     elif name == "onnx":
         to_onnx.write_onnx(to_onnx.convert(model, size, half), info, path)
     elif name == "checkpoint":
-        save_detector(path, model, info.class_names, info.exp, half=info.precision == "float16")
+        save_detector(path, model, info.class_names, info.exp, half=half)
     elif name == "torchscript":
-        _write_torchscript(trace(model, size, half), info, path)
+        network = trace(model, size, half)
+        with atomic_path(path) as part, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch calls the format deprecated; C++ programs still load it
+            torch.jit.save(network, str(part), _extra_files={KEY: info.to_text()})
     else:
         network = to_openvino.convert(model, size)
         if info.precision == "int8":
-            network = quantize_openvino(network, calibration, score_threshold)
+            network = to_openvino.quantize(network, calibration, score_threshold)
         to_openvino.write_openvino(network, info, path)
-
-
-def _write_torchscript(network: Any, info: ModelInfo, path: Path) -> None:
-    """Writes a traced network, whole or not at all."""
-    with atomic_path(path) as part, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch calls the format deprecated; C++ programs still load it
-        torch.jit.save(network, str(part), _extra_files={KEY: info.to_text()})
