@@ -73,12 +73,12 @@ def test_the_threshold_comes_from_the_validation_split(tmp_path: Path) -> None:
     assert "at the threshold of val" in lines[1]
 
 
-def test_without_a_validation_split_or_anything_to_draw(tmp_path: Path) -> None:
+def test_without_a_threshold_or_anything_to_draw(tmp_path: Path) -> None:
     split, detections = make(tmp_path, "test", 0)
-    by_iou, _ = f1_points(split, detections, None, "drone", draws=10)
+    by_iou, _ = f1_points(split, detections, (split, {}), "drone", draws=10)
     assert by_iou.at_given is None
     assert by_iou.interval is not None
-    nothing, _ = f1_points(split, {}, None, "drone", draws=10)
+    nothing, _ = f1_points(split, {}, (split, {}), "drone", draws=10)
     assert nothing.interval is None
     one, found = make(tmp_path, "one", 2, images=1)
     assert f1_interval(one, found, "drone", 0.5, 0.1) is None

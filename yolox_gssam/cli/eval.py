@@ -203,11 +203,9 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     print(report.table(), flush=True)
-    points = {
-        name: f1_points(split, detections, measured.validation, name, args.draws)
-        for name in (alarm_classes if measured.validation else ())
-    }
-    if points:
+    points = {}
+    if measured.validation is not None:
+        points = {name: f1_points(split, detections, measured.validation, name, args.draws) for name in alarm_classes}
         print(*table_lines(points, args.f1_from), sep="\n", flush=True)
     folder = args.output_dir or measured.folder
     write_outputs(folder, report, measured)

@@ -4,7 +4,7 @@ The frames of a clip resemble each other, so that whole clips are drawn, not ima
 Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco_reader import CocoSplit
-from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.coco_metrics import RECALLS
-from yolox_gssam.evaluation.matching import ClassOutcomes, match_split, number_clips
+from yolox_gssam.evaluation.matching import ClassOutcomes, SplitDetections, match_split, number_clips
 
 _MOST_DETECTIONS = 100
 _IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
@@ -25,7 +24,6 @@ class ClipAP:
     """Average precision of one network on any draw of a split's clips; what matches what is found out once.
 
     Args:
-        detections: image id -> what was found there, as `evaluate_coco` takes them.
         one_class: whether an object is found where it stands, whatever class it is taken for.
         by: "iou": COCO's mAP50:95; "centre": the mean AP of detections that lie on objects by
             `matching.centre_distances`.
@@ -37,7 +35,7 @@ class ClipAP:
     def __init__(
         self,
         split: CocoSplit,
-        detections: Mapping[int, Detections],
+        detections: SplitDetections,
         one_class: bool = False,
         by: Literal["iou", "centre"] = "iou",
     ) -> None:
@@ -62,7 +60,7 @@ class ClipAP:
         return [_class_ap(outcomes, counts) for outcomes in self._classes]
 
 
-def _match_by_iou(split: CocoSplit, detections: Mapping[int, Detections], one_class: bool) -> list[ClassOutcomes]:
+def _match_by_iou(split: CocoSplit, detections: SplitDetections, one_class: bool) -> list[ClassOutcomes]:
     """The outcomes of each class at IoU 0.50 to 0.95, a row of `right` and `wrong` for each threshold."""
     of_thresholds = [
         match_split(split, detections, threshold, most=_MOST_DETECTIONS, one_class=one_class)
@@ -106,12 +104,8 @@ class APInterval:
     draws: int
 
 
-def ap_interval(split: CocoSplit, detections: Mapping[int, Detections], draws: int, seed: int = 0) -> APInterval | None:
-    """The interval of one network's mAP50:95, with a progress bar; None for no draws, one clip, or no true object.
-
-    Args:
-        detections: image id -> what was found there, as `evaluate_coco` takes them.
-    """
+def ap_interval(split: CocoSplit, detections: SplitDetections, draws: int, seed: int = 0) -> APInterval | None:
+    """The interval of one network's mAP50:95, with a progress bar; None for no draws, one clip, or no true object."""
     if draws <= 0:
         return None
     measure = ClipAP(split, detections)

@@ -1,6 +1,6 @@
 """Whether data have the classes that a detector was trained on, and measuring it where they have others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from yolox_gssam.common.text import printable
 from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.matching import SplitDetections
 
 
 def check_classes(split: CocoSplit, class_names: Sequence[str], checkpoint: str) -> None:
@@ -53,7 +54,7 @@ def keep_classes(split: CocoSplit, classes: Sequence[str]) -> CocoSplit:
 
 
 def keep_detections(
-    detections: Mapping[int, Detections], class_names: Sequence[str], classes: Sequence[str]
+    detections: SplitDetections, class_names: Sequence[str], classes: Sequence[str]
 ) -> dict[int, Detections]:
     """Detections of each image id, labelled as in `class_names` -> those of `classes`, labelled in that order."""
     numbers = _numbers(class_names, classes)

@@ -6,7 +6,7 @@ Source: Lin et al., "Microsoft COCO: Common Objects in Context", 2014, and https
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,7 +19,7 @@ from pycocotools.cocoeval import COCOeval
 
 from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import AREAS, xyxy_to_xywh
-from yolox_gssam.detections import Detections
+from yolox_gssam.evaluation.matching import SplitDetections
 
 RECALLS = tuple(np.linspace(0, 1, 101).tolist())
 _ALL, _IOU_50, _IOU_75, _MAX_1, _MAX_10, _MAX_100 = 0, 0, 5, 0, 1, 2
@@ -75,12 +75,11 @@ class CocoMetrics:
         return dict(zip(names, precisions + recalls, strict=True))
 
 
-def evaluate_coco(split: CocoSplit, detections: Mapping[int, Detections]) -> CocoMetrics:
+def evaluate_coco(split: CocoSplit, detections: SplitDetections) -> CocoMetrics:
     """Compares detections with the truth of a split.
 
     Args:
-        detections: image id -> what was found there, in pixels of the original image, at whatever low score; COCO
-            takes the best 100 of each class. Images that are missing here count as images without detections.
+        detections: at whatever low score; COCO takes the best 100 of each class.
 
     Raises:
         ValueError: detections on an image, or of a class, that the split does not have.
@@ -119,7 +118,7 @@ def coco_annotations(split: CocoSplit) -> list[dict[str, Any]]:
     return annotations
 
 
-def coco_results(split: CocoSplit, detections: Mapping[int, Detections]) -> list[dict[str, Any]]:
+def coco_results(split: CocoSplit, detections: SplitDetections) -> list[dict[str, Any]]:
     """The detections in COCO's results format: image_id, category_id, bbox (left, top, width, height) and score.
 
     Raises:

@@ -1,6 +1,5 @@
 """The confusion matrix of a detector: is a bird taken for a drone?"""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.detections import Detections
-from yolox_gssam.evaluation.matching import match_greedy
+from yolox_gssam.evaluation.matching import SplitDetections, match_greedy
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +37,7 @@ class ConfusionMatrix:
 
 
 def confusion_matrix(
-    split: CocoSplit, detections: Mapping[int, Detections], score_threshold: float = 0.3, iou_threshold: float = 0.5
+    split: CocoSplit, detections: SplitDetections, score_threshold: float = 0.3, iou_threshold: float = 0.5
 ) -> ConfusionMatrix:
     """Counts what each true object was taken for.
 
@@ -46,7 +45,6 @@ def confusion_matrix(
     none free is counted as background, a second hit on the same object too. Detections in crowd regions do not count.
 
     Args:
-        detections: image id -> what was found there; images that are missing count as images without detections.
         iou_threshold: 0.5 is strict for a box of a few pixels, where one pixel of shift halves the IoU.
     """
     size = len(split.classes) + 1

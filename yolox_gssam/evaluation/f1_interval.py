@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.data.coco_reader import CocoSplit
-from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import draw_clips, interval
-from yolox_gssam.evaluation.matching import ClassOutcomes, Rule, match_split, number_clips
+from yolox_gssam.evaluation.matching import ClassOutcomes, Rule, SplitDetections, match_split, number_clips
 from yolox_gssam.evaluation.operating import OperatingPoint, operating_point
 
 
@@ -52,7 +51,7 @@ class F1Point:
 
 def f1_interval(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
+    detections: SplitDetections,
     class_name: str,
     rule: Rule,
     score_threshold: float,
@@ -62,7 +61,6 @@ def f1_interval(
     """The intervals at one threshold; None for no draws, a single clip, or no true object.
 
     Args:
-        detections: image id -> what was found there; images that are missing count as images without detections.
         rule: the least IoU, or "centre".
 
     Raises:
@@ -100,8 +98,8 @@ def drawn_counts(
 
 def f1_points(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
-    validation: tuple[CocoSplit, Mapping[int, Detections]] | None,
+    detections: SplitDetections,
+    validation: tuple[CocoSplit, SplitDetections],
     class_name: str,
     draws: int = 1000,
 ) -> tuple[F1Point, F1Point]:
@@ -109,7 +107,7 @@ def f1_points(
 
     Args:
         validation: a split and its detections, on which the threshold of the best F1 is chosen, for each rule by
-            itself; None: no such split.
+            itself.
     """
     by_iou, by_centre = (_f1_point(split, detections, validation, class_name, rule, draws) for rule in (0.5, "centre"))
     return by_iou, by_centre
@@ -117,14 +115,14 @@ def f1_points(
 
 def _f1_point(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
-    validation: tuple[CocoSplit, Mapping[int, Detections]] | None,
+    detections: SplitDetections,
+    validation: tuple[CocoSplit, SplitDetections],
     class_name: str,
     rule: Any,
     draws: int,
 ) -> F1Point:
     best = operating_point(split, detections, class_name, rule)
-    threshold = None if validation is None else operating_point(*validation, class_name, rule).score_threshold
+    threshold = operating_point(*validation, class_name, rule).score_threshold
     given = None if threshold is None else operating_point(split, detections, class_name, rule, threshold)
     at = best.score_threshold if given is None else given.score_threshold
     spread = None if at is None else f1_interval(split, detections, class_name, rule, at, draws)
@@ -137,7 +135,7 @@ def _interval(numerator: NDArray[Any], denominator: NDArray[Any]) -> tuple[float
     return interval(numerator[told] / denominator[told]) if told.any() else None
 
 
-def table_lines(points: Mapping[str, tuple[F1Point, F1Point]], validated_on: str | None) -> list[str]:
+def table_lines(points: Mapping[str, tuple[F1Point, F1Point]], validated_on: str) -> list[str]:
     """What is said of them in text, a line for each class and rule."""
     lines = []
     for name, pair in points.items():

@@ -19,6 +19,8 @@ from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage, xyxy_to_xywh
 from yolox_gssam.detections import Detections
 
+SplitDetections = Mapping[int, Detections]
+"""Image id -> what was found there, in its pixels; images that are missing count as images without detections."""
 Rule = float | Literal["centre"]
 """When a detection lies on an object: the least IoU, above 0, or "centre", see `centre_distances`."""
 
@@ -169,7 +171,7 @@ def number_clips(split: CocoSplit) -> Clips:
 
 def match_split(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
+    detections: SplitDetections,
     rule: Rule,
     repeats_are_wrong: bool = True,
     most: int | None = None,
@@ -178,7 +180,6 @@ def match_split(
     """Matches every detection with the true objects of its class, for each class of the split.
 
     Args:
-        detections: image id -> what was found there; images that are missing count as images without detections.
         repeats_are_wrong: whether a second detection of one object is wrong, or neither right nor wrong.
         most: only so many detections of an image and class count, those of the highest scores.
         one_class: whether classes do not matter: the outcomes are those of a single class.

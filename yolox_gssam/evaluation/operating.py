@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.labelled import LabelledImage
-from yolox_gssam.detections import Detections
 from yolox_gssam.evaluation.bootstrap import ClipAP
 from yolox_gssam.evaluation.coco_metrics import unique_names
-from yolox_gssam.evaluation.matching import Rule, match_split, number_clips
+from yolox_gssam.evaluation.matching import Rule, SplitDetections, match_split, number_clips
 
 SENSORS = {"V_": "visible", "IR_": "infrared"}
 """Prefix of a clip's or a file's name, as in the Svanström data set -> the sensor that it tells of."""
@@ -55,9 +54,6 @@ class FalseAlarmSweep:
     in a crowd region is neither.
     The recall cannot exceed what the detections hold, so take them at a low score threshold.
 
-    Args:
-        detections: image id -> what was found there; images that are missing count as images without detections.
-
     Attributes:
         clips: their names; an image without a group is a clip of its own.
 
@@ -65,9 +61,7 @@ class FalseAlarmSweep:
         ValueError: the split has no such class.
     """
 
-    def __init__(
-        self, split: CocoSplit, detections: Mapping[int, Detections], class_name: str, rule: Rule = 0.5
-    ) -> None:
+    def __init__(self, split: CocoSplit, detections: SplitDetections, class_name: str, rule: Rule = 0.5) -> None:
         label = split.classes.index(class_name)
         clips = number_clips(split)
         self.clips = clips.names
@@ -107,7 +101,7 @@ class FalseAlarmSweep:
 
 def recall_at_false_alarms(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
+    detections: SplitDetections,
     class_name: str,
     images_per_alarm: tuple[int, ...] = (10, 100),
     rule: Rule = 0.5,
@@ -156,15 +150,12 @@ class OperatingPoint:
 
 def operating_point(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
+    detections: SplitDetections,
     class_name: str,
     rule: Rule,
     score_threshold: float | None = None,
 ) -> OperatingPoint:
     """The numbers at a score threshold, or at the one with the best F1.
-
-    Args:
-        detections: image id -> what was found there; images that are missing count as images without detections.
 
     Raises:
         ValueError: the split has no such class.
@@ -219,14 +210,13 @@ class CentreScores:
 
 def score_by_centre(
     split: CocoSplit,
-    detections: Mapping[int, Detections],
+    detections: SplitDetections,
     alarm_classes: Sequence[str],
     score_threshold: float | None = None,
 ) -> CentreScores:
     """Scores a split.
 
     Args:
-        detections: image id -> what was found there; images that are missing count as images without detections.
         alarm_classes: those that the false alarms and F1 are told of.
         score_threshold: of precision, recall and F1; None: the one with the best F1, of each class and rule.
     """
