@@ -49,7 +49,6 @@ VARIANTS = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options of the four benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=HelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
     _add_latency(commands)
@@ -60,7 +59,6 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Measures, writes the numbers and prints the tables."""
     setup_log(quiet=True)
     if args.threads is not None:
         torch.set_num_threads(args.threads)

@@ -47,7 +47,6 @@ def add_cutouts(commands: Any) -> None:
 
 
 def _cutouts(args: argparse.Namespace) -> Iterator[Cutout]:
-    """What the options ask for."""
     if args.airframe and args.airframes is None:
         raise UserError("--airframe says which of the rendered kinds: give --airframes N, how many of each, with it")
     if args.airframes is not None:
@@ -77,7 +76,6 @@ def _banks(paths: Sequence[Path], without: Sequence[str]) -> list[CutoutBank]:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Makes the bank, draws its contact sheet and says what is in it."""
     banks = _banks(args.add, args.without)
     cutouts = list(_cutouts(args))
     if not cutouts:

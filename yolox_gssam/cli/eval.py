@@ -17,7 +17,16 @@ from loguru import logger
 
 from yolox_gssam.cli.eval_clips import add_clip_options, measure_clips
 from yolox_gssam.cli.host_flags import EVAL_FLAGS
-from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, add_fields, count, positive_share, share
+from yolox_gssam.cli.parser import (
+    TILES_HELP,
+    HelpFormatter,
+    Parser,
+    add_fields,
+    count,
+    positive_share,
+    refuse_options,
+    share,
+)
 from yolox_gssam.common.device import choose_device, describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
@@ -128,7 +137,6 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def add_measures(measures: argparse._ArgumentGroup) -> None:
-    """The options that say what is measured."""
     measures.add_argument("--split", choices=("test", "val", "train"), default="test", help="split of the data set")
     measures.add_argument(
         "--class", dest="class_name", metavar="NAME", help="class that raises alarms; by default drone, or else each"
@@ -170,7 +178,6 @@ def add_measures(measures: argparse._ArgumentGroup) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
-    """Evaluates, prints the tables and writes the files."""
     setup_log()
     if args.clips is not None:
         measure_clips(args, make_parser())
@@ -261,11 +268,8 @@ def run_network(args: argparse.Namespace) -> Measured:
 
 def read_detections(args: argparse.Namespace) -> Measured:
     """The detections of the file, on a split of the data set that the exp, or else `data_dir`, names."""
-    defaults = make_parser()
-    for name in NETWORK_OPTIONS:
-        if getattr(args, name) != defaults.get_default(name):
-            option = name.replace("_", "-")
-            raise UserError(f"--{option} says how a network runs, and with --detections none does: leave it out")
+    why = "says how a network runs, and with --detections none does: leave it out"
+    refuse_options(args, make_parser(), NETWORK_OPTIONS, why)
     exp = DroneExp() if args.exp_file is None else load_exp(args.exp_file)
     exp.merge(args.opts)
     split = exp.load_split(args.split)

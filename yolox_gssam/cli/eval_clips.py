@@ -4,7 +4,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from yolox_gssam.cli.parser import positive
+from yolox_gssam.cli.parser import positive, refuse_options
 from yolox_gssam.cli.watch import NamedDetector, load_detector
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer, write_json
@@ -27,7 +27,6 @@ IMAGE_OPTIONS = (
 
 
 def add_clip_options(group: argparse._ArgumentGroup) -> None:
-    """The options for whole films."""
     group.add_argument(
         "--clips",
         type=Path,
@@ -107,9 +106,7 @@ def _data_of(args: argparse.Namespace, defaults: argparse.ArgumentParser) -> Pat
     """The data set of `data_dir`, None without; options and fields that mean nothing for films are refused."""
     if args.ckpt is None:
         raise UserError("--clips looks at films: give a network, -c FILE")
-    for name in IMAGE_OPTIONS:
-        if getattr(args, name) != defaults.get_default(name):
-            raise UserError(f"--{name.replace('_', '-')} is for single images: leave it out with --clips")
+    refuse_options(args, defaults, IMAGE_OPTIONS, "is for single images: leave it out with --clips")
     fields = args.opts
     if fields and (len(fields) != 2 or fields[0] != "data_dir"):
         raise UserError(

@@ -143,7 +143,6 @@ def build(
 
 
 def tell(summary: Mapping[str, Any]) -> None:
-    """Prints what is in a new data set."""
     for split, counts in summary["splits"].items():
         objects = ", ".join(f"{count} {name}" for name, count in counts["objects"].items())
         print(f"{split}: {counts['images']} images ({counts['images_without_objects']} without objects): {objects}")

@@ -26,7 +26,6 @@ class PlainFormatter(argparse.HelpFormatter):
     """Names other programs as the user names this one."""
 
     def format_help(self) -> str:
-        """See `as_typed`."""
         return as_typed(super().format_help(), self._prog)
 
 
@@ -101,6 +100,13 @@ def add_command(
 def add_fields(parser: argparse.ArgumentParser, what: str) -> None:
     """Takes the rest of the command line as fields of the experiment, `args.opts`."""
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="FIELD VALUE", help=what)
+
+
+def refuse_options(args: argparse.Namespace, parser: argparse.ArgumentParser, names: Iterable[str], why: str) -> None:
+    """Raises UserError, "--NAME " and why, where one of these attributes of `args` is not the parser's default."""
+    for name in names:
+        if getattr(args, name) != parser.get_default(name):
+            raise UserError(f"--{name.replace('_', '-')} {why}")
 
 
 def as_typed(text: str, program: str) -> str:

@@ -49,7 +49,6 @@ _DEMO_EXAMPLES = """
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The options of `yolox-gssam predict`."""
     parser = _parser(_EXAMPLES)
     parser.add_argument(
         "source", metavar="SOURCE", help="image, folder of images, video, URL of a stream, or number of a camera"

@@ -31,7 +31,6 @@ def add_refine_svanstrom(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measures and packs."""
     clips = find_clips(args.root, args.sensor)
     packed, ways = PackedClips({}), Counter[str]()
     workers = min(args.workers, len(clips))  # not a Pool: its processes may not have the guarded reader's as children

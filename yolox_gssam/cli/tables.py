@@ -176,7 +176,6 @@ def _time_networks(args: argparse.Namespace, rows: Sequence[VariantSpec]) -> Non
 
 
 def report(args: argparse.Namespace) -> None:
-    """Prints the tables and writes them."""
     folder = args.output_dir
     found = read_cells(args.cells or [folder])
     is_own = args.cells is None and (folder / STUDY).exists()
@@ -190,7 +189,6 @@ def report(args: argparse.Namespace) -> None:
 
 
 def maps(args: argparse.Namespace) -> None:
-    """Prints the table of the maps and writes it."""
     states = map_states(Study.read(args.output_dir / STUDY), args.output_dir, args.batches, args.batch_size)
     if not states:
         raise UserError(f"{args.output_dir}: none of its networks has an attention with a map")

@@ -118,12 +118,10 @@ def _add_output(parser: argparse.ArgumentParser, default: Path, metavar: str = "
 
 
 def main(args: argparse.Namespace) -> None:
-    """Runs the command."""
     args.run(args)
 
 
 def make_pictures(args: argparse.Namespace) -> None:
-    """Writes a PNG for each image."""
     exp, look_at = open_detector(args.exp_file, args.ckpt, args)
     images = choose_images(exp, args)
     for path, name in progress_bar(images, description=args.command, unit="images"):
@@ -158,7 +156,6 @@ def show_errors(args: argparse.Namespace) -> None:
 
 
 def measure_energy(args: argparse.Namespace) -> None:
-    """Prints the table and writes it as JSON."""
     exp_files = args.exp_file or [None] * len(args.ckpt)
     if len(exp_files) != len(args.ckpt):
         raise UserError(f"give -f as often as -c ({len(args.ckpt)} times), in the same order, or not at all")

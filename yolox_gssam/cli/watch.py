@@ -150,7 +150,6 @@ def main(args: argparse.Namespace) -> int:
 
 
 def open_detector(args: argparse.Namespace) -> NamedDetector:
-    """The network of --ckpt."""
     detector = load_detector(args.ckpt, args.conf, args.tiles, args)
     return NamedDetector(detector.predictor.predict, detector.class_names)
 
@@ -189,7 +188,6 @@ def page_address(text: str, token: str | None) -> tuple[str, int]:
 
 
 def open_receivers(args: argparse.Namespace, sources: Sources) -> list[Receiver]:
-    """Those of --webhook and --mqtt."""
     receivers: list[Receiver] = [Webhook(url, os.environ.get("WATCH_WEBHOOK_TOKEN")) for url in args.webhook]
     if args.mqtt:
         receivers.append(Mqtt(args.mqtt, [source.source for source in sources.all]))
@@ -234,7 +232,6 @@ def tell(senders: Sequence[Sender], event: Alarm | AlarmEnd) -> None:
 
 
 def report(watcher: Watcher) -> None:
-    """Prints what was done."""
     timing = watcher.timing
     for state in watcher.sources.states():
         logger.info(f"{state.name}: {state.frames} frames read, {state.dropped} dropped, {state.reconnects} reconnects")

@@ -84,8 +84,6 @@ def add_range_option(parser: argparse._ActionsContainer) -> None:
 
 
 class _RangeAction(argparse.Action):
-    """Takes two finite numbers in ascending order."""
-
     def __call__(
         self,
         parser: argparse.ArgumentParser,

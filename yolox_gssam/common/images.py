@@ -81,7 +81,6 @@ def read_image_bytes(path: Path) -> bytes:
 
 
 def _missing(path: Path) -> str:
-    """Why there is no such file."""
     if not path.is_symlink():
         return "no such image file"
     target = printable(os.readlink(path))
@@ -185,7 +184,6 @@ class _Header:
 
 
 def _header(data: bytes, name: str | Path) -> _Header:
-    """Reads the head of an image file; see `image_size`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # doubtful EXIF blocks and large sizes; both are judged here
@@ -212,7 +210,6 @@ def _header(data: bytes, name: str | Path) -> _Header:
 
 
 def _bits(image: Image.Image, data: bytes) -> int:
-    """Bits of a channel of an opened image."""
     if image.format == "PNG":  # whose IHDR chunk comes first; Pillow itself makes 8 bit of colour
         return data[24]
     if isinstance(image, TiffImageFile):

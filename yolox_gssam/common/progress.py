@@ -56,7 +56,6 @@ class _Lines(tqdm):
         """Nothing: lines stay."""
 
     def close(self) -> None:
-        """Writes where it ended."""
         if self.disable:
             return
         if self.leave and (self.n > self._said or not self.n):

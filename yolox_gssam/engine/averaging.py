@@ -35,7 +35,6 @@ class AveragedWeights(ModelEMA):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Takes the model's present weights into the average."""
         self.updates += 1
         self.take(self.decay(self.updates))
 

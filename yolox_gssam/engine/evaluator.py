@@ -22,12 +22,8 @@ class DroneEvaluator:
     those of one process.
 
     Args:
-        split: images and truth.
-        test_size: input size (height, width).
-        score_threshold: detections below it are dropped; keep it low (0.01), AP needs the tail.
-        nms_threshold: IoU above which the lower-scored of two boxes of a class is dropped.
-        batch_size: images per forward pass.
-        workers: threads that read images.
+        test_size, score_threshold, nms_threshold: see `Predictor`; keep the score low (0.01), AP needs the tail.
+        batch_size, workers: see `predict_split`.
     """
 
     split: CocoSplit

@@ -37,7 +37,6 @@ class Display:
         )
 
     def advance(self) -> None:
-        """After a step."""
         self._bar.update(self._batch_size)
 
     def show_step(self, number: int, values: Mapping[str, float], best_ap: float) -> None:

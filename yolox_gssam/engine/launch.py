@@ -97,7 +97,6 @@ def wrapped(model: nn.Module, device: torch.device) -> nn.Module:
 
 
 def unwrapped(model: nn.Module) -> Any:
-    """The network itself."""
     return model.module if isinstance(model, DistributedDataParallel) else model
 
 

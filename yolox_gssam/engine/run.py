@@ -56,7 +56,6 @@ class Progress:
     data_seconds: float = 0.0
 
     def add(self, values: Mapping[str, float]) -> None:
-        """Adds to `sums`."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
 

@@ -240,7 +240,6 @@ class StaticStep(_Step):
         return graph, own_images, own_targets
 
     def _state(self) -> list[Tensor]:
-        """Every tensor that a step changes."""
         tensors = [*self.parameters, *self.model.buffers(), self._totals, self._updates]
         tensors += [self.optimizer.state[parameter]["momentum_buffer"] for parameter in self.parameters]
         if self.average is not None:

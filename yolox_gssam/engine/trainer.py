@@ -266,7 +266,6 @@ class Trainer:
 
     @property
     def lr(self) -> float:
-        """The next step's learning rate."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def _state(self) -> dict[str, Any]:

@@ -46,7 +46,6 @@ class TrainingData:
         _describe(self.training_set.split)
 
     def hash(self) -> str:
-        """SHA-256 over both splits."""
         return joint_hash(snapshot.hash() for snapshot in self.snapshots)
 
     def begin_epoch(self, epoch: int, *, mosaic: bool, first_batch: int) -> None:

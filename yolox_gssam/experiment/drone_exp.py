@@ -260,7 +260,6 @@ class DroneExp(Exp):
         return make_batches(dataset, sampler, cache, device, self.data_num_workers), sampler
 
     def augmentation(self) -> Augmentation:
-        """The augmentation that the fields ask for."""
         return Augmentation(
             mosaic_prob=self.mosaic_prob,
             mixup_prob=self.mixup_prob if self.enable_mixup else 0.0,

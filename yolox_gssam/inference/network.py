@@ -17,12 +17,8 @@ class Network:
     """A trained network and what runs it.
 
     Attributes:
-        backend: runs it.
-        class_names: in the order of its classes.
-        input_size: height and width of its input in pixels.
-        dynamic_size: whether it takes smaller inputs too, each side a multiple of 32.
+        class_names, input_size, dynamic_size, exp: as in `ModelInfo`.
         precision: "float32", "float16", "16 bit" or "int8".
-        exp: name and fields of the experiment it comes from.
         model: the network in torch; None for an exported file.
     """
 

@@ -26,10 +26,7 @@ class Predictor:
         backend: runs the network, see `yolox_gssam.inference.backends`.
         class_names: one for each of the network's classes, in its order.
         test_size: height and width of the network's input, in pixels, multiples of 32.
-        score_threshold: objects with a lower score (objectness times class probability) are dropped.
-        nms_threshold: of two boxes with a greater IoU, the one with the lower score is dropped.
-        class_agnostic: NMS across the classes: one object, one box. Otherwise each class on its own.
-        votes: the anchors on one object decide on its box and class together, see `choose_detections`.
+        score_threshold, nms_threshold, class_agnostic, votes: see `choose_detections`.
         tight: leave out the grey beside the images, see `letterbox`; the backend must take inputs of any size.
         tiling: how images larger than the input are cut; None reduces them.
     """

@@ -165,7 +165,6 @@ class VideoWriter:
             self.written += 1
 
     def close(self) -> None:
-        """Ends the file, so that it plays."""
         if self._writer is not None:
             self._writer.release()
 

@@ -46,7 +46,6 @@ class OnnxRuntimeBackend:
         self.description = f"onnxruntime {onnxruntime.__version__}, {where}, {precision}"
 
     def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
-        """See `Backend`."""
         inputs = dict(zip(INPUTS, (batch, np.array(score_threshold, np.float32)), strict=True))
         return np.asarray(self.session.run([OUTPUT], inputs)[0])
 

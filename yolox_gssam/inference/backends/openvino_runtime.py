@@ -48,7 +48,6 @@ class OpenVinoBackend:
         self.description = f"openvino {version}, cpu ({thread_count()} threads), {precision}"
 
     def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
-        """See `Backend`."""
         idle = self._requests(batch.shape)
         request = idle.get()
         try:

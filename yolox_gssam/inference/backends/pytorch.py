@@ -43,7 +43,6 @@ class TorchBackend:
 
     @torch.inference_mode()
     def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
-        """See `Backend`."""
         threshold = torch.tensor(score_threshold, device=self.device)
         return _array(self.network(torch.from_numpy(batch).to(self.device), threshold))
 
@@ -61,7 +60,6 @@ class CompiledBackend(TorchBackend):
 
     @torch.inference_mode()
     def candidates(self, batch: NDArray[np.uint8], score_threshold: float) -> NDArray[np.float32]:
-        """See `Backend`."""
         images = torch.from_numpy(batch).to(self.device)
         return _array(choose_candidates(self._dense(images), score_threshold))
 
