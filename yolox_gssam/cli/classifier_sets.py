@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli.importing import add_command, command_line, natural
-from yolox_gssam.cli.parser import count
+from yolox_gssam.cli.importing import add_command, command_line
+from yolox_gssam.cli.parser import count, natural
 from yolox_gssam.data.check import read_splits
 from yolox_gssam.data.crops import CropRule, make_crops
 from yolox_gssam.data.faults import raise_fatal

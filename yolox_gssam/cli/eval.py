@@ -74,11 +74,8 @@ class Measured:
     """What is scored: detections of a network or of a file.
 
     Attributes:
-        split: the images.
-        detections: image id -> what was found there.
         settings: what they were found with, for the report.
         timing: of the network; None where none was timed.
-        provenance: where they come from.
         folder: where the numbers are written by default.
         validation: the split of --f1-from and what was found there; None: not asked for.
     """

@@ -1,6 +1,5 @@
 """Flags of YOLOX's own tools that the tools here lack: accepted where they ask for nothing else than is done anyway."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -21,10 +20,6 @@ class HostFlag:
     values: int = 0
     accepted: tuple[str, ...] | None = None
     refused: bool = False
-
-    def takes(self, values: Iterable[str]) -> bool:
-        """Whether it can be left out."""
-        return not self.refused and (self.accepted is None or all(value in self.accepted for value in values))
 
 
 # As exps/default of YOLOX has them.

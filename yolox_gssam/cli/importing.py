@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli.parser import PlainFormatter
+from yolox_gssam.cli.parser import PlainFormatter, natural, several
 from yolox_gssam.cli.parser import add_command as add_formatted
 from yolox_gssam.common.bit_depth import RULE, add_range_option
 from yolox_gssam.common.errors import UserError
@@ -70,22 +70,6 @@ def add_grouping(parser: argparse.ArgumentParser, **keep_split: Any) -> Any:
     groups.add_argument("--keep-split", **keep_split)
     add_range_option(parser.add_argument_group("images"))
     return groups
-
-
-def natural(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be at least 0, not {value}")
-    return value
-
-
-def several(text: str) -> int:
-    """A whole number from 2, for argparse."""
-    value = int(text)
-    if value < 2:
-        raise argparse.ArgumentTypeError(f"must be at least 2, not {value}")
-    return value
 
 
 def import_set(args: argparse.Namespace, read: Callable[..., LabelledSet], source: str) -> None:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from yolox_gssam.cli.importing import add_command, add_output, build, natural, tell_faults
-from yolox_gssam.cli.parser import count
+from yolox_gssam.cli.importing import add_command, add_output, build, tell_faults
+from yolox_gssam.cli.parser import count, natural
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.data.faults import Fault
 from yolox_gssam.data.formats.films import Sampling

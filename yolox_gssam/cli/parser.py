@@ -69,7 +69,7 @@ class Parser(argparse.ArgumentParser):
                 own.append(token)
                 continue
             values = [value] if equals else [waiting.popleft() for _ in range(min(flag.values, len(waiting)))]
-            if not flag.takes(values):
+            if flag.refused or (flag.accepted is not None and not set(values).issubset(flag.accepted)):
                 self.error(f"{' '.join([name, *values])}: an option of YOLOX's; {flag.says}")
             print(f"{self.prog}: {name} is not needed: {flag.says}", file=sys.stderr)
         return own
@@ -116,11 +116,25 @@ def as_typed(text: str, program: str) -> str:
     return _TOOL.sub(lambda tool: f"yolox-gssam {_SUBCOMMANDS.get(tool[1], tool[1])}", text)
 
 
+def natural(text: str) -> int:
+    """A whole number from 0, as a `type` for argparse."""
+    return _at_least(0, text)
+
+
 def count(text: str) -> int:
     """A whole number from 1, as a `type` for argparse."""
+    return _at_least(1, text)
+
+
+def several(text: str) -> int:
+    """A whole number from 2, as a `type` for argparse."""
+    return _at_least(2, text)
+
+
+def _at_least(least: int, text: str) -> int:
     value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
     return value
 
 

@@ -14,12 +14,11 @@ from yolox_gssam.cli.importing import (
     build,
     command_line,
     import_set,
-    natural,
     tell,
 )
 from yolox_gssam.cli.labelled_films import add_video
 from yolox_gssam.cli.mask_sets import add_masks
-from yolox_gssam.cli.parser import PlainFormatter, count
+from yolox_gssam.cli.parser import PlainFormatter, count, natural
 from yolox_gssam.cli.refine_svanstrom import add_refine_svanstrom
 from yolox_gssam.common.bit_depth import RULE
 from yolox_gssam.common.progress import progress_bar

@@ -84,7 +84,6 @@ def save_detector(
     """Writes the weights, and what a detector needs to know of the experiment: nothing that only a resume needs.
 
     Args:
-        fields: of the experiment.
         half: in float16, but for BatchNorm's statistics: the variance of an image in 0 to 255 leaves its range.
 
     Raises:

@@ -50,9 +50,6 @@ def free_ram(proc: Path = Path("/proc"), cgroups: Path = Path("/sys/fs/cgroup"))
     """Bytes of main memory that are free or can be had at once, within the limits of the process's control groups.
 
     Where the system tells its size alone, as macOS does, half of that.
-
-    Args:
-        proc, cgroups: where Linux mounts them.
     """
     try:
         lines = (proc / "meminfo").read_text().splitlines()

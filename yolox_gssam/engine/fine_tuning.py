@@ -29,11 +29,7 @@ def load_start(model: nn.Module, checkpoint: str, force: bool) -> None:
 
 
 def hold_frozen(model: nn.Module, norm: bool = False) -> None:
-    """Puts every module whose parameters are all frozen into evaluation mode, so that its BatchNorm counts nothing.
-
-    Args:
-        norm: every BatchNorm, too.
-    """
+    """Puts modules whose parameters are all frozen, with `norm` each BatchNorm, in evaluation mode: none counts on."""
     for module in model.modules():
         if _is_frozen(module) or (norm and isinstance(module, nn.modules.batchnorm._BatchNorm)):
             module.eval()

@@ -20,7 +20,6 @@ class Display:
 
     Args:
         folder: None: neither.
-        epochs, steps_per_epoch: of the whole run.
         batch_size: images per step over all processes.
         done: steps; what an earlier run wrote of later ones is not shown.
     """

@@ -25,7 +25,6 @@ class RunIdentity:
     Attributes:
         experiment: the name of the exp file.
         source_sha256: of the exp file's text; "" where there is none.
-        fields: of the experiment.
         dataset_hash: over the splits, see `Snapshot.hash`.
         class_names: in label order.
         batch_size: images per step over all processes.

@@ -88,8 +88,6 @@ class Run:
     """One run in a folder: `latest_ckpt.pth` and the one before it, `previous_ckpt.pth`, and `best_ckpt.pth`.
 
     Args:
-        folder: of its files.
-        device: that trains.
         dtype: 16-bit type of mixed precision; None for float32.
         save_every_minutes: a checkpoint is written so often within an epoch.
         state: gives the entries of a checkpoint: the weights, what says what they are, "optimizer", and under

@@ -47,7 +47,6 @@ class _Step:
 
     Attributes:
         model: in training mode, on its device; a plain step's may be wrapped for several processes.
-        optimizer: of its parameters.
         average: the averaged weights, updated after each step; None for none.
         limit: longest gradient, longer ones are scaled down; infinity for none.
         names: which of the model's outputs are summed up; a plain step needs "total_loss" and "grad_norm" among them.

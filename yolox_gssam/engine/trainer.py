@@ -27,9 +27,8 @@ from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_e
 from yolox_gssam.engine.step import PlainStep, StaticStep
 from yolox_gssam.engine.training_data import TrainingData
 
-LOSSES = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss", "num_fg")
 # What is averaged over the steps of an epoch.
-AVERAGED = (*LOSSES, "grad_norm")
+AVERAGED = ("total_loss", "iou_loss", "conf_loss", "cls_loss", "l1_loss", "num_fg", "grad_norm")
 MOST_SKIPPED_IN_A_ROW = 20
 
 
@@ -43,7 +42,6 @@ class Trainer:
     the CPU in float32 with the same number of threads and processes, to the bit.
 
     Args:
-        exp: what to train.
         args: as tools/train.py or YOLOX's own parse them.
 
     Raises:

@@ -20,12 +20,10 @@ class TrainingData:
     Args:
         batch_size: images per step over all processes.
         cache: "ram" or "gpu"; True, as YOLOX's own tool says it, is "ram"; None or False for none.
-        device: that trains.
 
     Attributes:
         loader: batches of the epoch chosen.
         evaluator: of `exp.get_evaluator`.
-        training_set: the images.
 
     Raises:
         UserError: an evaluator of the exp file's own, data that cannot be read, or no training image has an object.

@@ -101,7 +101,7 @@ def f1_points(
     detections: SplitDetections,
     validation: tuple[CocoSplit, SplitDetections],
     class_name: str,
-    draws: int = 1000,
+    draws: int,
 ) -> tuple[F1Point, F1Point]:
     """The numbers of a class at IoU 0.5 and by centre.
 
@@ -109,24 +109,16 @@ def f1_points(
         validation: a split and its detections, on which the threshold of the best F1 is chosen, for each rule by
             itself.
     """
-    by_iou, by_centre = (_f1_point(split, detections, validation, class_name, rule, draws) for rule in (0.5, "centre"))
-    return by_iou, by_centre
 
+    def point(rule: Rule) -> F1Point:
+        best = operating_point(split, detections, class_name, rule)
+        threshold = operating_point(*validation, class_name, rule).score_threshold
+        given = None if threshold is None else operating_point(split, detections, class_name, rule, threshold)
+        at = best.score_threshold if given is None else given.score_threshold
+        spread = None if at is None else f1_interval(split, detections, class_name, rule, at, draws)
+        return F1Point(given, best, spread)
 
-def _f1_point(
-    split: CocoSplit,
-    detections: SplitDetections,
-    validation: tuple[CocoSplit, SplitDetections],
-    class_name: str,
-    rule: Any,
-    draws: int,
-) -> F1Point:
-    best = operating_point(split, detections, class_name, rule)
-    threshold = operating_point(*validation, class_name, rule).score_threshold
-    given = None if threshold is None else operating_point(split, detections, class_name, rule, threshold)
-    at = best.score_threshold if given is None else given.score_threshold
-    spread = None if at is None else f1_interval(split, detections, class_name, rule, at, draws)
-    return F1Point(given, best, spread)
+    return point(0.5), point("centre")
 
 
 def _interval(numerator: NDArray[Any], denominator: NDArray[Any]) -> tuple[float, float] | None:

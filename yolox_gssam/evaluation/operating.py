@@ -25,7 +25,6 @@ class FalseAlarmPoint:
     """The best score threshold for one class within a bound on false alarms.
 
     Attributes:
-        class_name: the class that raises the alarm.
         images_per_alarm: at most one false alarm in so many images was allowed.
         images: images of the split, with and without objects.
         objects: true objects of the class, crowd regions left out.
@@ -120,18 +119,15 @@ class OperatingPoint:
     """What a detector does with one class at one score threshold.
 
     Attributes:
-        class_name: the class.
         iou_threshold: the least IoU of a detection and the true object it found; None by centre.
         score_threshold: detections with a lower score are left out; None where no F1 is above 0.
         chosen: whether the threshold was given, or is the highest of those with the best F1 on these very images.
         images: images of the split, with and without objects.
         objects: true objects of the class, crowd regions left out.
-        found: how many of them are found.
         false_boxes: detections that found none; a second one of an object is false, one in a crowd region not.
         precision: the share of right ones among the detections; None without detections.
         recall: the share of objects that is found, Pd; None without objects.
         f1: the harmonic mean of the two, 0 where nothing is found; None without objects.
-        false_boxes_per_image: how many there are an image.
     """
 
     class_name: str
@@ -194,7 +190,6 @@ class CentreScores:
     """How well objects are found by centre, see `matching.centre_distances`; fractions in [0, 1].
 
     Attributes:
-        images: how many there are.
         ap: average precision, mean over the classes; None without a true object.
         ap_by_class: class name -> its AP; None without a true object of it.
         false_alarms: the recall at few false alarms, of the classes that raise alarms.

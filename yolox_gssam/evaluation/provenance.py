@@ -21,16 +21,11 @@ class Provenance:
     """What a result was made from.
 
     Attributes:
-        annotations: path of the annotation file.
-        annotations_sha256: its hash.
         dataset_hash: the hash of the whole data set, as its dataset.json has it; None without one.
         checkpoint: path of the weights; None where no network ran.
-        checkpoint_sha256: their hash.
-        command: the command line.
         hardware: "device" as given, "cpu", "cores" the process may use, "threads" of torch.
         versions: of Python and of the packages that make the numbers.
         detections: path of the detections that were given instead of a network; else None.
-        detections_sha256: their hash.
     """
 
     annotations: str

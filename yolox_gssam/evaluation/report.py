@@ -26,7 +26,6 @@ class EvalReport:
 
     Attributes:
         split: "train", "val" or "test".
-        images: how many the split has.
         settings: what the network ran with: experiment, input size, thresholds, precision; plain values.
         interval: of the mAP50:95 over clips; None where none was drawn.
         false_alarms: by IoU.

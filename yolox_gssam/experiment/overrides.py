@@ -79,15 +79,11 @@ def _parse(name: str, text: Any, present: Any, any_length: bool) -> Any:
     if type(value) is not type(present):
         raise UserError(f"{name} must be {_describe(present)}, not {text!r}")
     if isinstance(present, tuple) and not any_length and all(isinstance(item, int | float) for item in present):
-        _check_numbers(name, value, present, text)
+        # As many numbers as there are now; whole ones where these are whole.
+        kinds = int if all(isinstance(item, int) for item in present) else (int, float)
+        if len(value) != len(present) or not all(isinstance(item, kinds) for item in value):
+            raise UserError(f"{name} must be {_describe(present)}, not {text!r}")
     return value
-
-
-def _check_numbers(name: str, value: tuple[Any, ...], present: tuple[Any, ...], text: Any) -> None:
-    """A tuple of numbers is replaced by as many numbers; whole ones only where the present ones are."""
-    kinds = int if all(isinstance(item, int) for item in present) else (int, float)
-    if len(value) != len(present) or not all(isinstance(item, kinds) for item in value):
-        raise UserError(f"{name} must be {_describe(present)}, not {text!r}")
 
 
 def _literal(text: Any) -> Any:

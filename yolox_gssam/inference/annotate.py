@@ -41,11 +41,9 @@ class Outputs:
     """What to make besides the annotated pictures, and where.
 
     Attributes:
-        folder: where all files go.
         attention: makes the attention maps; None: none are saved.
         export: "json" or "csv" for a file of the detections; None: no such file.
         labels: a kind of `label_files.CONVENTIONS` for label files of another tool; None: none.
-        show: also in a window.
     """
 
     folder: Path

@@ -79,7 +79,6 @@ def image_frames(
     """Reads images one by one; one that cannot be read is told to `on_failure`, and the rest go on.
 
     Args:
-        paths: image files.
         root: the folder that the frames' `source` names start from.
         on_failure: takes one line with the file and what is wrong.
         value_range: of images of more than 8 bit, see `read_image`.

@@ -69,9 +69,7 @@ def predict_tiled(predict: Predict, images: Sequence[NDArray[np.uint8]], tiling:
     """The objects on each image, best score first, in its pixels.
 
     Args:
-        predict: finds objects on a list of images, as `Predictor.predict`.
         images: BGR (H, W, 3) each.
-        tiling: how those that are larger are cut.
     """
     views: list[NDArray[np.uint8]] = []
     places: list[list[tuple[int, int]]] = []

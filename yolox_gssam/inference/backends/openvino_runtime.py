@@ -22,7 +22,6 @@ class OpenVinoBackend:
 
     Args:
         network: an openvino.Model.
-        precision: for the description.
         streams: so many calls at once, each by its share of the threads: more images per second, each later. Two
             threads on one small network wait for each other a third of the time.
     """

@@ -65,11 +65,7 @@ class CompiledBackend(TorchBackend):
 
 
 class TorchScriptBackend(TorchBackend):
-    """Runs a network from a TorchScript file.
-
-    Args:
-        network: of a file that tools/export.py wrote.
-    """
+    """Runs a network from a TorchScript file that tools/export.py wrote."""
 
     name = "torchscript"
 
