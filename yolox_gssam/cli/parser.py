@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from yolox_gssam.cli.host_flags import HostFlag
 from yolox_gssam.common.errors import UserError
+from yolox_gssam.common.shipped import NETWORKS
 
 TILES_HELP = (
     "cut images larger than twice the input into tiles of its size (auto), or all larger ones into N x N pixels, so "
@@ -95,6 +96,14 @@ def add_command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def add_network(parser: argparse._ActionsContainer, default: str) -> None:
+    """Takes a network of any kind, `args.ckpt`."""
+    known = (
+        f"checkpoint of tools/train.py, file of tools/export.py, or a network that comes along: {' or '.join(NETWORKS)}"
+    )
+    parser.add_argument("-c", "--ckpt", default=default, metavar="FILE", help=known)
 
 
 def add_fields(parser: argparse.ArgumentParser, what: str) -> None:

@@ -15,10 +15,9 @@ from pathlib import Path
 import cv2
 
 from yolox_gssam.cli.host_flags import DEMO_FLAGS
-from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, share
+from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, add_network, count, share
 from yolox_gssam.common.bit_depth import add_range_option
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.shipped import NETWORKS
 from yolox_gssam.detector import DEFAULT, Detector, load_network
 from yolox_gssam.inference.annotate import Outputs, Summary, annotate_images, annotate_video
 from yolox_gssam.inference.backends import BACKENDS
@@ -80,14 +79,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add_range_option(parser)
     model = parser.add_argument_group("model")
     model.add_argument("-f", "--exp_file", metavar="EXP", help="experiment; by default what the checkpoint says")
-    model.add_argument(
-        "-c",
-        "--ckpt",
-        default=DEFAULT,
-        metavar="FILE",
-        help="checkpoint of tools/train.py, file of tools/export.py, or a network that comes along: "
-        f"{' or '.join(NETWORKS)}",
-    )
+    add_network(model, DEFAULT)
     model.add_argument("--opts", nargs="+", default=[], metavar="FIELD VALUE", help="fields of the experiment to set")
     model.add_argument("--conf", type=share, default=0.25, metavar="SCORE", help="least score of a detection, 0 to 1")
     model.add_argument("--nms", type=share, default=0.45, metavar="IOU", help="greatest IoU of two detections, 0 to 1")

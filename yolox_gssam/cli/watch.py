@@ -31,11 +31,10 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
-from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, count, positive, positive_share
+from yolox_gssam.cli.parser import TILES_HELP, HelpFormatter, Parser, add_network, count, positive, positive_share
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import sole_writer
 from yolox_gssam.common.log import setup_log
-from yolox_gssam.common.shipped import NETWORKS
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
 from yolox_gssam.detector import DEFAULT, Detector
@@ -63,13 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help="file, URL or number of a camera; or NAME=SOURCE")
     parser.add_argument("--realtime", action="store_true", help="files at their own speed, as from a camera")
     model = parser.add_argument_group("model")
-    model.add_argument(
-        "-c",
-        "--ckpt",
-        default=DEFAULT,
-        metavar="FILE",
-        help=f"checkpoint, exported network, or one that comes along: {' or '.join(NETWORKS)}",
-    )
+    add_network(model, DEFAULT)
     model.add_argument(
         "--conf", type=positive_share, default=0.25, metavar="SCORE", help="least score to begin a track"
     )

@@ -89,7 +89,10 @@ def load_trained(
     state = load_checkpoint(checkpoint)
     trained: dict[str, Any] = state.get("exp", {})
     if exp_file is None and not trained:
-        trained = _recognized(state["model"], checkpoint)
+        fields = network_fields(state["model"])
+        if fields is None:
+            raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
+        trained = {**fields, "exp_name": Path(checkpoint).name.partition(".")[0]}
     exp = DroneExp() if exp_file is None else load_exp(exp_file)
     _check_attention(exp, trained, exp_file, checkpoint)
     for field in (*MODEL_FIELDS, *INPUT_FIELDS, *DATA_FIELDS):
@@ -176,14 +179,6 @@ def _check_attention(exp: DroneExp, trained: dict[str, Any], exp_file: Any, chec
             f"{checkpoint}: was trained by the exp {trained['exp_name']}, and {exp_file} differs from it in "
             f"{', '.join(differing)}; give that exp file, or none"
         )
-
-
-def _recognized(weights: dict[str, Any], checkpoint: str | Path) -> dict[str, Any]:
-    """The fields of the stock network that has these weights, and a name for it."""
-    fields = network_fields(weights)
-    if fields is None:
-        raise UserError(f"{checkpoint}: does not say which experiment made it; give its exp file with -f")
-    return {**fields, "exp_name": Path(checkpoint).name.partition(".")[0]}
 
 
 def _class_names(exp: DroneExp, saved: Sequence[str] | None) -> tuple[str, ...]:

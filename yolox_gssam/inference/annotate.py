@@ -16,7 +16,6 @@ from yolox_gssam.common.bit_depth import RULE, ValueRange
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path
 from yolox_gssam.common.images import IMAGE_SUFFIXES
-from yolox_gssam.common.letterbox import narrow_fault
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.stop import StopRequest
 from yolox_gssam.detections import Detections
@@ -97,8 +96,7 @@ def annotate_images(
     inputs = {image.resolve() for image in images}
     if any(_output_path(outputs.folder / image.relative_to(root)).resolve() in inputs for image in images):
         raise UserError(f"{outputs.folder}: the results would overwrite the images; choose another --output")
-    read = image_frames(images, root, summary.failures.append, value_range, deep)
-    frames = _wide_enough(read, root, predictor.test_size, summary.failures.append)
+    frames = image_frames(images, root, summary.failures.append, value_range, deep, predictor.test_size)
     with (
         _export(outputs, path.resolve().stem, predictor, summary) as write_export,
         _labels(outputs, path.resolve().stem, predictor, summary) as write_labels,
@@ -198,18 +196,6 @@ def _drawn(
                 bar.update()
         summary.seconds = time.perf_counter() - start
         summary.signal_number = stop.signal_number
-
-
-def _wide_enough(
-    frames: Iterable[Frame], root: Path, input_size_hw: tuple[int, int], on_failure: Callable[[str], None]
-) -> Iterator[Frame]:
-    """The frames but those of which nothing is left in the network's input; each is told to `on_failure`."""
-    for frame in frames:
-        problem = narrow_fault(frame.image.shape[:2], input_size_hw)
-        if problem is None:
-            yield frame
-        else:
-            on_failure(f"{root / frame.source}: left out: {problem}")
 
 
 def _nothing_done(summary: Summary, reason: str) -> BaseException:

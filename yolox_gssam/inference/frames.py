@@ -17,6 +17,7 @@ from yolox_gssam.common.images import (
     read_image_bytes,
     unread_images,
 )
+from yolox_gssam.common.letterbox import narrow_fault
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +76,16 @@ def image_frames(
     on_failure: Callable[[str], None],
     value_range: ValueRange | None = None,
     deep: list[str] | None = None,
+    input_size_hw: tuple[int, int] | None = None,
 ) -> Iterator[Frame]:
-    """Reads images one by one; one that cannot be read is told to `on_failure`, and the rest go on.
+    """Reads images one by one; one that cannot be used is told to `on_failure`, and the rest go on.
 
     Args:
         root: the folder that the frames' `source` names start from.
         on_failure: takes one line with the file and what is wrong.
         value_range: of images of more than 8 bit, see `read_image`.
         deep: gets the names of those images.
+        input_size_hw: of the network: images of which nothing is left in it are left out; None: none is.
     """
     for path in paths:
         try:
@@ -92,5 +95,9 @@ def image_frames(
                 deep.append(path.name)
         except UserError as error:
             on_failure(str(error))
+            continue
+        problem = None if input_size_hw is None else narrow_fault(image.shape[:2], input_size_hw)
+        if problem is not None:
+            on_failure(f"{path}: left out: {problem}")
             continue
         yield Frame(image, path.relative_to(root).as_posix())

@@ -157,7 +157,10 @@ class VideoWriter:
         """
         if self._writer is None:
             self._size_wh = (image.shape[1] + image.shape[1] % 2, image.shape[0] + image.shape[0] % 2)
-            self._writer = self._open()
+            fourcc, self.fps = _working_format(self._size_wh, self.fps)
+            with _quiet_opencv:
+                code = cv2.VideoWriter.fourcc(*fourcc)
+                self._writer = cv2.VideoWriter(str(self._path), code, self.fps, self._size_wh)
         copies = 1 if time_s is None else round(time_s * self.fps) + 1 - self.written
         fitted = _fit(image, self._size_wh)
         for _ in range(copies):
@@ -173,11 +176,6 @@ class VideoWriter:
         with _quiet_opencv:
             found = cv2.VideoCapture(str(self._path)).get(cv2.CAP_PROP_FRAME_COUNT)
         return found >= max(1, self.written - 1)  # some systems reckon the count from the duration
-
-    def _open(self) -> "cv2.VideoWriter":
-        fourcc, self.fps = _working_format(self._size_wh, self.fps)
-        with _quiet_opencv:
-            return cv2.VideoWriter(str(self._path), cv2.VideoWriter.fourcc(*fourcc), self.fps, self._size_wh)
 
 
 @contextmanager

@@ -61,7 +61,7 @@ def open_onnx(path: Path, device: str) -> tuple[OnnxRuntimeBackend, ModelInfo]:
     """The backend for an .onnx file as tools/export.py writes it.
 
     Raises:
-        UserError: not such a file.
+        UserError: not such a file, or one for other programs.
     """
     try:
         backend = OnnxRuntimeBackend(path, device)
@@ -69,18 +69,8 @@ def open_onnx(path: Path, device: str) -> tuple[OnnxRuntimeBackend, ModelInfo]:
         raise
     except Exception as error:  # onnxruntime answers damage with errors of many kinds
         raise UserError(f"{printable(path)}: not a network in ONNX: {one_line(error)}") from error
-    info = read_info(backend, path)
-    backend.description = backend.description.replace("float32", info.precision)
-    return backend, info
-
-
-def read_info(backend: OnnxRuntimeBackend, path: Path) -> ModelInfo:
-    """What the file says of itself.
-
-    Raises:
-        UserError: nothing, or that it is for other programs.
-    """
     info = ModelInfo.from_text(backend.session.get_modelmeta().custom_metadata_map.get(KEY), path)
     if info.layout != CANDIDATES:
         raise UserError(f"{path}: is in YOLOX's layout, for other programs; for the tools here, leave out --layout")
-    return info
+    backend.description = backend.description.replace("float32", info.precision)
+    return backend, info
