@@ -8,10 +8,6 @@ from yolox_gssam.common.files import atomic_path
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG, whole or not at all.
-
-    Raises:
-        UserError: the file could not be written.
-    """
+    """Writes a PNG, see `atomic_path`."""
     with atomic_path(path) as part:
         figure.savefig(part, format="png", dpi=120)

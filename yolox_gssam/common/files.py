@@ -79,11 +79,7 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all.
-
-    Raises:
-        UserError: the file could not be written.
-    """
+    """Writes `text` as UTF-8, see `atomic_path`."""
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
 

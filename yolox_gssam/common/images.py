@@ -97,11 +97,7 @@ def image_size(data: bytes, name: str | Path) -> tuple[int, int]:
 
 
 def has_more_than_eight_bits(data: bytes, name: str | Path) -> bool:
-    """Whether the encoded image, a PNG or TIFF, has channels of more than 8 bit; see `to_eight_bits`.
-
-    Raises:
-        UserError: as in `image_size`.
-    """
+    """Whether the encoded image, a PNG or TIFF, has channels of more than 8 bit; raises as `image_size` does."""
     return data.startswith((b"\x89PNG", b"II", b"MM")) and _header(data, name).is_deep
 
 

@@ -291,11 +291,7 @@ def is_resumable(folder: Path) -> bool:
 
 
 def load_resumable(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint that a run can go on from.
-
-    Raises:
-        UserError: it cannot be read, or holds weights alone.
-    """
+    """Reads a checkpoint that a run can go on from; one that holds weights alone is refused."""
     state = load_checkpoint(path)
     if not isinstance(state.get("training"), dict):
         raise UserError(f"{path}: cannot be resumed, it is not a checkpoint of a run here; start from it with -c alone")

@@ -85,7 +85,7 @@ class PlainStep(_Step):
         Args:
             images: (B, 3, H, W) float32.
             targets: (B, n, 5) as `TrainingSet` gives them.
-            rate: the learning rate, which the optimizer has already.
+            rate: the learning rate; the optimizer of a plain step has it already.
         """
         torch._foreach_copy_(self._saved_buffers, self._buffers)
         with self.precision():
@@ -144,14 +144,9 @@ class StaticStep(_Step):
         self._pool: Any = None
 
     def run(self, images: Tensor, targets: Tensor, rate: float) -> None:
-        """Takes one step, without waiting for it.
+        """Takes one step as `PlainStep.run`, without waiting for it; images are channels last.
 
         A step whose loss or gradient is not finite changes nothing but the count of skipped steps.
-
-        Args:
-            images: (B, 3, H, W) float32, channels last.
-            targets: (B, n, 5) as `TrainingSet` gives them.
-            rate: the learning rate.
         """
         targets = pad_targets(targets)
         self._rate.fill_(rate)

@@ -63,11 +63,7 @@ class TrainingData:
 
 
 def _describe(split: CocoSplit) -> None:
-    """Says before the first epoch what of the data will surprise later.
-
-    Raises:
-        UserError: no image has an object.
-    """
+    """Says before the first epoch what of the data will surprise later; images without any object are refused."""
     counts = [0] * len(split.classes)
     for image in split.images:
         for label in image.labels:

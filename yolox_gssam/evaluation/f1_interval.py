@@ -103,12 +103,7 @@ def f1_points(
     class_name: str,
     draws: int,
 ) -> tuple[F1Point, F1Point]:
-    """The numbers of a class at IoU 0.5 and by centre.
-
-    Args:
-        validation: a split and its detections, on which the threshold of the best F1 is chosen, for each rule by
-            itself.
-    """
+    """The numbers of a class at IoU 0.5 and by centre, each at the threshold of the best F1 on the validation split."""
 
     def point(rule: Rule) -> F1Point:
         best = operating_point(split, detections, class_name, rule)

@@ -14,11 +14,7 @@ MOST_NAMES = 15
 
 
 def plot_precision_recall(path: Path, metrics: CocoMetrics) -> None:
-    """One curve a class at IoU 0.50, and their mean; classes without a true object have none.
-
-    Raises:
-        UserError: the file could not be written.
-    """
+    """Writes one curve a class at IoU 0.50, and their mean; classes without a true object have none."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     curves = {name: curve for name, curve in metrics.precision_50.items() if curve is not None}
@@ -37,11 +33,7 @@ def plot_precision_recall(path: Path, metrics: CocoMetrics) -> None:
 
 
 def plot_confusion(path: Path, matrix: ConfusionMatrix) -> None:
-    """Counts, coloured by their share of the row.
-
-    Raises:
-        UserError: the file could not be written.
-    """
+    """Writes the counts, coloured by their share of the row."""
     size = len(matrix.counts)
     side = min(3 + 0.7 * size, 16)
     figure = Figure(figsize=(side + 1, side), layout="constrained")

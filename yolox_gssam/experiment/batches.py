@@ -17,11 +17,7 @@ from yolox_gssam.data.training_set import TrainingSampler, TrainingSet, collate
 
 
 def find_split(root: Path, name: str, file_name: str, fold: int | None) -> CocoSplit:
-    """The split "train", "val" or "test" of a data set, from annotations/ or the folder of a fold in it.
-
-    Raises:
-        UserError: it is missing or faulty.
-    """
+    """The split "train", "val" or "test" of a data set, from annotations/ or the folder of a fold in it."""
     if not root.is_dir():
         raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py or set data_dir")
     annotations = root / "annotations"

@@ -67,7 +67,6 @@ def write_labels(
 
     Args:
         kind, path: as `label_path` has them.
-        class_names: in label order.
         fps: of a film, frames a second.
 
     Raises:

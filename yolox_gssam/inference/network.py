@@ -72,13 +72,7 @@ class Network:
 
 
 def open_network(path: Path, device: str | None = None, backend: str | None = None, streams: int = 1) -> Network:
-    """The network in a file that tools/export.py wrote; no torch is needed but for TorchScript.
-
-    Args: as `open_exported` takes them.
-
-    Raises:
-        UserError: as `open_exported`.
-    """
+    """The network in a file that tools/export.py wrote, see `open_exported`; only TorchScript needs torch."""
     opened, info = open_exported(path, device, backend, streams)
     exp = {"output_dir": "runs", "exp_name": path.stem, **info.exp}
     return Network(opened, info.class_names, info.input_size, info.dynamic_size, info.precision, exp)

@@ -64,7 +64,7 @@ def open_exported(
 
     Args:
         device: as `device_name` takes it.
-        backend: None: what the suffix says.
+        backend: by default what the suffix says.
         streams: images at a time, where the backend can share its threads among them.
 
     Raises:

@@ -58,11 +58,7 @@ def default_device() -> str:
 
 
 def open_onnx(path: Path, device: str) -> tuple[OnnxRuntimeBackend, ModelInfo]:
-    """The backend for an .onnx file as tools/export.py writes it.
-
-    Raises:
-        UserError: not such a file, or one for other programs.
-    """
+    """The backend for an .onnx file as tools/export.py writes it, not for other programs."""
     try:
         backend = OnnxRuntimeBackend(path, device)
     except UserError:

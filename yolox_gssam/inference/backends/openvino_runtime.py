@@ -79,11 +79,7 @@ def _infer(request: Any, batch: NDArray[np.uint8], score_threshold: float) -> ND
 
 
 def open_openvino(path: Path, streams: int = 1) -> tuple[OpenVinoBackend, ModelInfo]:
-    """The backend for an .xml file, with its .bin file beside it, or an .onnx file, as tools/export.py writes them.
-
-    Raises:
-        UserError: not such a file.
-    """
+    """The backend for an .xml file, with its .bin file beside it, or an .onnx file, as tools/export.py writes them."""
     import openvino
 
     if path.suffix == ".onnx":

@@ -91,11 +91,7 @@ def attention_of(model: YOLOX) -> Callable[[NDArray[np.uint8]], dict[str, NDArra
 
 
 def open_torchscript(path: Path, device: str) -> tuple[TorchScriptBackend, ModelInfo]:
-    """The backend for a .torchscript file as tools/export.py writes it: a graph of operations and no Python code.
-
-    Raises:
-        UserError: not such a file.
-    """
+    """The backend for a .torchscript file as tools/export.py writes it: a graph of operations and no Python code."""
     texts = {KEY: ""}
     try:
         with warnings.catch_warnings():

@@ -30,10 +30,7 @@ def convert(model: YOLOX, largest_hw: tuple[int, int], half: bool = False) -> by
 
 
 def convert_undecoded(model: YOLOX, size_hw: tuple[int, int], batch: int = 1, half: bool = False) -> bytes:
-    """The network as an ONNX file that takes and gives what YOLOX's own exporter has, of these sizes alone.
-
-    Args: as `trace_undecoded`.
-    """
+    """The network as an ONNX file that takes and gives what YOLOX's own exporter has, see `trace_undecoded`."""
     network = trace_undecoded(model, size_hw, batch, half)
     return _export(network, (torch.zeros(batch, 3, *size_hw),), "output", {})
 
