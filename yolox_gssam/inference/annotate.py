@@ -98,13 +98,11 @@ def annotate_images(
         raise UserError(f"{outputs.folder}: the results would overwrite the images; choose another --output")
     frames = image_frames(images, root, summary.failures.append, value_range, deep, predictor.test_size)
     with (
-        _export(outputs, path.resolve().stem, predictor, summary) as write_export,
-        _labels(outputs, path.resolve().stem, predictor, summary) as write_labels,
+        _records(outputs, path.resolve().stem, predictor, summary) as record,
         closing(_drawn(predictor, frames, outputs, len(images), summary)) as drawn_frames,
     ):
         for detected, picture, panels in drawn_frames:
-            write_export(detected.frame, detected.detections)
-            write_labels(detected.frame, detected.detections)
+            record(detected.frame, detected.detections)
             target = _output_path(outputs.folder / detected.frame.source)
             _write_image(target, picture)
             if panels is not None:
@@ -142,15 +140,13 @@ def annotate_video(predictor: Predictor, source: str | int, outputs: Outputs) ->
             if outputs.attention is not None:
                 summary.files["attention maps"] = outputs.folder / f"{stem}_attention.mp4"
                 panels_video = stack.enter_context(open_video_writer(summary.files["attention maps"], reader.fps))
-            write_export = stack.enter_context(_export(outputs, stem, predictor, summary))
-            write_labels = stack.enter_context(_labels(outputs, stem, predictor, summary, reader.fps))
+            record = stack.enter_context(_records(outputs, stem, predictor, summary, reader.fps))
             frames, total = reader.frames(), reader.claimed_frames
             drawn_frames = stack.enter_context(
                 closing(_drawn(predictor, frames, outputs, total, summary, live=reader.live))
             )
             for detected, picture, panels in drawn_frames:
-                write_export(detected.frame, detected.detections)
-                write_labels(detected.frame, detected.detections)
+                record(detected.frame, detected.detections)
                 time_s = detected.frame.time_s if reader.live else None
                 video.write(picture, time_s)
                 if panels_video is not None and panels is not None:
@@ -204,28 +200,31 @@ def _nothing_done(summary: Summary, reason: str) -> BaseException:
 
 
 @contextmanager
-def _export(outputs: Outputs, stem: str, predictor: Predictor, summary: Summary) -> Iterator[WriteDetections]:
-    """Gives a function that adds a frame's detections to the file asked for, or to none."""
-    if outputs.export is None:
-        yield lambda frame, detections: None
-        return
-    path = outputs.folder / f"{stem}_detections.{outputs.export}"
-    summary.files["detections"] = path
-    with open_detections_file(path, predictor.class_names) as write:
-        yield write
+def _records(
+    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary, fps: float = DEFAULT_FPS
+) -> Iterator[WriteDetections]:
+    """Gives a function that adds a frame's detections to the file and the label files asked for, if any."""
+    writers: list[WriteDetections] = []
+    with ExitStack() as stack:
+        if outputs.export is not None:
+            path = summary.files["detections"] = outputs.folder / f"{stem}_detections.{outputs.export}"
+            writers.append(stack.enter_context(open_detections_file(path, predictor.class_names)))
+        if outputs.labels is not None:
+            path = label_path(outputs.folder, stem, outputs.labels)
+            summary.files[f"labels ({outputs.labels})"] = path
+            writers.append(stack.enter_context(_labels(outputs.labels, path, predictor, summary, fps)))
+
+        def record(frame: Frame, detections: Detections) -> None:
+            for write in writers:
+                write(frame, detections)
+
+        yield record
 
 
 @contextmanager
-def _labels(
-    outputs: Outputs, stem: str, predictor: Predictor, summary: Summary, fps: float = DEFAULT_FPS
-) -> Iterator[WriteDetections]:
-    """Gives a function that adds a frame's detections to the label files asked for, or to none."""
-    if outputs.labels is None:
-        yield lambda frame, detections: None
-        return
-    path = label_path(outputs.folder, stem, outputs.labels)
-    summary.files[f"labels ({outputs.labels})"] = path
-    tracks_of = _tracks(predictor.score_threshold, summary) if outputs.labels in HOLD_TRACKS else None
+def _labels(kind: str, path: Path, predictor: Predictor, summary: Summary, fps: float) -> Iterator[WriteDetections]:
+    """Gives a function that takes a frame's detections, and writes the label files of all at the end."""
+    tracks_of = _tracks(predictor.score_threshold, summary) if kind in HOLD_TRACKS else None
     labelled: list[LabelledFrame] = []
 
     def write(frame: Frame, detections: Detections) -> None:
@@ -236,7 +235,7 @@ def _labels(
         labelled.append(LabelledFrame(source, index, size_wh, detections, tracks))
 
     yield write
-    write_labels(outputs.labels, path, labelled, predictor.class_names, fps)
+    write_labels(kind, path, labelled, predictor.class_names, fps)
 
 
 def _tracks(score: float, summary: Summary) -> Callable[[Frame, Detections], list[int] | None]:
