@@ -24,7 +24,6 @@ from yolox_gssam.inference.backends import BACKENDS
 from yolox_gssam.inference.backends.base import thread_count
 from yolox_gssam.inference.label_files import CONVENTIONS
 from yolox_gssam.inference.source_kind import Kind, check_source, recognize
-from yolox_gssam.inference.stages import AttentionMaps
 from yolox_gssam.inference.window import check_display
 
 STREAM_ENDED = 3
@@ -129,9 +128,16 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
     network = load_network(args.ckpt, args.device, args.backend, args.fp16, streams, args.exp_file, options)
     if network.backend.streams > 1:
         cv2.setNumThreads(1)  # each of them has a core to itself; threads beside them would only push them off it
+    attention = None
+    if args.save_attention:
+        if network.model is None:
+            raise UserError(f"--save-attention needs a checkpoint: {args.ckpt} holds no attention maps")
+        from yolox_gssam.inference.backends.pytorch import attention_of
+
+        attention = attention_of(network.model)
     outputs = Outputs(
         folder=args.output or Path(network.exp["output_dir"], network.exp["exp_name"], "vis_res"),
-        attention=_attention(network.model, args.ckpt) if args.save_attention else None,
+        attention=attention,
         export=args.save_detections,
         labels=args.save_labels,
         show=args.show,
@@ -140,15 +146,6 @@ def _run(args: argparse.Namespace, kind: Kind, place: str) -> int:
     if kind is Kind.IMAGES:
         return report(annotate_images(predictor, Path(place), outputs, args.range))
     return report(annotate_video(predictor, int(place) if kind is Kind.CAMERA else place, outputs))
-
-
-def _attention(model: object, weights: str) -> AttentionMaps:
-    """Makes the attention maps of a network in torch; others are refused."""
-    if model is None:
-        raise UserError(f"--save-attention needs a checkpoint: {weights} holds no attention maps")
-    from yolox_gssam.inference.backends.pytorch import attention_of
-
-    return attention_of(model)
 
 
 def report(summary: Summary) -> int:

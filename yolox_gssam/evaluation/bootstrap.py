@@ -104,14 +104,14 @@ class APInterval:
     draws: int
 
 
-def ap_interval(split: CocoSplit, detections: SplitDetections, draws: int, seed: int = 0) -> APInterval | None:
+def ap_interval(split: CocoSplit, detections: SplitDetections, draws: int) -> APInterval | None:
     """The interval of one network's mAP50:95, with a progress bar; None for no draws, one clip, or no true object."""
     if draws <= 0:
         return None
     measure = ClipAP(split, detections)
     if len(measure.clips) < 2:
         return None
-    with progress_bar(draw_clips(len(measure.clips), draws, seed), description="interval", unit="draws") as drawn:
+    with progress_bar(draw_clips(len(measure.clips), draws, seed=0), description="interval", unit="draws") as drawn:
         values = [value for counts in drawn if (value := measure.ap(counts)) is not None]
     return APInterval(*interval(np.array(values)), len(measure.clips), len(values)) if values else None
 

@@ -56,7 +56,6 @@ def f1_interval(
     rule: Rule,
     score_threshold: float,
     draws: int = 1000,
-    seed: int = 0,
 ) -> F1Interval | None:
     """The intervals at one threshold; None for no draws, a single clip, or no true object.
 
@@ -70,7 +69,7 @@ def f1_interval(
     clips = len(number_clips(split).names)
     if draws <= 0 or clips < 2 or not outcomes.objects.any():
         return None
-    found, false, objects = drawn_counts(outcomes, draw_clips(clips, draws, seed), score_threshold)
+    found, false, objects = drawn_counts(outcomes, draw_clips(clips, draws, seed=0), score_threshold)
     return F1Interval(
         score_threshold,
         _interval(found, found + false),

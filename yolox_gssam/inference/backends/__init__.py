@@ -18,16 +18,14 @@ BACKENDS = ("torch", "compile", "onnxruntime", "openvino")
 FILE_SUFFIXES = {".onnx": "onnxruntime", ".xml": "openvino", ".torchscript": "torch"}
 """Of exported networks (tools/export.py), and what runs them unless another backend is asked for."""
 
-_PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino",), "torch": ("torch",)}
 _OTHERS = {".onnx": ("onnxruntime", "openvino")}
 """All backends that take a file of this kind, where there are several."""
 
 
 def why_unavailable(name: str, device: str, half: bool = False) -> str | None:
     """Why a backend cannot be used here, in a line that says what to do; None where it can."""
-    missing = [package for package in _PACKAGES.get(name, ()) if find_spec(package) is None]
-    if missing:
-        return f"backend {name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+    if name in ("onnxruntime", "openvino", "torch") and find_spec(name) is None:
+        return f"backend {name} needs {name}: pip install {name}"
     kind = device.partition(":")[0]
     if name == "openvino" and kind != "cpu":
         return f"backend openvino runs on the CPU, not on {device}; add --device cpu"
