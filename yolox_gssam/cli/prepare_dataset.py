@@ -15,16 +15,17 @@ from yolox_gssam.cli.importing import (
     command_line,
     import_set,
     tell,
+    tell_faults,
 )
-from yolox_gssam.cli.labelled_films import add_video
 from yolox_gssam.cli.mask_sets import add_masks
 from yolox_gssam.cli.parser import PlainFormatter, count, natural
 from yolox_gssam.cli.refine_svanstrom import add_refine_svanstrom
 from yolox_gssam.common.bit_depth import RULE
+from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
-from yolox_gssam.data.faults import raise_fatal
+from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.films import Sampling
 from yolox_gssam.data.formats.svanstrom import (
@@ -37,6 +38,7 @@ from yolox_gssam.data.formats.svanstrom import (
     svanstrom_records,
 )
 from yolox_gssam.data.formats.svanstrom_refined import REFINED_PATH, refine_labels
+from yolox_gssam.data.formats.video import KNOWN, class_names, clip_records, read_clips, sampled
 from yolox_gssam.data.formats.voc import read_voc_set
 from yolox_gssam.data.formats.voc_coordinates import COORDINATES, MEANING
 from yolox_gssam.data.formats.yolo import read_yolo_set
@@ -57,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_yolo(commands)
     _add_voc(commands)
     add_masks(commands)
-    add_video(commands)
+    _add_video(commands)
     _add_refine(commands)
     add_crops(commands)
     add_classes(commands)
@@ -214,6 +216,37 @@ def _voc(args: argparse.Namespace) -> None:
         read_voc_set, args.root, classes=args.classes, keep_split=args.keep_split, coordinates=args.coordinates
     )
     import_set(args, read, "Pascal VOC annotations")
+
+
+def _add_video(commands: Any) -> None:
+    summary = f"frames of labelled films, recognised by their labels: {KNOWN}"
+    parser = add_command(commands, "video", _video, summary)
+    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of films, or of folders of frames, and labels")
+    parser.add_argument("--stride", type=count, required=True, metavar="N", help="take every N-th labelled frame")
+    parser.add_argument("--offset", type=natural, default=0, metavar="N", help="first frame taken, from 0")
+    parser.add_argument(
+        "--classes", nargs="+", default=(), metavar="NAME", help="classes to keep, in this order (default: all)"
+    )
+    parser.add_argument(
+        "--mot-origin", type=int, choices=(0, 1), default=1, help="what MOT calls the first pixel: 1 by its definition"
+    )
+    parser.add_argument("--keep-split", action="store_true", help="keep the splits that folders are named after")
+    parser.add_argument("--format", choices=("jpg", "png"), default="jpg", help="of the stored frames")
+    parser.add_argument("--jpeg-quality", type=count, default=95, metavar="Q", help="of jpg, 1 to 100")
+    add_output(parser)
+
+
+def _video(args: argparse.Namespace) -> None:
+    faults: list[Fault] = []
+    sampling = Sampling(args.stride, args.offset, args.jpeg_quality, png=args.format == "png")
+    clips = read_clips(args.root, faults.append, args.classes, args.mot_origin)
+    tell_faults(faults)
+    classes = tuple(args.classes) or class_names(clips)
+    if not classes:
+        raise UserError(f"{args.root}: no object in any film; name the classes by --classes")
+    total = sum(len(sampled(clip, sampling)) for clip in clips)
+    records = clip_records(clips, classes, sampling, args.root, args.keep_split)
+    build(args, classes, records, "labelled films", total, {"stride": args.stride, "offset": args.offset})
 
 
 def _add_refine(commands: Any) -> None:
