@@ -71,17 +71,16 @@ def main(args: argparse.Namespace) -> None:
 def run_latency(args: argparse.Namespace) -> SpeedReport:
     iterations = args.iterations or (50 if args.quick else 1000)
     settings = latency.LatencySettings(
-        iterations=iterations,
+        inferences=iterations,
         warmup=min(iterations, 10 if args.quick else 50),
         batch_size=args.batch_size,
         score_threshold=args.conf,
         nms_threshold=args.nms,
         seed=args.seed,
-        quick=args.quick,
     )
     variants = parse_variants(args.variant or VARIANTS["latency"], args.opts, latency.SETTINGS)
     images, frames = load_frames(args.data, FRAMES_QUICK if args.quick else FRAMES)
-    return latency.measure_latency(variants, images, frames, settings, choose_device(args.device))
+    return latency.measure_latency(variants, images, frames, settings, choose_device(args.device), args.quick)
 
 
 def run_train(args: argparse.Namespace) -> SpeedReport:

@@ -1,11 +1,14 @@
 """Turns and ratios against what can be counted by hand."""
 
 from collections import Counter
-from itertools import islice, pairwise
+from functools import partial
+from itertools import pairwise
 
 import pytest
+import torch
 
-from yolox_gssam.research.benchmark.compare import Ratio, measure_in_turn, orders, speed_ratio
+from yolox_gssam.research.benchmark import compare
+from yolox_gssam.research.benchmark.compare import Ratio, measure_in_turn, speed_ratio, time_calls_in_turn
 
 
 def test_a_ratio_is_the_median_over_the_rounds() -> None:
@@ -35,14 +38,21 @@ def test_rounds_that_do_not_match(times: tuple[list[float], list[float]]) -> Non
         speed_ratio(*times)
 
 
+def drawn_orders(names: str, rounds: int, seed: int) -> list[str]:
+    """The order of the variants in each round."""
+    calls: list[str] = []
+    measure_in_turn({name: lambda _, name=name: calls.append(name) for name in names}, range(rounds), seed)
+    return ["".join(calls[start : start + len(names)]) for start in range(0, len(calls), len(names))]
+
+
 def test_every_variant_follows_every_other_one() -> None:
-    drawn = list(islice(orders(["a", "b", "c"], seed=0), 600))
+    drawn = drawn_orders("abc", 600, seed=0)
     assert all(sorted(order) == ["a", "b", "c"] for order in drawn)
     followers = Counter(pair for order in drawn for pair in pairwise(order))
     assert len(followers) == 6
     # Each of the six pairs is expected in a third of the rounds.
     assert all(150 < count < 250 for count in followers.values())
-    assert list(islice(orders(["a", "b"], seed=3), 9)) == list(islice(orders(["a", "b"], seed=3), 9))
+    assert drawn_orders("ab", 9, seed=3) == drawn_orders("ab", 9, seed=3)
 
 
 def test_variants_are_called_once_a_round_with_its_number() -> None:
@@ -61,3 +71,13 @@ def test_variants_are_called_once_a_round_with_its_number() -> None:
     ]
     assert len({tuple(name for name, _ in calls[start : start + 3]) for start in range(0, 12, 3)}) > 1
     assert len(done) == 12
+
+
+def test_a_turn_of_a_short_call_is_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(compare, "SHORTEST", 1e-4)
+    variants = {name: partial(calls.append, name) for name in "ab"}
+    times = time_calls_in_turn(variants, torch.device("cpu"), 3, 20.0, seed=0)
+    assert {name: len(seconds) for name, seconds in times.items()} == {"a": 3, "b": 3}
+    # An empty call takes about a microsecond.
+    assert len(calls) > 3 * 2 * 5

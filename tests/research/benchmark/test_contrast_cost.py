@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from yolox_gssam.evaluation.timing import Milliseconds
-from yolox_gssam.research.benchmark import compare, contrast_cost
+from yolox_gssam.research.benchmark import contrast_cost
 from yolox_gssam.research.benchmark.compare import Ratio
 from yolox_gssam.research.benchmark.contrast_cost import (
     MODES,
@@ -67,14 +67,3 @@ def test_the_target_is_judged_at_a_stage_on_the_cpu(ratio: float, word: str) -> 
     assert len(lines) == 1
     assert lines[0].startswith("M = 102,400, N = 400, CPU, forward: ")
     assert "at least 40 times" in lines[0]
-
-
-def test_a_turn_of_a_short_call_is_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[str] = []
-    monkeypatch.setattr(contrast_cost, "run", lambda variant, *_: calls.append(variant))
-    monkeypatch.setattr(compare, "SHORTEST", 1e-4)
-    times = contrast_cost._time_in_turn(CPU, "forward", (8, 2), list(VARIANTS), CostSettings(rounds=3))
-    assert set(times) == set(VARIANTS)
-    assert all(len(seconds) == 3 for seconds in times.values())
-    # An empty call takes about a microsecond.
-    assert len(calls) > 3 * len(VARIANTS) * 5

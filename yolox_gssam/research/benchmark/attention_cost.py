@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +27,6 @@ WHAT_IS_COUNTED = (
     "two for each multiply-add of convolutions and matrix products, as torch's FlopCounterMode sees them; not "
     "normalizations, activations, pooling, products of maps, nor the sorting and looking up of the global contrast"
 )
-
-
 HOW = (
     "Inference: forward, in evaluation mode. Training: forward and backward, with the gradients of the input and of "
     "all parameters.",
@@ -42,9 +41,9 @@ class AttentionCost:
     Attributes:
         device: "cpu" or "cuda".
         maps: channels, height and width of what enters and leaves it.
-        gflops: GFLOPs for one image, see `WHAT_IS_COUNTED`.
-        time: "inference" and "training" -> milliseconds per call.
-        memory_bytes: the same -> at the peak; None where it was not measured.
+        gflops: for one image, see `WHAT_IS_COUNTED`.
+        time: mode -> milliseconds per call.
+        memory_bytes: mode -> at the peak; None where it was not measured.
     """
 
     device: str
@@ -69,11 +68,10 @@ def measure_attention(
     for variant in variants:
         _load(variant)  # faults first, not after minutes
     with progress_bar(description="attention", unit="modules", total=len(devices) * len(STAGES) * len(variants)) as bar:
-        for device in devices:
-            for stage in STAGES:
-                for cell in _measure_stage(variants, stage, device, settings):
-                    cells.append(cell)
-                    bar.update()
+        for device, stage in product(devices, STAGES):
+            for cell in _measure_stage(variants, stage, device, settings):
+                cells.append(cell)
+                bar.update()
     machines = [describe_machine(device) for device in devices]
     tables = [_table([c for c in cells if (c.device, c.stage) == (d.type, s)]) for d in devices for s in STAGES]
     names = {variant.name: str(variant) for variant in variants}
@@ -151,9 +149,9 @@ def _module_and_maps(
     return module.train(training), maps.requires_grad_(training)
 
 
+@torch.inference_mode()
 def _infer(module: nn.Module, maps: Tensor) -> Tensor:
-    with torch.inference_mode():
-        result: Tensor = module(maps)
+    result: Tensor = module(maps)
     return result
 
 

@@ -1,7 +1,7 @@
 """Variants measured in turn, and what their times say about one another."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +13,6 @@ from yolox_gssam.research.benchmark.machine import synchronize
 T = TypeVar("T")
 
 RESAMPLES = 2000
-"""Of the bootstrap."""
 SHORTEST, LONGEST = 0.001, 0.5
 """Seconds between which the turns of short calls last, unless a single call takes longer."""
 
@@ -30,31 +29,20 @@ class Ratio:
         return f"{self.median:.2f} ({self.low:.2f} to {self.high:.2f})"
 
 
-def orders(names: Sequence[str], seed: int) -> Iterator[list[str]]:
-    """For each round, without end, the names in an order drawn anew: no variant always follows the same one."""
-    rng = np.random.default_rng(seed)
-    while True:
-        yield [names[index] for index in rng.permutation(len(names))]
-
-
 def measure_in_turn(
     variants: Mapping[str, Callable[[int], T]], rounds: range, seed: int, done: Callable[[], object] = lambda: None
 ) -> dict[str, list[T]]:
-    """Calls every variant once a round; a round's variants see the same number of the round.
+    """What every variant, a function of the round's number, returned in each round.
 
-    Args:
-        variants: name -> function of the round's number.
-        rounds: numbers of the rounds.
-        seed: of the order within each round.
-        done: called after each call.
-
-    Returns:
-        name -> what the function returned, in the order of the rounds.
+    The order within each round is drawn anew by `seed`: no variant always follows the same one. `done` is called after
+    each call.
     """
-    results: dict[str, list[T]] = {name: [] for name in variants}
-    for number, order in zip(rounds, orders(list(variants), seed), strict=False):
-        for name in order:
-            results[name].append(variants[name](number))
+    names = list(variants)
+    results: dict[str, list[T]] = {name: [] for name in names}
+    rng = np.random.default_rng(seed)
+    for number in rounds:
+        for index in rng.permutation(len(names)):
+            results[names[index]].append(variants[names[index]](number))
             done()
     return results
 
@@ -68,8 +56,6 @@ def time_calls_in_turn(
     machine interrupts every long call and hardly one of the short.
 
     Args:
-        variants: name -> what is called.
-        device: that is waited for.
         rounds: the most there are; at least three.
         seconds: after so many no further round begins.
         seed: of the order within each round.

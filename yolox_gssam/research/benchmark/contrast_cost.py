@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -45,8 +46,6 @@ def cdist(values: Tensor, samples: Tensor) -> Tensor:
 
 VARIANTS: dict[str, Contrast] = {"broadcasting": broadcasting, "cdist": cdist, "global_contrast": global_contrast}
 OURS = "global_contrast"
-
-
 HOW = "/ ours: the median over the rounds of time / time of global_contrast, with a bootstrap interval."
 
 
@@ -77,14 +76,12 @@ def measure_contrast(
 ) -> CostReport:
     """Measures every variant at every M and N on every device, forward alone and with backward."""
     cells: list[ContrastCost] = []
-    sizes = [(M, N) for M in values for N in samples]
+    sizes = list(product(values, samples))
     total = len(devices) * len(MODES) * len(sizes)
     with progress_bar(description="contrast", unit="sizes", total=total) as bar:
-        for device in devices:
-            for mode in MODES:
-                for size in sizes:
-                    cells += _measure_size(device, mode, size, settings)
-                    bar.update()
+        for device, mode, size in product(devices, MODES, sizes):
+            cells += _measure_size(device, mode, size, settings)
+            bar.update()
     tables = [_table([c for c in cells if (c.device, c.mode) == (d.type, m)]) for d in devices for m in MODES]
     machines = [describe_machine(device) for device in devices]
     return CostReport("contrast", settings, {}, machines, cells, tables, [*targets(cells), HOW])
@@ -99,7 +96,7 @@ def run(variant: str, mode: str, values: Tensor, samples: Tensor, weights: Tenso
 
 
 def prepare_run(variant: str, mode: str, device: str, size: tuple[int, int], seed: int) -> Callable[[], object]:
-    """A call of `run` on numbers that are made already, after a small one that loads what is loaded at first use."""
+    """A call of `run` on numbers that are there already, after a small one that loads what is loaded at first use."""
     run(variant, mode, *_numbers(torch.device(device), mode, (8, 2), seed))
     return partial(run, variant, mode, *_numbers(torch.device(device), mode, size, seed))
 
@@ -111,7 +108,9 @@ def _measure_size(
     needed = RIVAL_BYTES[mode] * size[0] * size[1]
     fits = free is None or needed < free
     variants = [variant for variant in VARIANTS if fits or variant == OURS]
-    times = _time_in_turn(device, mode, size, variants, settings)
+    numbers = _numbers(device, mode, size, settings.seed)
+    calls = {variant: partial(run, variant, mode, *numbers) for variant in variants}
+    times = time_calls_in_turn(calls, device, settings.rounds, settings.seconds, settings.seed)
     for variant in VARIANTS:
         key = (device.type, mode, variant, *size)
         if variant not in variants:
@@ -127,28 +126,12 @@ def _measure_size(
         )
 
 
-def _time_in_turn(
-    device: torch.device, mode: str, size: tuple[int, int], names: Sequence[str], settings: CostSettings
-) -> dict[str, list[float]]:
-    """Variant -> seconds per call, one for each round."""
-    numbers = _numbers(device, mode, size, settings.seed)
-    calls = {variant: partial(run, variant, mode, *numbers) for variant in names}
-    return time_calls_in_turn(calls, device, settings.rounds, settings.seconds, settings.seed)
-
-
 def _numbers(device: torch.device, mode: str, size: tuple[int, int], seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Values (1, M), samples (1, N) and the gradient (1, M) that comes from above."""
     generator = torch.Generator().manual_seed(seed)
     values, samples, weights = (torch.randn(1, count, generator=generator).to(device) for count in (*size, size[0]))
     needs_gradient = mode != MODES[0]
     return values.requires_grad_(needs_gradient), samples.requires_grad_(needs_gradient), weights
-
-
-def _time_cells(cell: ContrastCost, with_ratio: bool) -> list[str]:
-    if cell.time is None:
-        return [str(cell.left_out), "-"]
-    spread = str(cell.ratio) if with_ratio else f"{cell.time.minimum:.3f} to {cell.time.p95:.3f}"
-    return [f"{cell.time.median:.3f}", spread]
 
 
 def targets(cells: Sequence[ContrastCost]) -> Iterator[str]:
@@ -170,7 +153,12 @@ def _table(cells: Sequence[ContrastCost]) -> str:
         of_size = {cell.variant: cell for cell in cells if (cell.values, cell.samples) == (M, N)}
         row = [f"{M:,} x {N:,}"]
         for variant in VARIANTS:
-            row += _time_cells(of_size[variant], with_ratio=variant != OURS)
+            time = of_size[variant].time
+            if time is None:
+                row += [str(of_size[variant].left_out), "-"]
+            else:
+                spread = f"{time.minimum:.3f} to {time.p95:.3f}" if variant == OURS else str(of_size[variant].ratio)
+                row += [f"{time.median:.3f}", spread]
         rows.append([*row, *(mebibytes(of_size[variant].memory_bytes) for variant in VARIANTS)])
     headers = [f"{cells[0].device}, {cells[0].mode}: M x N"]
     for variant in VARIANTS:

@@ -17,14 +17,7 @@ IN_TURN = (
 
 @dataclass(frozen=True)
 class CostSettings:
-    """How to measure.
-
-    Attributes:
-        rounds: most rounds of one size; at least three.
-        seconds: after so many no further round of one size begins.
-        seed: of the numbers and of the order of the variants.
-        quick: said in the report.
-    """
+    """How to measure: as `time_calls_in_turn` takes them, for each size; `quick` is said in the report."""
 
     rounds: int = 21
     seconds: float = 20.0
@@ -39,7 +32,7 @@ class CostReport:
     Attributes:
         benchmark: which, as tools/benchmark.py calls it.
         variants: name -> what it is.
-        machines: where, one for each device.
+        machines: one for each device.
         cells: dataclasses, one for each variant at each size.
         tables: the cells as text.
         how: what was measured in which way, a line each.

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,9 +24,8 @@ from yolox_gssam.inference.network import Network
 from yolox_gssam.inference.predictor import Predictor
 from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
-from yolox_gssam.research.benchmark.network_size import network_size
 from yolox_gssam.research.benchmark.peak_memory import HOW, peak_memory
-from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult
+from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult, network_size
 from yolox_gssam.research.benchmark.variants import VariantSpec, load_variant
 
 SETTINGS = ("ckpt", "backend", "fp16", "tight")
@@ -36,7 +35,7 @@ PER_TURN = 5
 """Batches that a variant gets before it is the next one's turn."""
 
 Images = Sequence[NDArray[np.uint8]]
-Seconds = tuple[float, float, float]
+Seconds = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -44,48 +43,34 @@ class LatencySettings:
     """How to measure.
 
     Attributes:
-        iterations: inferences of each variant that count.
+        inferences: of each variant that count.
         warmup: inferences before them that do not.
         batch_size: images per inference.
-        score_threshold, nms_threshold: of all variants.
         seed: of the weights without a checkpoint, and of the order of the variants.
-        quick: said in the report.
     """
 
-    iterations: int
+    inferences: int
     warmup: int
     batch_size: int
     score_threshold: float
     nms_threshold: float
     seed: int
-    quick: bool = False
 
 
-class Variant(Protocol):
-    """What is timed."""
-
-    exp: DroneExp
-    model: YOLOX | None
-
-    def time(self, images: Images) -> Seconds:
-        """Seconds of pre-processing, network and NMS for one batch."""
-
-    def count(self, images: Images) -> int:
-        """Boxes found in one batch."""
-
-
+@dataclass(frozen=True)
 class OwnVariant:
     """Our `Predictor` as our demo uses it; `model` is None for an exported file."""
 
-    def __init__(self, exp: DroneExp, model: YOLOX | None, predictor: Predictor) -> None:
-        self.exp = exp
-        self.model = model
-        self.predictor = predictor
+    exp: DroneExp
+    model: YOLOX | None
+    predictor: Predictor
 
     def time(self, images: Images) -> Seconds:
+        """Seconds of pre-processing, network and NMS for one batch."""
         return time_once(self.predictor, images)
 
     def count(self, images: Images) -> int:
+        """Boxes found in one batch."""
         return sum(map(len, self.predictor.predict(images)))
 
 
@@ -107,17 +92,14 @@ class StockVariant:
         model.register_forward_hook(self._mark)
 
     def time(self, images: Images) -> Seconds:
-        preprocess = network = nms = 0.0
+        seconds = np.zeros(3)
         for image in images:
             self.borders.clear()
             self._mark()
             self.predictor.inference(image)
             self._mark()
-            start, preprocessed, computed, end = self.borders
-            preprocess += preprocessed - start
-            network += computed - preprocessed
-            nms += end - computed
-        return preprocess, network, nms
+            seconds += np.diff(self.borders)
+        return seconds.tolist()
 
     def count(self, images: Images) -> int:
         boxes = [self.predictor.inference(image)[0][0] for image in images]
@@ -128,12 +110,11 @@ class StockVariant:
         self.borders.append(time.perf_counter())
 
 
-def build_variant(spec: VariantSpec, settings: LatencySettings, device: torch.device) -> Variant:
-    """Builds a variant.
+Variant = OwnVariant | StockVariant
 
-    Raises:
-        UserError: no such exp file or checkpoint, or a setting that the variant has not.
-    """
+
+def build_variant(spec: VariantSpec, settings: LatencySettings, device: torch.device) -> Variant:
+    """Raises UserError: no such exp file or checkpoint, or a setting that the variant has not."""
     half = spec.is_on("fp16")
     if not spec.is_stock:
         return _build_own(spec, settings, device, half)
@@ -165,14 +146,20 @@ def _build_own(spec: VariantSpec, settings: LatencySettings, device: torch.devic
 
 
 def measure_latency(
-    specs: Sequence[VariantSpec], images: Images, frames: str, settings: LatencySettings, device: torch.device
+    specs: Sequence[VariantSpec],
+    images: Images,
+    frames: str,
+    settings: LatencySettings,
+    device: torch.device,
+    quick: bool = False,
 ) -> SpeedReport:
     """Measures all variants in turn on the same frames.
 
     Args:
-        specs: the variants; the first is the one compared with.
+        specs: the first is the one compared with.
         images: BGR (H, W, 3), decoded, taken in turn.
         frames: what they are.
+        quick: said in the report.
 
     Raises:
         UserError: a variant cannot be built.
@@ -197,15 +184,22 @@ def measure_latency(
             network=None if variant.model is None else network_size(variant.model, variant.exp.test_size),
             more={"boxes/image": variant.count(some) / len(some)},
         )
-    return SpeedReport("latency", settings.quick, _describe(settings, frames), describe_machine(device), results,
-                  _how(settings, device), dict.fromkeys(left_out, STOCK_DEVICES))  # fmt: skip
+    return SpeedReport(
+        "latency",
+        quick,
+        {"frames": frames, **asdict(settings)},
+        describe_machine(device),
+        results,
+        _how(settings, device),
+        dict.fromkeys(left_out, STOCK_DEVICES),
+    )
 
 
 def _time_in_turn(
     variants: dict[str, Variant], images: Images, settings: LatencySettings
 ) -> dict[str, NDArray[np.float64]]:
     """Variant -> (rounds, inferences per turn, 3) seconds of a batch."""
-    rounds = -(-settings.iterations // PER_TURN)
+    rounds = -(-settings.inferences // PER_TURN)
     warmup = -(-settings.warmup // PER_TURN)
 
     def turn(variant: Variant, number: int) -> list[Seconds]:
@@ -232,18 +226,6 @@ def prepare_variant(spec: VariantSpec, settings: LatencySettings, device: str, i
         return variant
 
     return work
-
-
-def _describe(settings: LatencySettings, frames: str) -> dict[str, Any]:
-    return {
-        "frames": frames,
-        "inferences": settings.iterations,
-        "warmup": settings.warmup,
-        "batch_size": settings.batch_size,
-        "score_threshold": settings.score_threshold,
-        "nms_threshold": settings.nms_threshold,
-        "seed": settings.seed,
-    }
 
 
 def _how(settings: LatencySettings, device: torch.device) -> list[str]:

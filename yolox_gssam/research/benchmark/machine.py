@@ -23,16 +23,13 @@ class Machine:
     """Where and when something was measured.
 
     Attributes:
-        cpu: the model's name.
         cores: CPU cores that the process may use.
         threads: of torch.
-        device: that computes.
         clock_mhz: mean of the cores at this moment; None where the system does not tell.
-        matmul_gflops: GFLOP/s in float32 that a product of two
-            matrices of 1024 x 1024 reaches on the device: what is attainable in practice.
+        matmul_gflops: GFLOP/s in float32 that a product of two matrices of 1024 x 1024 reaches on the device: what is
+            attainable in practice.
         versions: of Python, the packages and the system.
         date: local time with its offset, ISO 8601.
-        command: the command line.
     """
 
     cpu: str

@@ -43,17 +43,13 @@ def load_frames(data: Path | None, count: int) -> tuple[list[NDArray[np.uint8]],
     elif data.is_dir():
         paths = find_images(data, leave_out=data)
         what = f"of the {len(paths)} images in {data}"
+    elif data.suffix.lower() in IMAGE_SUFFIXES:
+        return [read_image(data)], f"the image {data}"
     else:
-        return _of_file(data, count)
+        with VideoReader(str(data)) as reader:
+            images = [frame.image for frame in islice(reader.frames(), count)]
+        if not images:
+            raise UserError(f"{data}: no frame could be decoded")
+        return images, f"the first {len(images)} frames of {data}"
     images = [read_image(path) for path in paths[:: -(-len(paths) // count)]]
     return images, f"{len(images)} {what}"
-
-
-def _of_file(path: Path, count: int) -> tuple[list[NDArray[np.uint8]], str]:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return [read_image(path)], f"the image {path}"
-    with VideoReader(str(path)) as reader:
-        images = [frame.image for frame in islice(reader.frames(), count)]
-    if not images:
-        raise UserError(f"{path}: no frame could be decoded")
-    return images, f"the first {len(images)} frames of {path}"

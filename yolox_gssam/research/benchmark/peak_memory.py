@@ -29,13 +29,11 @@ def peak_memory(
 ) -> int | None:
     """Bytes that the work which `prepare(*arguments)` returns takes at most, on the CPU or on the GPU, see `HOW`.
 
+    None where the system does not tell.
+
     Args:
         prepare: a function that another process can import; what it takes itself does not count.
         arguments: can be pickled.
-        device: where the memory is counted.
-
-    Returns:
-        None where the system does not tell.
 
     Raises:
         UserError: the process ended before it was done, or something raised in it.
@@ -50,6 +48,7 @@ def peak_memory(
     process = context.Process(target=_measure, args=inputs, daemon=True)
     process.start()
     sender.close()
+    peak: int | str | None
     try:
         peak = receiver.recv()
     except EOFError:
@@ -57,7 +56,6 @@ def peak_memory(
     process.join()
     if isinstance(peak, str):
         raise UserError(f"the process that measures the memory failed: {peak}")
-    assert peak is None or isinstance(peak, int)
     return peak
 
 
@@ -89,20 +87,19 @@ def _begin(device_type: str) -> int | None:
         Path("/proc/self/clear_refs").write_text("5")  # man 5 proc: resets the peak
     except OSError:
         return None
-    return _kilobytes("/proc/self/status", "VmRSS")
+    return _bytes_of("VmRSS")
 
 
 def _peak(device_type: str, before: int | None) -> int | None:
-    if device_type == "cuda":
-        return torch.cuda.max_memory_allocated() - (before or 0)
-    peak = _kilobytes("/proc/self/status", "VmHWM")
-    return None if before is None or peak is None or device_type != "cpu" else max(peak - before, 0)
-
-
-def _kilobytes(path: str, name: str) -> int | None:
-    """A line of /proc in bytes."""
-    try:
-        found = re.search(rf"^{name}:\s*(\d+) kB", Path(path).read_text(), re.MULTILINE)
-    except OSError:
+    if before is None:
         return None
+    if device_type == "cuda":
+        return torch.cuda.max_memory_allocated() - before
+    peak = _bytes_of("VmHWM")
+    return None if peak is None else max(peak - before, 0)
+
+
+def _bytes_of(name: str) -> int | None:
+    """What Linux tells of this process under a name."""
+    found = re.search(rf"^{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else None

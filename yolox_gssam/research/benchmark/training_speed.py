@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
 import torch
 
 from yolox_gssam.common.errors import UserError
@@ -21,8 +22,7 @@ from yolox_gssam.experiment import load_exp
 from yolox_gssam.research.benchmark.compare import measure_in_turn, speed_ratio
 from yolox_gssam.research.benchmark.machine import describe_machine, synchronize
 from yolox_gssam.research.benchmark.measured_frames import DEFAULT_DATA, DRAWN_HW
-from yolox_gssam.research.benchmark.network_size import network_size
-from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult
+from yolox_gssam.research.benchmark.speed_report import TOTAL, SpeedReport, VariantResult, network_size
 from yolox_gssam.research.benchmark.variants import VariantSpec
 from yolox_gssam.research.trainer_args import trainer_args
 
@@ -154,7 +154,7 @@ class _Run:
             trainer.run.progress.begin_epoch()
 
     def turn(self, with_parts: bool = False) -> list[dict[str, float]]:
-        """A turn of steps, behind those that do not count."""
+        """The seconds of a turn of steps, see `StepClock.turn`, behind those that do not count."""
         self.clock.turn(self.steps, self.skipped)
         return self.clock.turn(self.steps, self.iterations, with_parts)
 
@@ -165,7 +165,7 @@ def measure_training(
     """Measures all variants in turn on the same data set.
 
     Args:
-        specs: the variants; the first is the one compared with.
+        specs: the first is the one compared with.
         data: a data set in COCO format; None: `DEFAULT_DATA` where it is there, otherwise one is drawn.
 
     Raises:
@@ -177,18 +177,17 @@ def measure_training(
         root = _find_data(data, Path(name))
         runs = {spec.name: _Run(spec, root, Path(name), settings, device) for spec in specs}
         turns, parts = _measure(runs, settings)
-    seconds = {name: [sum(step[TOTAL] for step in turn) for turn in own] for name, own in turns.items()}
+    seconds = {name: np.array([[step[TOTAL] for step in turn] for turn in own]) for name, own in turns.items()}
+    milliseconds = 1000 / settings.batch_size
+    first = seconds[specs[0].name].sum(axis=1)
     results = {}
     for spec in specs:
-        steps = {TOTAL: [step[TOTAL] for turn in turns[spec.name] for step in turn]}
-        steps |= {part: [step.get(part, 0.0) for step in parts[spec.name]] for part in PARTS}
+        own, own_parts = seconds[spec.name], parts[spec.name]
+        steps = {part: np.array([step.get(part, 0.0) for step in own_parts]) for part in PARTS}
         results[spec.name] = VariantResult(
             what=str(spec),
-            steps={
-                name: summarize([1000 / settings.batch_size * value for value in values])
-                for name, values in steps.items()
-            },
-            ratio=speed_ratio(seconds[specs[0].name], seconds[spec.name], settings.seed),
+            steps={name: summarize(milliseconds * of_step) for name, of_step in {TOTAL: own, **steps}.items()},
+            ratio=speed_ratio(first, own.sum(axis=1), settings.seed),
             memory_bytes=None,
             network=runs[spec.name].network,
         )
@@ -200,7 +199,14 @@ def measure_training(
         "turns": settings.rounds,
         "seed": settings.seed,
     }
-    return SpeedReport("train", settings.quick, described, describe_machine(device), results, _how(settings))
+    ahead = "one step does" if settings.quick else "as many steps as its loader had read ahead, and one, do"
+    how = [
+        f"Time: whole steps, from the loader to the averaged weights, {settings.iterations} per turn, the variants in "
+        f"turn in an order drawn anew each round; {ahead} not count at the beginning of a turn.",
+        "Steps: from one more turn in which the device is waited for at each border.",
+        f"All variants: {' '.join(COMMON)}, unless set otherwise. GFLOPs: of the forward pass.",
+    ]
+    return SpeedReport("train", settings.quick, described, describe_machine(device), results, how)
 
 
 def _measure(
@@ -223,23 +229,11 @@ def _measure(
 
 def _find_data(data: Path | None, folder: Path) -> Path:
     """The data set asked for, the default one, or one drawn in `folder`."""
-    if data is None and not DEFAULT_DATA.is_dir():
-        records = synthetic_records(DRAWN_IMAGES, 0, DRAWN_HW, 1)
-        build_dataset(
-            folder / "data", SYNTHETIC_CLASSES, records, source="drawn", command="tools/benchmark.py train", seed=0
-        )
-        return folder / "data"
     root = data or DEFAULT_DATA
+    if data is None and not root.is_dir():
+        root = folder / "data"
+        records = synthetic_records(DRAWN_IMAGES, 0, DRAWN_HW, 1)
+        build_dataset(root, SYNTHETIC_CLASSES, records, source="drawn", command="tools/benchmark.py train", seed=0)
     if not (root / "annotations" / "train.json").is_file():
         raise UserError(f"{root}: no such data set; make one with tools/prepare_dataset.py")
     return root
-
-
-def _how(settings: TrainingSettings) -> list[str]:
-    ahead = "one step does" if settings.quick else "as many steps as its loader had read ahead, and one, do"
-    return [
-        f"Time: whole steps, from the loader to the averaged weights, {settings.iterations} per turn, the variants in "
-        f"turn in an order drawn anew each round; {ahead} not count at the beginning of a turn.",
-        "Steps: from one more turn in which the device is waited for at each border.",
-        f"All variants: {' '.join(COMMON)}, unless set otherwise. GFLOPs: of the forward pass.",
-    ]

@@ -24,7 +24,6 @@ class VariantSpec:
     """One variant, not built yet.
 
     Attributes:
-        name: in the table.
         exp_file: an exp file, or "stock".
         settings: what is no field of an experiment: ckpt, backend and so on.
         options: fields of the experiment, (name, value, name, value, ...).
@@ -63,7 +62,6 @@ def parse_variants(texts: Sequence[str], options: Sequence[str], settings: Colle
     belongs to it.
 
     Args:
-        texts: one a variant.
         options: fields of the experiment that all variants get first, (name, value, name, value, ...).
         settings: what a variant may set besides fields of its experiment.
 
@@ -92,22 +90,22 @@ def load_variant(variant: VariantSpec, device: torch.device, seed: int) -> tuple
     Raises:
         UserError: no such exp file or checkpoint, or one that does not fit.
     """
-    if "ckpt" in variant.settings:
-        exp, model = load_trained(
-            None if variant.is_stock else variant.exp_file, variant.settings["ckpt"], variant.options, device
-        )
+    checkpoint = variant.settings.get("ckpt")
+    if checkpoint is not None:
+        exp_file = None if variant.is_stock else variant.exp_file
+        exp, model = load_trained(exp_file, checkpoint, variant.options, device)
         if variant.is_stock and exp.attention != "none":
-            raise UserError(
-                f"variant {variant.name}: {variant.settings['ckpt']} has attention, which stock YOLOX has not"
-            )
+            raise UserError(f"variant {variant.name}: {checkpoint} has attention, which stock YOLOX has not")
         return exp, model
-    exp = DroneExp() if variant.is_stock else load_exp(variant.exp_file, variant.options)
     if variant.is_stock:
+        exp = DroneExp()
         exp.merge(variant.options)
-    if exp.fields()["num_classes"] is None and not Path(exp.data_dir).is_dir():
-        exp.class_names = SYNTHETIC_CLASSES
-    elif exp.fields()["num_classes"] is not None:
+    else:
+        exp = load_exp(variant.exp_file, variant.options)
+    if exp.fields()["num_classes"] is not None:
         exp.class_names = tuple(f"class {number}" for number in range(exp.num_classes))
+    elif not Path(exp.data_dir).is_dir():
+        exp.class_names = SYNTHETIC_CLASSES
     torch.manual_seed(seed)
     return exp, exp.get_model().to(device).eval()
 
