@@ -56,15 +56,7 @@ class LabelledImages(Dataset[tuple[Tensor, int]]):
         self.class_names: list[str] = list(self.folder.classes)
         self.labels: list[int] = list(self.folder.targets)
         self.seed = seed
-        self.transform = v2.Compose(
-            [v2.Resize(image_size, antialias=True), v2.CenterCrop(image_size)]
-            if seed is None
-            else [
-                v2.RandomResizedCrop(image_size, scale=(0.4, 1.0), antialias=True),
-                v2.RandomHorizontalFlip(),
-                v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2),
-            ]
-        )
+        self.transform = middle_square(image_size) if seed is None else _augmentation(image_size)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -116,6 +108,11 @@ class EpochBatches(Sampler[list[Request]]):
             yield [(self.epoch * self.length + place, int(order[place])) for place in places]
 
 
+def middle_square(side: int) -> v2.Transform:
+    """Scales an image so that its shorter side fits, and cuts out the middle."""
+    return v2.Compose([v2.Resize(side, antialias=True), v2.CenterCrop(side)])
+
+
 def batches_of(images: LabelledImages, sampler: EpochBatches, workers: int) -> DataLoader[tuple[Tensor, int]]:
     """Loads (B, 3, size, size) uint8 images and (B,) labels, in so many processes; 0: in this one."""
     return DataLoader(
@@ -142,3 +139,8 @@ def read_rgb(path: str) -> Any:
         UserError: unreadable, truncated or too large.
     """
     return torch.from_numpy(np.ascontiguousarray(read_image(Path(path))[:, :, ::-1].transpose(2, 0, 1)))
+
+
+def _augmentation(side: int) -> v2.Transform:
+    crop = v2.RandomResizedCrop(side, scale=(0.4, 1.0), antialias=True)
+    return v2.Compose([crop, v2.RandomHorizontalFlip(), v2.ColorJitter(brightness=0.2, contrast=0.2, saturation=0.2)])

@@ -29,15 +29,11 @@ from yolox_gssam.evaluation.classes import check_classes
 from yolox_gssam.experiment import DroneExp
 from yolox_gssam.experiment.loading import load_trained
 from yolox_gssam.inference.frames import find_images
-from yolox_gssam.research.pictures.classifier_cam import (
-    classifier_picture,
-    classifier_row,
-    load_classifiers,
-    right_by_all,
-)
+from yolox_gssam.research.pictures.classifier_cam import classifier_row, load_classifiers, right_by_all
 from yolox_gssam.research.pictures.detection_panels import detection_panels
 from yolox_gssam.research.pictures.energy import detector_energy, energy_table
 from yolox_gssam.research.pictures.error_cases import count_cases, error_picture, find_cases
+from yolox_gssam.research.pictures.layout import grid
 from yolox_gssam.research.pictures.look import Look
 from yolox_gssam.research.pictures.steps import gssam_steps, steps_picture
 
@@ -200,7 +196,7 @@ def show_classifiers(args: argparse.Namespace) -> None:
         classifier_row(classifiers, path, title, args.stage - 1)
         for path, title in progress_bar(list(titles.items()), description="cam", unit="images")
     ]
-    write_png(args.output, classifier_picture(rows))
+    write_png(args.output, grid(rows, "Grad-CAM of the class that each network takes the image for"))
     print(f"{len(rows)} images, {len(classifiers)} networks: {args.output}")
 
 

@@ -45,12 +45,15 @@ def test_images_are_cut_as_in_validation(images: Path) -> None:
 
 
 def test_the_cam_lies_on_what_speaks_for_the_class(images: Path) -> None:
-    answer = by_redness().answer(images / "test" / "red" / "0.png")
-    assert answer.label == 1
-    assert 0.5 < answer.probability < 1
-    assert answer.cam.shape == (32, 32)
-    assert answer.cam[:8, :8].max() == 0
-    assert answer.cam[8:].min() == pytest.approx(1, abs=1e-5)
+    classifier = by_redness()
+    image = classifier.input(images / "test" / "red" / "0.png")
+    label, probability = classifier.answer(image)
+    assert label == 1
+    assert 0.5 < probability < 1
+    cam = classifier.cam(image, label, -1)
+    assert cam.shape == (32, 32)
+    assert cam[:8, :8].max() == 0
+    assert cam[8:].min() == pytest.approx(1, abs=1e-5)
 
 
 def test_the_cam_of_an_earlier_stage(images: Path) -> None:
@@ -58,10 +61,10 @@ def test_the_cam_of_an_earlier_stage(images: Path) -> None:
     plain = by_redness()
     stages = [*plain.model.stages, nn.AdaptiveAvgPool2d(1)]
     model = Classifier(stages, [nn.Identity(), nn.Identity()], Redness()).eval()
-    path = images / "test" / "red" / "0.png"
+    image = plain.input(images / "test" / "red" / "0.png")
     two = TrainedClassifier("two", model, plain.class_names, 32)
-    np.testing.assert_allclose(two.answer(path, 0).cam, plain.answer(path).cam, atol=1e-6)
-    assert np.ptp(two.answer(path).cam) == 0
+    np.testing.assert_allclose(two.cam(image, 1, 0), plain.cam(image, 1, -1), atol=1e-6)
+    assert np.ptp(two.cam(image, 1, -1)) == 0
 
 
 def test_only_what_all_get_right_is_shown(images: Path) -> None:

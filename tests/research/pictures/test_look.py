@@ -7,6 +7,7 @@ from torchvision.ops import box_convert
 from yolox.models import YOLOX, YOLOXHead
 
 from yolox_gssam.models import FINE_STRIDES, build_yolox, level_layers
+from yolox_gssam.models.neck import STRIDES
 from yolox_gssam.research.pictures.detection_panels import detection_panels
 from yolox_gssam.research.pictures.look import Look, nearest_anchor, stride_of
 
@@ -23,9 +24,9 @@ def test_strides_are_those_of_yoloxs_decoding() -> None:
     count = sum(height * width for height, width in head.hw)
     decoded = head.decode_outputs(torch.zeros(1, count, 6), dtype="torch.FloatTensor")
     # Of a raw width of 0 the decoding makes one stride.
-    assert [stride_of(anchor, (64, 96)) for anchor in range(count)] == decoded[0, :, 2].tolist()
+    assert [stride_of(anchor, (64, 96), STRIDES) for anchor in range(count)] == decoded[0, :, 2].tolist()
     with pytest.raises(ValueError, match="there is no anchor 126"):
-        stride_of(count, (64, 96))
+        stride_of(count, (64, 96), STRIDES)
 
 
 def test_strides_of_a_network_with_a_level_at_stride_4() -> None:

@@ -8,29 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms import v2
 
-from yolox_gssam.classification.data import normalised, read_rgb
+from yolox_gssam.classification.data import middle_square, normalised, read_rgb
 from yolox_gssam.classification.networks import Classifier, load_classifier
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.inference.overlay import overlay, titled
 from yolox_gssam.research.pictures.gradcam import grad_cam
-from yolox_gssam.research.pictures.layout import fit_panel, grid
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """What a classifier says of one image.
-
-    Attributes:
-        label: the most probable class.
-        probability: of that class.
-        cam: Grad-CAM of its logit, (S, S) in [0, 1] over the network's input.
-    """
-
-    label: int
-    probability: float
-    cam: NDArray[np.float32]
+from yolox_gssam.research.pictures.layout import fit_panel
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +25,7 @@ class TrainedClassifier:
         name: network and attention.
         model: in evaluation mode.
         class_names: in label order.
-        image_size: side of the input in pixels.
+        image_size: side S of the input in pixels.
     """
 
     name: str
@@ -54,19 +38,15 @@ class TrainedClassifier:
         device = next(self.model.parameters()).device
         return normalised(read_square(path, self.image_size)[None], device)
 
-    def label_of(self, path: Path) -> int:
-        """The most probable class."""
+    def answer(self, image: Tensor) -> tuple[int, float]:
+        """The most probable class of an `input`, and its probability."""
         with torch.no_grad():
-            return int(self.model(self.input(path)).argmax())
+            probability, label = self.model(image)[0].softmax(dim=0).max(dim=0)
+        return int(label), float(probability)
 
-    def answer(self, path: Path, stage: int = -1) -> Answer:
-        """The most probable class, and Grad-CAM of it by the features of a stage (index), after their attention."""
-        image = self.input(path)
-        with torch.no_grad():
-            probabilities = self.model(image)[0].softmax(dim=0)
-        label = int(probabilities.argmax())
-        cam = grad_cam(self.model, self.model.attention[stage], image, lambda logits: logits[label])
-        return Answer(label, float(probabilities[label]), cam)
+    def cam(self, image: Tensor, label: int, stage: int) -> NDArray[np.float32]:
+        """Grad-CAM of a class's logit by the features of a stage (index), after their attention: (S, S) in [0, 1]."""
+        return grad_cam(self.model, self.model.attention[stage], image, lambda logits: logits[label])
 
 
 def load_classifiers(checkpoints: Sequence[str], device: torch.device) -> list[TrainedClassifier]:
@@ -93,7 +73,7 @@ def right_by_all(
     """The first `count` of the images (path, true label) that every network gets right."""
     chosen: list[tuple[Path, int]] = []
     for path, label in images:
-        if all(classifier.label_of(path) == label for classifier in classifiers):
+        if all(classifier.answer(classifier.input(path))[0] == label for classifier in classifiers):
             chosen.append((path, label))
         if len(chosen) == count:
             break
@@ -101,24 +81,20 @@ def right_by_all(
 
 
 def classifier_row(
-    classifiers: Sequence[TrainedClassifier], path: Path, title: str, stage: int = -1
+    classifiers: Sequence[TrainedClassifier], path: Path, title: str, stage: int
 ) -> list[NDArray[np.uint8]]:
     """The image under its title, then each network's Grad-CAM over it, with what the network takes it for."""
     image = np.ascontiguousarray(read_square(path, classifiers[0].image_size).permute(1, 2, 0).numpy()[:, :, ::-1])
     row = [titled(fit_panel(image), title)]
     for classifier in classifiers:
-        answer = classifier.answer(path, stage)
-        text = f"{classifier.name}: {classifier.class_names[answer.label]} {answer.probability:.0%}"
-        row.append(titled(overlay(fit_panel(image), answer.cam), text))
+        own = classifier.input(path)
+        label, probability = classifier.answer(own)
+        text = f"{classifier.name}: {classifier.class_names[label]} {probability:.0%}"
+        row.append(titled(overlay(fit_panel(image), classifier.cam(own, label, stage)), text))
     return row
-
-
-def classifier_picture(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """The rows as one picture (BGR)."""
-    return grid(rows, "Grad-CAM of the class that each network takes the image for")
 
 
 def read_square(path: Path, side: int) -> Tensor:
     """The middle of an image, (3, side, side) uint8 RGB: what `LabelledImages` gives for validation."""
-    square: Tensor = v2.Compose([v2.Resize(side, antialias=True), v2.CenterCrop(side)])(read_rgb(str(path)))
+    square: Tensor = middle_square(side)(read_rgb(str(path)))
     return square

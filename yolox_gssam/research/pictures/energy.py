@@ -46,7 +46,6 @@ class Energy:
 
     Attributes:
         network, place: whose map, and which one.
-        images, clips: how many there are.
         inside, inside_error: mean share of the energy inside the boxes, and its standard error.
         area: mean share of the area inside the boxes: what a map without knowledge has.
         times_chance: `inside` over `area`.
@@ -70,15 +69,10 @@ class Energy:
 def detector_energy(
     network: str, look_at: Callable[[NDArray[np.uint8]], Look], split: CocoSplit, seed: int
 ) -> list[Energy]:
-    """One row per stage with an attention map, then one of Grad-CAM.
+    """One row per stage with an attention map, then one of Grad-CAM; `look_at` puts the detector in front of an image.
 
     Grad-CAM's share of an image is the mean over its detections; images where the network finds nothing have none and
     do not count there. Boxes of all classes count, crowds do not; images without a box are left out.
-
-    Args:
-        network: its name in the rows.
-        look_at: puts the detector in front of an image.
-        split: the images to measure.
     """
     shares: dict[str, list[Share]] = defaultdict(list)
     clips: dict[str, list[str]] = defaultdict(list)

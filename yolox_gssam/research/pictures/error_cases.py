@@ -21,12 +21,12 @@ KINDS = (FOUND, CONFUSED, MISSED, FALSE_ALARM)
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """One object or detection.
+    """One detection, or one object that was missed.
 
     Attributes:
-        box_xyxy: (4,), of the detection, or of the object where it was missed; pixels of the image.
+        box_xyxy: (4,), pixels of the image.
         title: what it is, and what it was taken for, with the score.
-        score: of the detection, 0 where the object was missed.
+        score: 0 where the object was missed.
     """
 
     image: LabelledImage
@@ -47,7 +47,6 @@ def find_cases(
         found = detections.get(image.image_id, Detections.empty())
         matches = match_greedy(found, image, iou_threshold)
         overlaps = pairwise_iou(found, image.boxes_xyxy)
-        hit: set[int] = set()
         for number, index in enumerate(matches.truth_index.tolist()):
             box, score = found.boxes_xyxy[number], float(found.scores[number])
             title = f"{split.classes[found.labels[number]]} {score:.0%}"
@@ -57,16 +56,13 @@ def find_cases(
                     title = f"{title}, IoU {overlap:.2f}" if overlap else title
                     cases[FALSE_ALARM].append(Case(image, box, title, score))
                 continue
-            hit.add(index)
-            if image.labels[index] == found.labels[number]:
-                cases[FOUND].append(Case(image, box, title, score))
-            else:
-                title = f"{split.classes[image.labels[index]]} taken for {title}"
-                cases[CONFUSED].append(Case(image, box, title, score))
-        for index in range(len(image.labels)):
-            if index not in hit:
-                box = image.boxes_xyxy[index].astype(np.float32)
-                cases[MISSED].append(Case(image, box, split.classes[image.labels[index]], 0.0))
+            kind = FOUND
+            if image.labels[index] != found.labels[number]:
+                kind, title = CONFUSED, f"{split.classes[image.labels[index]]} taken for {title}"
+            cases[kind].append(Case(image, box, title, score))
+        for index in np.setdiff1d(np.arange(len(image.labels)), matches.truth_index):
+            box = image.boxes_xyxy[index].astype(np.float32)
+            cases[MISSED].append(Case(image, box, split.classes[image.labels[index]], 0.0))
     return cases
 
 
@@ -86,9 +82,12 @@ def error_picture(
         drawn = [cases[kind][index] for index in rng.permutation(len(cases[kind]))]
         if kind in (CONFUSED, FALSE_ALARM):
             drawn.sort(key=lambda case: -case.score)
-        chosen = _one_a_clip(drawn)[:count]
-        if chosen:
-            rows.append(_equally_high([_panel(split, case, kind) for case in chosen]))
+        first: dict[str, Case] = {}
+        for case in drawn:
+            image = case.image  # one without a clip is a clip of its own
+            first.setdefault(image.file_name if image.group is None else image.group, case)
+        if first:
+            rows.append(_equally_high([_panel(split, case, kind) for case in list(first.values())[:count]]))
     if not rows:
         raise UserError(f"{printable(split.path)}: nothing to show: no objects, and no detections")
     return grid(rows, f"{heading}: {count_cases(cases)}")
@@ -97,14 +96,6 @@ def error_picture(
 def count_cases(cases: Mapping[str, Sequence[Case]]) -> str:
     """How many there are of each kind, in words."""
     return ", ".join(f"{len(cases[kind])} {kind}{'s' if kind == FALSE_ALARM else ''}" for kind in KINDS)
-
-
-def _one_a_clip(cases: Sequence[Case]) -> list[Case]:
-    """The first case of each clip; an image without one is a clip of its own."""
-    first: dict[str, Case] = {}
-    for case in cases:
-        first.setdefault(case.image.file_name if case.image.group is None else case.image.group, case)
-    return list(first.values())
 
 
 def _panel(split: CocoSplit, case: Case, kind: str) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ arXiv 1610.02391.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +30,13 @@ def grad_cam(
     Raises:
         UserError: the package is not installed.
     """
-    cam = _package().GradCAM(model=model, target_layers=[layer])
+    try:
+        from pytorch_grad_cam import GradCAM  # takes seconds, and is an extra
+    except ImportError as error:
+        raise UserError(f"Grad-CAM needs a package: pip install 'yolox-gssam[pictures]' ({error})") from error
+    cam = GradCAM(model=model, target_layers=[layer])
     try:
         return np.asarray(cam(input_tensor=image, targets=[target])[0], np.float32)
     finally:
         cam.activations_and_grads.release()
         model.zero_grad(set_to_none=True)
-
-
-def _package() -> Any:
-    """Imported when it is needed: it takes seconds and is an extra."""
-    try:
-        import pytorch_grad_cam
-    except ImportError as error:
-        raise UserError(f"Grad-CAM needs a package: pip install 'yolox-gssam[pictures]' ({error})") from error
-    return pytorch_grad_cam

@@ -22,7 +22,8 @@ _LEAST_ZOOM = 48  # pixels of the image that a zoom is wide at least
 
 def grid(rows: Sequence[Sequence[NDArray[np.uint8]]], heading: str) -> NDArray[np.uint8]:
     """Rows of panels (BGR, those of a row equally high) under a heading; rows may differ in length."""
-    joined = [np.hstack([_framed(panel) for panel in row]) for row in rows]
+    frame = ((0, _GAP), (0, _GAP), (0, 0))
+    joined = [np.hstack([np.pad(panel, frame, constant_values=_BACKGROUND) for panel in row]) for row in rows]
     width = max(row.shape[1] for row in joined)
     strip = np.full((2 * _FONT_SIZE, width, 3), _BACKGROUND, np.uint8)
     put_text(strip, fit_text(heading, width, _FONT_SIZE), _GAP, _FONT_SIZE // 2, _FONT_SIZE, (255, 255, 255))
@@ -33,8 +34,7 @@ def grid(rows: Sequence[Sequence[NDArray[np.uint8]]], heading: str) -> NDArray[n
 def fit_panel(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The picture scaled to the width of a panel."""
     height = max(1, round(picture.shape[0] * PANEL_WIDTH / picture.shape[1]))
-    shrinks = picture.shape[1] > PANEL_WIDTH
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    interpolation = cv2.INTER_AREA if picture.shape[1] > PANEL_WIDTH else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(picture, (PANEL_WIDTH, height), interpolation=interpolation), np.uint8)
 
 
@@ -50,12 +50,8 @@ def map_panel(
 
 
 def zoom_window(box_xyxy: NDArray[np.float32], size_hw: tuple[int, int]) -> Rectangle:
-    """The part of an image around a box that a zoom shows, of the image's own shape and inside it.
-
-    Args:
-        box_xyxy: in pixels of the image; may reach beyond it.
-        size_hw: height and width of the image.
-    """
+    """The part of an image around a box, which may reach beyond it, that a zoom shows: of the image's own shape and
+    inside it."""
     height, width = size_hw
     left, top, right, bottom = (float(value) for value in box_xyxy)
     share = max(_CONTEXT * (right - left) / width, _CONTEXT * (bottom - top) / height, _LEAST_ZOOM / width)
@@ -85,7 +81,3 @@ def mark_box(picture: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> NDAr
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.rectangle(marked, (left - 2, top - 2), (right + 2, bottom + 2), colour, thickness)
     return marked
-
-
-def _framed(panel: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.pad(panel, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=_BACKGROUND)

@@ -15,7 +15,7 @@ from yolox_gssam.detections import Detections
 from yolox_gssam.inference.nms import choose_detections
 from yolox_gssam.inference.overlay import map_on_image
 from yolox_gssam.models.inference import choose_candidates
-from yolox_gssam.models.neck import STRIDES, level_layers
+from yolox_gssam.models.neck import level_layers
 from yolox_gssam.models.yolox import attention_maps
 from yolox_gssam.research.pictures.gradcam import grad_cam
 
@@ -28,7 +28,7 @@ class Look:
     """A detector in front of one image.
 
     Attributes:
-        model: a YOLOX, in evaluation mode.
+        model: in evaluation mode.
         image: BGR (H, W, 3).
         test_size: height and width of the network's input.
         score_threshold: least score of a detection.
@@ -100,15 +100,15 @@ def nearest_anchor(outputs: Tensor, box_xyxy: Tensor) -> int:
     return int(distances.nan_to_num(nan=torch.inf).argmin())  # argmin takes NaN, a diverged network's, for the smallest
 
 
-def stride_of(anchor: int, size_hw: tuple[int, int], strides: Iterable[int] = STRIDES) -> int:
-    """The stride of the level that an anchor belongs to, in a network with an input of this size.
+def stride_of(anchor: int, size_hw: tuple[int, int], strides: Iterable[int]) -> int:
+    """The stride of the level that an anchor belongs to, of all levels' strides in the order of the anchors.
 
-    Args:
-        strides: of the network's levels, in the order of its anchors.
+    Raises:
+        ValueError: an input of this size has no such anchor.
     """
-    first = 0
+    end = 0
     for stride in strides:
-        first += (size_hw[0] // stride) * (size_hw[1] // stride)
-        if anchor < first:
+        end += (size_hw[0] // stride) * (size_hw[1] // stride)
+        if anchor < end:
             return stride
-    raise ValueError(f"an input of {size_hw} has {first} anchors; there is no anchor {anchor}")
+    raise ValueError(f"an input of {size_hw} has {end} anchors; there is no anchor {anchor}")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
@@ -42,14 +43,11 @@ def gssam_steps(model: nn.Module, image: Tensor) -> dict[str, Steps]:
     """
     steps: dict[str, Steps] = {}
 
-    def keep_steps(name: str) -> Any:
-        def hook(module: Any, inputs: tuple[Tensor, ...]) -> None:
-            steps[name] = _steps_of(module, inputs[0])
-
-        return hook
+    def keep_steps(name: str, module: Any, inputs: tuple[Tensor, ...]) -> None:
+        steps[name.rpartition(".")[2]] = _steps_of(module, inputs[0])
 
     modules = {name: module for name, module in model.named_modules() if isinstance(module, GSSAM)}
-    hooks = [module.register_forward_pre_hook(keep_steps(name.rpartition(".")[2])) for name, module in modules.items()]
+    hooks = [module.register_forward_pre_hook(partial(keep_steps, name)) for name, module in modules.items()]
     try:
         with torch.no_grad():
             model(image)
@@ -106,15 +104,10 @@ def points_on_image(steps: Steps, size_hw: tuple[int, int], input_size_hw: tuple
 def _steps_of(module: GSSAM, x: Tensor) -> Steps:
     embedding = module.embed(x)  # (1, 1, h, w)
     base_points, places = module.sample(embedding, return_indices=True)
-    contrast = module.contrast(embedding, base_points)
     rows, columns = np.divmod(places.flatten().cpu().numpy(), embedding.shape[3])
-    return Steps(
-        _plain(embedding), np.stack((columns, rows), axis=1), _plain(contrast), _plain(module.attention_map(x))
-    )
-
-
-def _plain(values: Tensor) -> NDArray[np.float32]:
-    return values[0, 0].float().cpu().numpy()
+    maps = (embedding, module.contrast(embedding, base_points), module.attention_map(x))
+    plain, contrast, attention = (values[0, 0].float().cpu().numpy() for values in maps)
+    return Steps(plain, np.stack((columns, rows), axis=1), contrast, attention)
 
 
 def _with_dots(image: NDArray[np.uint8], points_xy: NDArray[np.float64]) -> NDArray[np.uint8]:
