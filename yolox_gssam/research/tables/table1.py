@@ -6,7 +6,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +28,9 @@ from yolox_gssam.research.tables.pool import Task
 PAPER_CLASSES, PAPER_SIZE = 10, 244
 PAPER_ATTENTIONS = ("none", "cbam", "gssam")
 PAPER_COLUMNS = ("model", "attention", "accuracy_percent")
+OWN_FIELDS = ("network", "attention", "attention_options", "seed")
+"""Of a recipe; the others are the same for all runs of a table."""
 HEADERS = ("network", "attention", "parameters", "GFLOPs", "accuracy, %", "spread", "seeds", "paper, %")
-
-
-@dataclass(frozen=True)
-class ClassifierRow:
-    """One line of the table.
-
-    Attributes:
-        parameters, gflops: of the network with ten classes, for one image of 244 x 244 pixels, as in the paper; GFLOPs
-            are 10^9 multiply-adds.
-        accuracies: per cent of the test images that are right, one a seed; empty where nothing was trained.
-        paper_accuracy: what the paper reached on its own data, in per cent; None where it is not given.
-    """
-
-    network: str
-    attention: str
-    parameters: int
-    gflops: float
-    accuracies: tuple[float, ...]
-    paper_accuracy: float | None
-
-    def cells(self) -> list[str]:
-        """As text, in the order of `HEADERS`; empty for None."""
-        sizes = [str(self.parameters), f"{self.gflops:.2f}"]
-        spread = [number(mean(self.accuracies)), number(deviation(self.accuracies)), str(len(self.accuracies))]
-        return [self.network, self.attention, *sizes, *spread, number(self.paper_accuracy)]
 
 
 def run_name(recipe: ClassifierRecipe) -> str:
@@ -80,7 +56,13 @@ def tasks_of(recipes: Sequence[ClassifierRecipe], data: Path, output: Path, **op
         if result is None:
             (folder / RESULT).unlink(missing_ok=True)
         else:
-            _require_same(folder, result, Training(recipe, data, folder))
+            settings = Training(recipe, data, folder).settings
+            different = [name for name, own in settings.items() if result.get(name) != own]
+            if different:
+                raise UserError(
+                    f"{folder / RESULT}: a finished run with another {' and '.join(different)}; choose another "
+                    f"--output, or remove the folder"
+                )
         arguments = {"recipe": recipe.to_json(), "data": str(data), "folder": str(folder), **options}
         tasks.append(Task(folder.name, folder / RESULT, f"{__name__}:carry_out", arguments))
     return tasks
@@ -98,14 +80,13 @@ def carry_out(
         UserError: as `Training`.
     """
     start = time.perf_counter()
-    resuming = is_resumable(Path(folder))
+    run = Path(folder)
+    resuming = is_resumable(run)
     if not resuming:
-        _remove_checkpoints(Path(folder))
-    training = Training(
-        ClassifierRecipe(**recipe), Path(data), Path(folder), device=str(device), resuming=resuming, **options
-    )
+        _remove_checkpoints(run)
+    training = Training(ClassifierRecipe(**recipe), Path(data), run, device=str(device), resuming=resuming, **options)
     training.train()
-    _remove_checkpoints(Path(folder))
+    _remove_checkpoints(run)
     images = len(training.splits["train"]) * training.recipe.epochs
     return {"seconds": time.perf_counter() - start, "images": images}
 
@@ -147,10 +128,7 @@ def read_paper(path: Path) -> dict[tuple[str, str], float]:
 def write_table(output: Path, paper: Mapping[tuple[str, str], float]) -> str:
     """Gathers every finished run in `output`: table.md, table.csv, and for each network <network>_curves.png.
 
-    Returns the table as Markdown.
-
-    Args:
-        paper: accuracies to stand beside, as of `read_paper`; may be empty.
+    Returns the table as Markdown, beside the accuracies of `paper`, as `read_paper` gives them.
 
     Raises:
         UserError: no finished run, or runs that cannot be compared.
@@ -169,9 +147,9 @@ def write_table(output: Path, paper: Mapping[tuple[str, str], float]) -> str:
         runs = {name: [run["history"] for run in results[own, name]] for own, name in order if own == network}
         plot_comparison(output / f"{network}_curves.png", runs, f"{network}, validation, mean over the seeds")
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEADERS, *(row.cells() for row in rows)])
+    csv.writer(text, lineterminator="\n").writerows([HEADERS, *rows])
     write_text(output / "table.csv", text.getvalue())
-    markdown = github_table([row.cells() for row in rows], HEADERS)
+    markdown = github_table(rows, HEADERS)
     write_text(output / "table.md", markdown + "\n")
     return markdown
 
@@ -182,21 +160,14 @@ def _remove_checkpoints(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _require_same(folder: Path, result: Mapping[str, Any], training: Training) -> None:
-    different = [name for name, own in training.settings.items() if result.get(name) != own]
-    if different:
-        raise UserError(
-            f"{folder / RESULT}: a finished run with another {' and '.join(different)}; choose another --output, or "
-            f"remove the folder"
-        )
-
-
 def _require_comparable(output: Path, results: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> None:
     """Raises UserError where runs differ in more than network, attention and seed."""
     kinds: set[str] = set()
     for runs in results.values():
         options = {json.dumps(run["recipe"]["attention_options"], sort_keys=True) for run in runs}
-        kinds.update(json.dumps([_common(run), run["data"], run["class_names"]], sort_keys=True) for run in runs)
+        for run in runs:
+            common = {name: value for name, value in run["recipe"].items() if name not in OWN_FIELDS}
+            kinds.add(json.dumps([common, run["data"], run["class_names"]], sort_keys=True))
         if len(options) > 1 or len(kinds) > 1:
             raise UserError(
                 f"{output}: holds runs of different settings or data, which no table can compare; keep them in "
@@ -204,25 +175,17 @@ def _require_comparable(output: Path, results: Mapping[tuple[str, str], Sequence
             )
 
 
-def _common(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a run's recipe, what all runs of a table share."""
-    own = ("network", "attention", "attention_options", "seed")
-    return {name: value for name, value in run["recipe"].items() if name not in own}
-
-
-def _row(network: str, attention: str, results: Sequence[dict[str, Any]], paper: float | None) -> ClassifierRow:
+def _row(network: str, attention: str, results: Sequence[dict[str, Any]], paper: float | None) -> list[str]:
+    """Cells below `HEADERS`: the size is that with ten classes at 244 x 244 pixels, as in the paper, in multiply-adds;
+    accuracies and their spread over the seeds are in per cent of the test images; empty for None."""
+    options = results[0]["recipe"]["attention_options"]
     with torch.device("meta"):
-        model = build_classifier(
-            network, attention, PAPER_CLASSES, attention_options=results[0]["recipe"]["attention_options"]
-        )
-    return ClassifierRow(
-        network,
-        attention,
-        sum(p.numel() for p in model.parameters()),
-        multiply_adds(model, (PAPER_SIZE, PAPER_SIZE)) / 1e9,
-        tuple(100 * result.get("test", result["val"])["accuracy"] for result in results),
-        paper,
-    )
+        model = build_classifier(network, attention, PAPER_CLASSES, attention_options=options)
+    parameters = sum(p.numel() for p in model.parameters())
+    gflops = multiply_adds(model, (PAPER_SIZE, PAPER_SIZE)) / 1e9
+    accuracies = [100 * result.get("test", result["val"])["accuracy"] for result in results]
+    spread = [number(mean(accuracies)), number(deviation(accuracies)), str(len(accuracies))]
+    return [network, attention, str(parameters), f"{gflops:.2f}", *spread, number(paper)]
 
 
 def _rank(attention: str) -> int:
