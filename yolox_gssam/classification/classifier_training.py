@@ -21,7 +21,7 @@ from yolox_gssam.common.files import write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.split import SPLITS
-from yolox_gssam.engine.history import Row, write_csv
+from yolox_gssam.engine.history import Row, without_nan, write_csv
 from yolox_gssam.engine.identity import RunIdentity, joint_hash
 from yolox_gssam.engine.run import BEST, LATEST, SAVE_EVERY_MINUTES, Run, seed_everything
 
@@ -213,12 +213,8 @@ class Training:
             **{name: accuracy.to_json() for name, accuracy in measured.items()},
             "device": describe_device(self.device),
             "torch": torch.__version__,
-            "history": [
-                {key: None if math.isnan(v) else v for key, v in row.items()} for row in self.run.progress.history
-            ],
+            "history": without_nan(self.run.progress.history),
         }
-
-    # ---------------- checkpoints ---------------- #
 
     def _weights(self) -> dict[str, Any]:
         """The weights, and what says what they are."""

@@ -40,10 +40,7 @@ def fit_exponential(epochs: NDArray[np.float64], values: NDArray[np.float64]) ->
 
 def plot_run(path: Path, history: Sequence[Row], title: str) -> None:
     """Draws losses and accuracies of one run as a PNG."""
-    parts = {"training": "train", "validation": "val"}
-    losses = {label: _curve(history, f"{part}_loss") for label, part in parts.items()}
-    accuracies = {label: _curve(history, f"{part}_accuracy") for label, part in parts.items()}
-    _plot(path, losses, accuracies, title)
+    _plot(path, {"training": ("train", [history]), "validation": ("val", [history])}, title)
 
 
 def plot_comparison(path: Path, runs: Mapping[str, Sequence[Sequence[Row]]], title: str) -> None:
@@ -52,16 +49,17 @@ def plot_comparison(path: Path, runs: Mapping[str, Sequence[Sequence[Row]]], tit
     Args:
         runs: name of an attention -> the histories of its runs, one a seed, whose mean is drawn.
     """
-    losses = {name: _mean_curve(histories, "val_loss") for name, histories in runs.items()}
-    accuracies = {name: _mean_curve(histories, "val_accuracy") for name, histories in runs.items()}
-    _plot(path, losses, accuracies, title)
+    _plot(path, {name: ("val", histories) for name, histories in runs.items()}, title)
 
 
-def _plot(path: Path, losses: Mapping[str, Curve], accuracies: Mapping[str, Curve], title: str) -> None:
+def _plot(path: Path, shown: Mapping[str, tuple[str, Sequence[Sequence[Row]]]], title: str) -> None:
+    """Draws a curve for each label: of "train" or "val", the mean of histories."""
     figure = Figure(figsize=(13, 5), layout="constrained")
     loss_axis, accuracy_axis = figure.subplots(1, 2)
-    percent = {name: (epochs, 100 * values) for name, (epochs, values) in accuracies.items()}
+    losses = {label: _mean_curve(histories, f"{part}_loss") for label, (part, histories) in shown.items()}
     _draw(loss_axis, losses, "loss", inset=(0.45, 0.45, 0.52, 0.5))
+    accuracies = {label: _mean_curve(histories, f"{part}_accuracy") for label, (part, histories) in shown.items()}
+    percent = {label: (epochs, 100 * values) for label, (epochs, values) in accuracies.items()}
     _draw(accuracy_axis, percent, "accuracy, %", inset=(0.45, 0.08, 0.52, 0.5))
     figure.suptitle(title)
     save_figure(figure, path)
@@ -95,14 +93,8 @@ def _draw(axis: Axes, curves: Mapping[str, Curve], what: str, inset: tuple[float
     axis.indicate_inset_zoom(enlarged)
 
 
-def _curve(history: Sequence[Row], name: str) -> Curve:
-    """The measured values; epochs that were not validated are left out."""
-    measured = [(row["epoch"], row[name]) for row in history if row[name] is not None and row[name] == row[name]]
-    table = np.array(measured, np.float64).reshape(-1, 2)
-    return table[:, 0], table[:, 1]
-
-
 def _mean_curve(histories: Sequence[Sequence[Row]], name: str) -> Curve:
-    """The mean over the runs, which were validated after the same epochs."""
-    curves = [_curve(history, name) for history in histories]
-    return curves[0][0], np.mean([values for _, values in curves], axis=0)
+    """The mean over the runs at the epochs after which all were validated; elsewhere they have NaN or None."""
+    values = np.mean(np.array([[row[name] for row in history] for history in histories], np.float64), axis=0)
+    measured = ~np.isnan(values)
+    return np.array([row["epoch"] for row in histories[0]], np.float64)[measured], values[measured]

@@ -1,6 +1,5 @@
 """How often a classifier is right."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +88,4 @@ def evaluate(
                 bar.update(len(batch))
     finally:
         model.train(was_training)
-    return ClassifierAccuracy(tuple(images.class_names), _as_tuples(confusion.tolist()), loss / len(images))
-
-
-def _as_tuples(rows: Sequence[Sequence[int]]) -> tuple[tuple[int, ...], ...]:
-    return tuple(map(tuple, rows))
+    return ClassifierAccuracy(tuple(images.class_names), tuple(map(tuple, confusion.tolist())), loss / len(images))

@@ -4,11 +4,14 @@ Lu et al. 2024, doi 10.3788/LOP231933, section 3.1. What the paper does not prin
 and multiply-adds; docs/classification.md says what is known and what is our choice.
 
 ResNet50, 101, 152 (He et al. 2016, arXiv 1512.03385) and VGG19 with BatchNorm (Simonyan, Zisserman 2015, arXiv
-1409.1556) are torchvision's own. The paper's "ResNet34" is not the usual one, see resnet34.py; DarkNet53 is in
-darknet53.py.
+1409.1556) are torchvision's own. DarkNet53 is that of Redmon and Farhadi ("YOLOv3: An Incremental Improvement", 2018,
+arXiv 1804.02767, Table 1), with a bias beside every BatchNorm: so many parameters the paper counts. Its "ResNet34" is
+not the usual one: basic blocks of other widths and numbers, and the first block of every stage has a 1x1 convolution on
+its shortcut; the stem is the usual one.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 from urllib.error import URLError
@@ -16,11 +19,10 @@ from urllib.error import URLError
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from yolox_gssam.attention import build_attention
 from yolox_gssam.attention.options import options_of_place
-from yolox_gssam.classification.darknet53 import darknet53_parts
-from yolox_gssam.classification.resnet34 import paper_resnet34
 from yolox_gssam.common.checkpoint import load_checkpoint
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable
@@ -39,6 +41,10 @@ _CHANNELS = {
     "vgg19": (64, 128, 256, 512, 512),
 }
 NETWORKS = tuple(_CHANNELS)
+# Width and residual blocks of the five stages, each of which begins by halving the map.
+_DARKNET53 = ((64, 1), (128, 2), (256, 8), (512, 8), (1024, 4))
+# Width, blocks and stride of the four stages.
+_RESNET34 = ((128, 4, 1), (256, 4, 2), (256, 6, 2), (512, 3, 2))
 
 # Of GSSAM at the five points: sides of the blocks, and single-channel 3x3 convolutions, which together are as many as
 # Table 1 shows. Our choice is how they are shared out.
@@ -59,13 +65,8 @@ Parts = tuple[list[nn.Module], nn.Module]
 class Classifier(nn.Module):
     """Five stages, each followed by its attention, then the head: (B, 3, H, W) -> (B, num_classes) logits.
 
-    Images are float, RGB, normalised by the mean and deviation of ImageNet, of any size from 32 x 32.
-
-    Attributes:
-        stages: the five.
-        attention: five modules (B, C, H, W) -> the same shape, `attention[i]` after `stages[i]`; nn.Identity without
-            attention.
-        head: pooling and linear layers.
+    Images are float, RGB, normalised by the mean and deviation of ImageNet, of any size from 32 x 32. Without attention
+    its modules are nn.Identity.
     """
 
     def __init__(self, stages: list[nn.Module], attention: list[nn.Module], head: nn.Module) -> None:
@@ -143,12 +144,8 @@ def load_classifier(path: str | Path, device: torch.device) -> tuple[Classifier,
     try:
         if not isinstance(info, dict):
             raise KeyError("classifier")
-        model = build_classifier(
-            info["network"],
-            info["attention"],
-            len(info["class_names"]),
-            attention_options=info["attention_options"],
-        )
+        count, options = len(info["class_names"]), info["attention_options"]
+        model = build_classifier(info["network"], info["attention"], count, attention_options=options)
         model.load_state_dict(state["model"])
         int(info["image_size"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -166,7 +163,7 @@ def _parts(network: str, num_classes: int, pretrained: bool) -> Parts:
         if pretrained:
             usual = ", ".join(name for name in NETWORKS if name not in ("resnet34", "darknet53"))
             raise UserError(f"{network}: not torchvision's, so there are no pretrained weights; take one of {usual}")
-        return _resnet_parts(paper_resnet34(num_classes)) if network == "resnet34" else darknet53_parts(num_classes)
+        return _resnet_parts(_paper_resnet34(num_classes)) if network == "resnet34" else _darknet53_parts(num_classes)
     if network == "vgg19":
         vgg: Any = _torchvision_model(torchvision.models.vgg19_bn, num_classes, pretrained)
         return _vgg_stages(vgg.features), nn.Sequential(vgg.avgpool, nn.Flatten(), *vgg.classifier)
@@ -202,11 +199,45 @@ def _resnet_parts(model: Any) -> Parts:
 
 def _vgg_stages(features: nn.Sequential) -> list[nn.Module]:
     """VGG's convolutions cut after each of the five poolings."""
+    ends = [place for place, layer in enumerate(features, 1) if isinstance(layer, nn.MaxPool2d)]
+    return [nn.Sequential(*features[start:end]) for start, end in pairwise([0, *ends])]
+
+
+def _paper_resnet34(num_classes: int) -> nn.Module:
+    model = ResNet(BasicBlock, [blocks for _, blocks, _ in _RESNET34], num_classes=num_classes)
+    inputs = 64
+    for number, (width, blocks, stride) in enumerate(_RESNET34, 1):
+        shortcut = nn.Sequential(nn.Conv2d(inputs, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+        first = BasicBlock(inputs, width, stride, shortcut)
+        stage = nn.Sequential(first, *(BasicBlock(width, width) for _ in range(blocks - 1)))
+        for module in stage.modules():
+            if isinstance(module, nn.Conv2d):  # as torchvision's ResNet does
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        setattr(model, f"layer{number}", stage)
+        inputs = width
+    return model
+
+
+def _darknet53_parts(num_classes: int) -> Parts:
     stages: list[nn.Module] = []
-    layers: list[nn.Module] = []
-    for layer in features:
-        layers.append(layer)
-        if isinstance(layer, nn.MaxPool2d):
-            stages.append(nn.Sequential(*layers))
-            layers = []
-    return stages
+    before, first = 32, [_convolution(3, 32, 3)]
+    for width, blocks in _DARKNET53:
+        residuals = [_Residual(width) for _ in range(blocks)]
+        stages.append(nn.Sequential(*first, _convolution(before, width, 3, stride=2), *residuals))
+        before, first = width, []
+    return stages, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, num_classes))
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(_convolution(channels, channels // 2, 1), _convolution(channels // 2, channels, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def _convolution(inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> nn.Sequential:
+    convolution = nn.Conv2d(inputs, outputs, kernel_size, stride, padding=kernel_size // 2)
+    nn.init.kaiming_normal_(convolution.weight, a=0.1, mode="fan_out", nonlinearity="leaky_relu")
+    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.LeakyReLU(0.1, inplace=True))
