@@ -97,15 +97,13 @@ def test_detections_come_back_as_they_were() -> None:
         9: Detections.empty(),
         5: Detections(boxes[4:], scores[4:], np.array([1, 1, 0])),
     }
-    arrays = {f"test_{name}": array for name, array in pack_detections(detections).items()}
-    found = unpack_detections(arrays, "test")
+    found = unpack_detections(pack_detections(detections, "test"), "test")
     assert set(found) == {3, 5}
     for image_id, own in found.items():
         np.testing.assert_allclose(own.boxes_xyxy, detections[image_id].boxes_xyxy, atol=1 / 64)
         np.testing.assert_allclose(own.scores, detections[image_id].scores, atol=1e-5)
         np.testing.assert_array_equal(own.labels, detections[image_id].labels)
-    nothing = {f"test_{name}": array for name, array in pack_detections({1: Detections.empty()}).items()}
-    assert unpack_detections(nothing, "test") == {}
+    assert unpack_detections(pack_detections({1: Detections.empty()}, "test"), "test") == {}
 
 
 def test_a_damaged_cell_is_named(tmp_path: Path) -> None:

@@ -86,11 +86,7 @@ def write_cell(
     }  # fmt: skip
     folder.mkdir(exist_ok=True)
     validated = found_in(load_folds(data, "val")[fold], 0.8, seed) if on_validation is None else on_validation
-    arrays = {
-        f"{part}_{name}": array
-        for part, detections in (("val", validated), ("test", found))
-        for name, array in pack_detections(detections).items()
-    }
+    arrays = pack_detections(validated, "val") | pack_detections(found, "test")
     save_cell(folder / f"{row}_fold{fold}_seed{seed}.npz", description, arrays)
 
 
@@ -105,7 +101,7 @@ def test_all_folds_make_one_number(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 1.0, "gssam_sig_res_p1": 0.5})
     folds = load_folds(data)
     cells = read_cells([tmp_path])
-    report = build_report(cells, splits_of(cells, None), splits_of(cells, None, "val"), ["origin"], 50)
+    report = build_report(cells, splits_of(cells, None), splits_of(cells, None, "val"), ["origin"], 50, {})
     origin, other = report.rows
     assert (origin.name, other.name) == ("origin", "gssam_sig_res_p1")
     # Boxes of a few pixels are rounded, so not every IoU of 0.95 is reached.
@@ -149,7 +145,7 @@ def test_f1_is_that_of_the_only_class_at_the_score_of_each_fold_s_validation_spl
         own = sum(len(image.labels) for image in split.images)
         objects, false = objects + own, false + (0 if fold == 0 else own)
     cells = read_cells([folder])
-    (row,) = build_report(cells, load_folds(data), load_folds(data, "val"), ["origin"], 20).rows
+    (row,) = build_report(cells, load_folds(data), load_folds(data, "val"), ["origin"], 20, {}).rows
     assert row.values["F1"] == (pytest.approx(100 * 2 * objects / (2 * objects + false)),)
     assert row.values["F1 by centre"] == row.values["F1"]
     assert row.values["best F1"] == (pytest.approx(100.0),)
@@ -164,7 +160,7 @@ def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_
     write_rows(tmp_path / "b", data, {"conv_p1": 0.5}, device="cpu (2 threads)")
     cells = read_cells([tmp_path / "a", tmp_path / "b"])
     assert {device_of(cell) for cell in cells} == {"NVIDIA H200", "CPU a CPU"}
-    report = build_report(cells, load_folds(data), load_folds(data, "val"), ["origin"], 20)
+    report = build_report(cells, load_folds(data), load_folds(data, "val"), ["origin"], 20, {})
     assert report.rows[1].gaps == {}
     assert set(report.devices) == {"NVIDIA H200", "CPU a CPU"}
 
@@ -172,11 +168,11 @@ def test_rows_of_one_device_are_paired_with_rows_of_that_device(data: Path, tmp_
 def test_a_run_without_all_folds_is_named_and_left_out(data: Path, tmp_path: Path) -> None:
     write_rows(tmp_path, data, {"origin": 0.9})
     (tmp_path / "origin_fold2_seed1.npz").unlink()
-    report = build_report(read_cells([tmp_path]), load_folds(data), load_folds(data, "val"), ["origin"], 20)
+    report = build_report(read_cells([tmp_path]), load_folds(data), load_folds(data, "val"), ["origin"], 20, {})
     assert report.incomplete == ("origin seed 1",)
     assert [seed for _, seed in report.rows[0].runs] == [0]
     with pytest.raises(UserError, match="no run of conv_p1 is complete"):
-        build_report(read_cells([tmp_path]), load_folds(data), load_folds(data, "val"), ["conv_p1"], 20)
+        build_report(read_cells([tmp_path]), load_folds(data), load_folds(data, "val"), ["conv_p1"], 20, {})
 
 
 def test_cells_of_other_data_are_refused(data: Path, tmp_path: Path) -> None:

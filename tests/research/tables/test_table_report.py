@@ -48,8 +48,8 @@ def store(folder: Path, split: CocoSplit, row: str, seed: int, share: float) -> 
             "data_dir": str(split.path.parents[1]), "fold": None, "val_ann": "test.json", "test_ann": "test.json"
         },
     }  # fmt: skip
-    packed = pack_detections(found_in(split, share, seed))
-    arrays = {f"{part}_{name}": array for part in ("val", "test") for name, array in packed.items()}
+    found = found_in(split, share, seed)
+    arrays = pack_detections(found, "val") | pack_detections(found, "test")
     folder.mkdir(exist_ok=True)
     save_cell(Cell(seed, None, row).path(folder), description, arrays)
 
@@ -142,6 +142,6 @@ def test_another_network_may_stand_first(report: TableReport) -> None:
 def test_faults(folder: Path, split: CocoSplit, tmp_path: Path) -> None:
     cells = read_cells([folder])
     with pytest.raises(UserError, match="no run of conv_p1 is complete, which the others are compared with"):
-        build_report(cells, [split], [split], ["conv_p1"], 10)
+        build_report(cells, [split], [split], ["conv_p1"], 10, {})
     with pytest.raises(UserError, match=r"no cells of a table; make some with tables.py run"):
         read_cells([tmp_path / "none"])

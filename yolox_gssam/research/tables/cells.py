@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from yolox.models import YOLOX
 
 from yolox_gssam.common.checkpoint import load_checkpoint, load_weights, save_detector
 from yolox_gssam.common.device import describe_device
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import atomic_path, from_here, write_json
-from yolox_gssam.data.coco_reader import CocoSplit, read_json
+from yolox_gssam.data.coco_reader import read_json
 from yolox_gssam.detections import Detections
 from yolox_gssam.engine.history import without_nan
 from yolox_gssam.engine.run import BEST, is_resumable
@@ -56,7 +55,6 @@ class Study:
         exps: name of each row -> its exp file.
         row_fields: name of each row -> fields of its own, (name, value, ...).
         fields: of all rows, the data set among them.
-        batch_size: images per step.
         checkpoint: weights to start from; None for fresh ones.
         flags: of tools/train.py by name: cache, cuda_graph, fp16, bf16, clip_grad_norm.
         keep_weights: rows whose networks are kept, in half precision.
@@ -71,7 +69,6 @@ class Study:
     keep_weights: Sequence[str] = ()
 
     def experiment(self, cell: "Cell", output_dir: Path) -> DroneExp:
-        """The experiment of a cell."""
         options = [*self.fields, *self.row_fields.get(cell.row, ())]
         options += [] if cell.fold is None else ["fold", str(cell.fold)]
         exp = load_exp(self.exps[cell.row], [*options, "output_dir", str(output_dir)])
@@ -142,8 +139,10 @@ class Cell:
 
 
 def plan_cells(rows: Sequence[str], folds: int | None, seeds: Sequence[int]) -> list[Cell]:
-    """All cells, so that a table that is stopped early has whole pairs: seed after seed, fold after fold, row after
-    row. Folds None: on the data set's own splits."""
+    """Seed after seed, fold after fold, row after row: a table that is stopped early has whole pairs.
+
+    Folds None: on the data set's own splits.
+    """
     every = [None] if folds is None else range(folds)
     return [Cell(seed, fold, row) for seed in seeds for fold in every for row in rows]
 
@@ -190,12 +189,15 @@ def run_cell(cell: Cell, study: Study, folder: Path, device: torch.device) -> di
     trained = time.perf_counter()
     model = trainer.trained_model
     load_weights(model, load_checkpoint(work / cell.name / BEST)["model"])
+    backend = TorchBackend(model, next(model.parameters()).device, False)
     arrays: dict[str, NDArray[Any]] = {}
     hashes = {}
     for name in KEPT_SPLITS:
         split = exp.load_split(name)
         hashes[name] = annotations_digest(split.path)
-        arrays |= {f"{name}_{key}": array for key, array in pack_detections(_detect(exp, model, split)).items()}
+        predictor = Predictor(backend, split.classes, exp.test_size, exp.test_conf, exp.nmsthre)
+        found = predict_split(predictor, split, DETECTION_BATCH, exp.data_num_workers)
+        arrays |= pack_detections(found, name)
     description = {
         "row": cell.row,
         "fold": cell.fold,
@@ -271,21 +273,21 @@ def load_cell(path: Path) -> DoneCell:
     return DoneCell(cell, description, found)
 
 
-def pack_detections(detections: Mapping[int, Detections]) -> dict[str, NDArray[Any]]:
-    """Detections of all images as four arrays: images (n,) ids, boxes (n, 4), scores (n,), labels (n,)."""
+def pack_detections(detections: Mapping[int, Detections], split: str) -> dict[str, NDArray[Any]]:
+    """Detections of all images: `<split>_images` (n,) ids, `_boxes` (n, 4), `_scores` (n,) and `_labels` (n,)."""
     ids = np.repeat(list(detections), [len(found) for found in detections.values()])
     parts = [d for d in detections.values() if len(d)] or [Detections.empty()]
     boxes = np.concatenate([d.boxes_xyxy for d in parts]).astype(np.float64)
     return {
-        "images": ids.astype(np.int64),
-        "boxes": np.rint(PIXEL_STEPS * boxes).astype(np.int32),
-        "scores": np.rint(SCORE_STEPS * np.concatenate([d.scores for d in parts])).astype(np.uint16),
-        "labels": np.concatenate([d.labels for d in parts]).astype(np.uint8),
+        f"{split}_images": ids.astype(np.int64),
+        f"{split}_boxes": np.rint(PIXEL_STEPS * boxes).astype(np.int32),
+        f"{split}_scores": np.rint(SCORE_STEPS * np.concatenate([d.scores for d in parts])).astype(np.uint16),
+        f"{split}_labels": np.concatenate([d.labels for d in parts]).astype(np.uint8),
     }
 
 
 def unpack_detections(arrays: Mapping[str, NDArray[Any]], split: str) -> dict[int, Detections]:
-    """Image id -> its detections, from the arrays of `pack_detections` under `<split>_<name>`."""
+    """Image id -> its detections, from the arrays of `pack_detections`."""
     ids, boxes, scores, labels = (arrays[f"{split}_{name}"] for name in ("images", "boxes", "scores", "labels"))
     # Stable, so that the best score stays first.
     order = np.argsort(ids, kind="stable")
@@ -298,9 +300,3 @@ def unpack_detections(arrays: Mapping[str, NDArray[Any]], split: str) -> dict[in
         )
         for image_id, chosen in zip(unique, np.split(order, starts[1:]), strict=False)  # none of no images
     }
-
-
-def _detect(exp: DroneExp, model: YOLOX, split: CocoSplit) -> dict[int, Detections]:
-    backend = TorchBackend(model, next(model.parameters()).device, False)
-    predictor = Predictor(backend, split.classes, exp.test_size, exp.test_conf, exp.nmsthre)
-    return predict_split(predictor, split, DETECTION_BATCH, exp.data_num_workers)

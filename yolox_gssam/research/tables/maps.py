@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 from yolox.models import YOLOX
 
-from yolox_gssam.experiment import DroneExp, load_trained
+from yolox_gssam.experiment import load_trained
 from yolox_gssam.models.yolox import attention_maps
 from yolox_gssam.research.tables.cells import Cell, Study
 from yolox_gssam.research.tables.markdown import github_table
@@ -24,7 +25,6 @@ class MapState:
     """Of one stage's map over the images.
 
     Attributes:
-        network: row of the table.
         trained: whether its weights are those of a best checkpoint; otherwise fresh ones.
         low, high: means over the images of the map's smallest and largest value, in [0, 1].
         deviation: mean over the images of the standard deviation within the map.
@@ -55,7 +55,8 @@ def map_states(study: Study, folder: Path, count: int, batch_size: int) -> list[
         kept = sorted((folder / "networks").glob(f"{row}_*seed*.pth"))
         cell = next((cell for cell in map(Cell.of, kept) if cell.row == row), Cell(0, None, row))
         exp = study.experiment(cell, folder)
-        batches = _batches(exp, count, batch_size)
+        loader = exp.get_data_loader(batch_size, is_distributed=False, no_aug=True)
+        batches = [(images, targets) for images, targets, *_ in islice(loader, count)]
         torch.manual_seed(cell.seed)
         states += states_of(exp.get_model(), batches, row, trained=False)
         if cell.network(folder).exists():
@@ -65,11 +66,7 @@ def map_states(study: Study, folder: Path, count: int, batch_size: int) -> list[
 
 
 def states_of(model: YOLOX, batches: Sequence[tuple[Tensor, Tensor]], network: str, *, trained: bool) -> list[MapState]:
-    """The state of each stage whose attention has a map.
-
-    Args:
-        batches: images (B, 3, H, W) and targets (B, n, 5) as in training.
-    """
+    """The state of each stage whose attention has a map, on batches (B, 3, H, W) and (B, n, 5) as in training."""
     modules: dict[str, Any] = dict(getattr(model.backbone.backbone, "attention", {}))
     maps: dict[str, list[Tensor]] = {}
     # BatchNorm's running statistics say nothing yet in a fresh network: it sees the batch's own.
@@ -84,7 +81,7 @@ def states_of(model: YOLOX, batches: Sequence[tuple[Tensor, Tensor]], network: s
         model.zero_grad(set_to_none=True)
         model(images.float(), targets)["total_loss"].backward()
         for stage, norms in gradients.items():
-            norms.append(_norm([p.grad for p in modules[stage].parameters() if p.grad is not None]))
+            norms.append(get_total_norm([p.grad for p in modules[stage].parameters() if p.grad is not None]).item())
     found = []
     for stage, parts in maps.items():
         values = torch.cat(parts)  # an image per row
@@ -119,12 +116,3 @@ def map_table(states: Sequence[MapState]) -> str:
     ]
     titles = ["network", "stage", "weights", "map", "deviation within it", "saturated, %", "gradient norm"]
     return github_table(rows, titles)
-
-
-def _batches(exp: DroneExp, count: int, batch_size: int) -> list[tuple[Tensor, Tensor]]:
-    loader = exp.get_data_loader(batch_size, is_distributed=False, no_aug=True)
-    return [(images, targets) for images, targets, *_ in islice(loader, count)]
-
-
-def _norm(tensors: Sequence[Tensor]) -> float:
-    return float(torch.stack([tensor.detach().norm() for tensor in tensors]).norm()) if tensors else 0.0

@@ -79,6 +79,10 @@ class Gap:
             return "real gain" if low > 0 else "real loss"
         return f"no difference larger than {max(abs(low), abs(high)):.1f}"
 
+    def __str__(self) -> str:
+        low, high = self.limits
+        return f"{self.points:+.2f} ({low:+.2f} to {high:+.2f})"
+
 
 def read_cells(paths: Sequence[Path]) -> list[DoneCell]:
     """The cells in folders of cells, or in archives of them as tools/gpu.py brings back.
@@ -121,7 +125,7 @@ def splits_of(cells: Sequence[DoneCell], dataset: Path | None, part: str = "test
 
     Args:
         dataset: where it lies; None: where it was when they were trained.
-        part: test or val.
+        part: "test" or "val".
 
     Raises:
         UserError: it is not there, or other data.
@@ -161,8 +165,8 @@ def measure(
         validation: the validation split of each fold.
         weights: (draws, clips), how often each clip counts.
     """
-    detections = joined_detections(cells)
-    by_iou, by_centre = ClipAP(split, detections), ClipAP(split, detections, by="centre")
+    detections = {image_id: found for cell in cells for image_id, found in cell.detections["test"].items()}
+    by_iou = ClipAP(split, detections)
     drone = split.classes.index(DRONE) if DRONE in split.classes else None
     every = np.ones(weights.shape[1], np.int64)
 
@@ -172,7 +176,7 @@ def measure(
 
     names = (MEAN_AP, DRONES_AP) if drone is not None else (MEAN_AP,)
     drawn = np.array([decisive(counts) for counts in (every, *weights)], np.float64)
-    iou_by_class, centre_by_class = by_iou.ap_by_class(every), by_centre.ap_by_class(every)
+    iou_by_class, centre_by_class = by_iou.ap_by_class(), ClipAP(split, detections, by="centre").ap_by_class()
     coco = evaluate_coco(split, detections)
     values = dict(zip(names, decisive(every), strict=True))
     values |= {f"{name} AP": iou_by_class[label] for label, name in enumerate(split.classes) if label != drone}
@@ -209,11 +213,11 @@ def _validated_f1(
     """F1 of all clips first, then of each draw; each cell's detections are cut at its validation split's best score."""
     cut: dict[int, Detections] = {}
     for cell in cells:
-        chosen = operating_point(validation[cell.cell.fold or 0], cell.detections["val"], class_name, rule)
-        if chosen.score_threshold is not None:
-            cut |= {
-                image_id: found.above(chosen.score_threshold) for image_id, found in cell.detections["test"].items()
-            }
+        least = operating_point(
+            validation[cell.cell.fold or 0], cell.detections["val"], class_name, rule
+        ).score_threshold
+        if least is not None:
+            cut |= {image_id: found.above(least) for image_id, found in cell.detections["test"].items()}
     outcomes = match_split(split, cut, rule)[split.classes.index(class_name)]
     every = np.ones((1, weights.shape[1]), np.int64)
     found, false, objects = drawn_counts(outcomes, np.concatenate([every, weights]), 0.0)
@@ -260,11 +264,6 @@ def joined_split(splits: Sequence[CocoSplit]) -> Iterator[CocoSplit]:
         path = Path(folder) / "test.json"
         write_json(path, joined)
         yield load_split(path, splits[0].image_dir)
-
-
-def joined_detections(cells: Sequence[DoneCell]) -> dict[int, Detections]:
-    """The detections of all test splits; no image is in two of them."""
-    return {image_id: found for cell in cells for image_id, found in cell.detections["test"].items()}
 
 
 def _cells_of(path: Path) -> Iterable[DoneCell]:

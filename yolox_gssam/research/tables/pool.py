@@ -29,7 +29,6 @@ class Task:
     """One training, whose result is a file: where it is there, the task is done.
 
     Attributes:
-        name: for messages.
         path: of the result.
         function: "module:name" of what a worker calls with `device` and the arguments; it returns "seconds" and
             "images", how many training images were seen.
@@ -49,7 +48,6 @@ class Pool:
 
     Args:
         folder: of the workers' logs.
-        device: "cpu", "cuda" or "cuda:N".
         workers: processes; on a CPU each has its share of the cores.
         on_done: called after each task, in the thread that runs the pool.
 
@@ -71,11 +69,8 @@ class Pool:
     def run(self, tasks: Sequence[Task], deadline: float | None = None) -> int:
         """Carries out every task whose result is not there, in this order; returns how many were done.
 
-        A task that would not be done by the deadline, going by those before, is not begun; workers that are still busy
-        then are ended, and their tasks are left.
-
-        Args:
-            deadline: of time.monotonic(); None: none.
+        A task that would not be done by the deadline (of time.monotonic()), going by those before, is not begun;
+        workers that are still busy then are ended, and their tasks are left.
 
         Raises:
             Stopped: after Ctrl-C or SIGTERM; trainings have saved where they are.
@@ -126,8 +121,8 @@ class Pool:
         left: Sequence[Task],
         deadline: float | None,
         stop: StopRequest,
-    ) -> Iterator[Task]:
-        """Hands tasks out and yields each that is done."""
+    ) -> Iterator[None]:
+        """Hands tasks out, keeps what is said of each, and yields at each that is done."""
         answers: queue.Queue[tuple[int, str]] = queue.Queue()
         for number, process in enumerate(processes):
             threading.Thread(target=_listen, args=(process, number, answers), daemon=True).start()
@@ -141,25 +136,21 @@ class Pool:
             except queue.Empty:
                 continue
             task = busy.pop(number)
-            if not line:  # the process has ended
-                if task is not None:
-                    self.faults.append(f"{task.name}: its worker ended, see {self.folder}/worker{number}.log")
-                continue
-            if task is not None and self._take(task, json.loads(line)):
-                yield task
-            following = self._next(waiting, deadline)
+            has_ended = not line
+            if task is not None:
+                answer: dict[str, Any] = {"error": f"its worker ended, see {self.folder}/worker{number}.log"}
+                if not has_ended:
+                    answer = json.loads(line)
+                if "error" in answer:
+                    self.faults.append(f"{task.name}: {answer['error']}")
+                else:
+                    self.longest[task.kind] = max(self.longest.get(task.kind, 0.0), answer["seconds"])
+                    self.images += answer["images"]
+                    yield
+            following = None if has_ended else self._next(waiting, deadline)
             if following is not None:
                 busy[number] = following
                 _hand_out(processes[number], following)
-
-    def _take(self, task: Task, answer: dict[str, Any]) -> bool:
-        """Keeps what a worker says of a task; returns whether it is done."""
-        if "error" in answer:
-            self.faults.append(f"{task.name}: {answer['error']}")
-            return False
-        self.longest[task.kind] = max(self.longest.get(task.kind, 0.0), answer["seconds"])
-        self.images += answer["images"]
-        return True
 
     def _next(self, waiting: list[Task], deadline: float | None) -> Task | None:
         """The next task that would be done in time, taken from those that wait; None if there is none."""

@@ -31,7 +31,7 @@ from yolox_gssam.research.tables.measures import (
     measure,
     paired_gap,
 )
-from yolox_gssam.research.tables.paper import ORIGIN, PAPER_ROWS, TABLE_2, TABLE_3, PaperRow
+from yolox_gssam.research.tables.paper import ORIGIN, PAPER_ROWS, TABLE_2, TABLE_3, PaperTable
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ReportRow:
     """One network.
 
     Attributes:
-        runs: device and seed of each complete run.
+        runs: the complete ones.
         values: measure -> its value in percent, a number for each run; None where it is undefined.
         gaps: decisive measure -> difference to the first row; empty for that row and where nothing can be paired.
         curve: (epoch, validation mAP50:95 in percent, mean over all trainings), where all were validated.
@@ -74,11 +74,7 @@ class TableReport:
         return "\n\n".join((*self._tables(), self._measures(), self._how())) + "\n"
 
     def write(self, folder: Path) -> list[Path]:
-        """Writes tables.md, .json and .png.
-
-        Raises:
-            UserError: a file could not be written.
-        """
+        """Writes tables.md, .json and .png."""
         files = {name: folder / f"tables.{name}" for name in ("md", "json", "png")}
         write_text(files["md"], self.markdown())
         write_json(files["json"], asdict(self))
@@ -86,14 +82,9 @@ class TableReport:
         return list(files.values())
 
     def plot(self, path: Path) -> None:
-        """AP of each network, AP against time if that was measured, and validation AP over the epochs.
-
-        Raises:
-            UserError: the file could not be written.
-        """
+        """AP of each network, AP against time if that was measured, and validation AP over the epochs."""
         figure = Figure(figsize=(12, max(9.0, 6 + 0.4 * len(self.rows))), layout="constrained")
-        is_timed = any(row.time_ms is not None for row in self.rows)
-        panels = figure.subplot_mosaic([["bars", "times" if is_timed else "bars"], ["curves", "curves"]])
+        panels = figure.subplot_mosaic([["bars", "times" if self._is_timed() else "bars"], ["curves", "curves"]])
         bars, curves = panels["bars"], panels["curves"]
         # Ten colours, then the same ten dashed, then dotted.
         curves.set_prop_cycle(cycler(linestyle=["-", "--", ":"]) * cycler(color=matplotlib.color_sequences["tab10"]))
@@ -106,7 +97,7 @@ class TableReport:
                 panels["times"].annotate(row.name, (row.time_ms, ap), xytext=(5, 5), textcoords="offset points", size=8)
         bars.invert_yaxis()
         bars.set(xlabel="mAP50:95 on the test split, %: mean and standard deviation over seeds")
-        if is_timed:
+        if self._is_timed():
             panels["times"].set(xlabel="ms per image, median", ylabel="mAP50:95, %")
         curves.set(xlabel="epoch", ylabel="mAP50:95 on the validation split, %: mean over seeds")
         curves.legend(fontsize=8, ncols=2)
@@ -117,21 +108,19 @@ class TableReport:
     def _tables(self) -> list[str]:
         """Tables 2 and 3 and what is in neither, each below the first row; without those that have no other row."""
         first, *rest = self.rows
-        tables: list[tuple[str, Sequence[str], Mapping[str, PaperRow], list[ReportRow]]] = [
-            (table.title, table.columns, table.rows, [row for row in rest if row.name in table.rows])
-            for table in (TABLE_2, TABLE_3)
-        ]
+        tables = [(table, [row for row in rest if row.name in table.rows]) for table in (TABLE_2, TABLE_3)]
         others = [row for row in rest if row.name not in PAPER_ROWS or row.name == "origin"]
-        tables.append(("Further networks", (), {}, others))
-        shown = [table for table in tables if table[-1]] or [("Networks", (), {}, [])]
-        return [
-            f"**{title}**\n\n"
-            + github_table(
-                [[f"`{row.name}`", *_settings(row, columns, paper), *self._cells(row)] for row in (first, *rows)],
-                ["network", *columns, *self._headers()],
-            )
-            for title, columns, paper, rows in shown
-        ]
+        tables.append((PaperTable("Further networks", (), {}), others))
+        shown = [(table, rows) for table, rows in tables if rows] or [(PaperTable("Networks", (), {}), [])]
+        texts = []
+        for table, rows in shown:
+            cells = []
+            for row in (first, *rows):
+                settings = table.rows[row.name].settings if row.name in table.rows else ("",) * len(table.columns)
+                cells.append([f"`{row.name}`", *settings, *self._cells(row)])
+            headers = ["network", *table.columns, *self._headers()]
+            texts.append(f"**{table.title}**\n\n{github_table(cells, headers)}")
+        return texts
 
     def _headers(self) -> list[str]:
         headers = [MEAN_AP]
@@ -147,7 +136,7 @@ class TableReport:
         for name in self._decisive():
             gap = row.gaps.get(name)
             empty = ["", ""] if row is self.rows[0] else ["-", "-"]
-            cells += empty if gap is None else [_with_interval(gap), gap.in_words()]
+            cells += empty if gap is None else [str(gap), gap.in_words()]
         if self._is_timed():
             cells += [number(row.time_ms, ".2f", "-"), number(row.time_ratio, ".3f", "-")]
         paper = PAPER_ROWS.get(row.name)
@@ -191,7 +180,7 @@ def build_report(
     validation: Sequence[CocoSplit],
     order: Sequence[str],
     draws: int,
-    times: Mapping[str, tuple[float, float]] | None = None,
+    times: Mapping[str, tuple[float, float]],
 ) -> TableReport:
     """Gathers cells.
 
@@ -200,7 +189,7 @@ def build_report(
         validation: what they were validated on, likewise.
         order: rows that come first, in this order; the first is compared with. The others follow by name.
         draws: of clips.
-        times: row -> median ms per image, and its ratio to the first row's.
+        times: as of `read_times`.
 
     Raises:
         UserError: no complete run of the first row.
@@ -223,10 +212,17 @@ def build_report(
                 measured[name][run] = measure(whole, of_run, validation, weights)
                 bar.update()
     rows = []
-    for name in names:
-        curve = _curve([cell for of_run in runs[name].values() for cell in of_run])
-        first = measured[names[0]] if name != names[0] else {}
-        rows.append(_row(name, measured[name], first, curve, *(times or {}).get(name, (None, None))))
+    for name, own in measured.items():
+        measures = next(iter(own.values())).values
+        row = ReportRow(
+            name,
+            tuple(own),
+            {measure: tuple(one.values[measure] for one in own.values()) for measure in measures},
+            {} if name == names[0] else _gaps(own, measured[names[0]]),
+            _curve([cell for of_run in runs[name].values() for cell in of_run]),
+            *times.get(name, (None, None)),
+        )
+        rows.append(row)
     return TableReport(
         tuple(rows),
         images=len(whole.images),
@@ -251,27 +247,13 @@ def read_times(folder: Path) -> dict[str, tuple[float, float]]:
     }
 
 
-def _row(
-    name: str,
-    own: Mapping[DeviceSeed, Measured],
-    first: Mapping[DeviceSeed, Measured],
-    curve: Sequence[tuple[int, float]],
-    time_ms: float | None,
-    time_ratio: float | None,
-) -> ReportRow:
-    runs = tuple(sorted(own))
-    one = own[runs[0]]
-    pairs = [run for run in runs if run in first]
-    gaps = {m: paired_gap([own[run].drawn[m] - first[run].drawn[m] for run in pairs]) for m in one.drawn if pairs}
-    return ReportRow(
-        name,
-        runs,
-        {m: tuple(own[run].values[m] for run in runs) for m in one.values},
-        {m: gap for m, gap in gaps.items() if gap is not None},
-        curve,
-        time_ms,
-        time_ratio,
-    )
+def _gaps(own: Mapping[DeviceSeed, Measured], first: Mapping[DeviceSeed, Measured]) -> dict[str, Gap]:
+    """Decisive measure -> difference of two rows over the runs that both have."""
+    pairs = [(own[run].drawn, first[run].drawn) for run in own if run in first]
+    if not pairs:
+        return {}
+    gaps = {name: paired_gap([a[name] - b[name] for a, b in pairs]) for name in pairs[0][0]}
+    return {name: gap for name, gap in gaps.items() if gap is not None}
 
 
 def _curve(cells: Sequence[DoneCell]) -> tuple[tuple[int, float], ...]:
@@ -281,7 +263,7 @@ def _curve(cells: Sequence[DoneCell]) -> tuple[tuple[int, float], ...]:
     for epoch, rows in enumerate(zip(*histories, strict=False), start=1):
         aps = [row.get("val_ap") for row in rows]
         if None not in aps:
-            curve.append((epoch, float(100 * np.mean(np.array(aps, dtype=float)))))
+            curve.append((epoch, float(100 * np.mean(aps))))
     return tuple(curve)
 
 
@@ -293,16 +275,6 @@ def _incomplete(cells: Sequence[DoneCell], runs: Mapping[str, Mapping[DeviceSeed
     }
 
 
-def _settings(row: ReportRow, columns: Sequence[str], paper: Mapping[str, PaperRow]) -> tuple[str, ...]:
-    """What stands below a paper's table's columns; nothing for a network that is not of it."""
-    return paper[row.name].settings if row.name in paper else ("",) * len(columns)
-
-
 def _mean_and_deviation(values: Sequence[float | None]) -> str:
     spread = deviation(values)
     return number(mean(values), ".1f", "-") + ("" if spread is None else f" ± {spread:.1f}")
-
-
-def _with_interval(gap: Gap) -> str:
-    low, high = gap.limits
-    return f"{gap.points:+.2f} ({low:+.2f} to {high:+.2f})"
