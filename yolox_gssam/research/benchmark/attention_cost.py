@@ -13,7 +13,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text_table import text_table
 from yolox_gssam.evaluation.timing import Milliseconds, summarize
-from yolox_gssam.experiment import DroneExp, load_exp
+from yolox_gssam.experiment import load_exp
 from yolox_gssam.models import STAGES, build_stage_attention, stage_channels
 from yolox_gssam.research.benchmark.compare import time_calls_in_turn
 from yolox_gssam.research.benchmark.cost_report import CostReport, CostSettings
@@ -66,7 +66,7 @@ def measure_attention(
     """
     cells: list[AttentionCost] = []
     for variant in variants:
-        _load(variant)  # faults first, not after minutes
+        _check(variant)  # faults first, not after minutes
     with progress_bar(description="attention", unit="modules", total=len(devices) * len(STAGES) * len(variants)) as bar:
         for device, stage in product(devices, STAGES):
             for cell in _measure_stage(variants, stage, device, settings):
@@ -123,7 +123,7 @@ def _measure_stage(
         )
 
 
-def _load(variant: VariantSpec) -> DroneExp:
+def _check(variant: VariantSpec) -> None:
     if variant.is_stock:
         raise UserError(f"variant {variant.name}: stock YOLOX has no attention; give an exp file that has one")
     exp = load_exp(variant.exp_file, variant.options)
@@ -131,7 +131,6 @@ def _load(variant: VariantSpec) -> DroneExp:
         raise UserError(f"variant {variant.name}: {variant.exp_file} has no attention; give an exp file that has one")
     for stage, channels in zip(STAGES, stage_channels(exp.width), strict=True):
         build_stage_attention(exp.attention, channels, exp.attention_options, stage)
-    return exp
 
 
 def _module_and_maps(
@@ -161,7 +160,6 @@ def _train(module: nn.Module, maps: Tensor, gradient: Tensor) -> tuple[Tensor, .
 
 
 def _table(cells: Sequence[AttentionCost]) -> str:
-    """The cells of one device and stage as text."""
     rows = []
     for cell in cells:
         row = [cell.variant, " x ".join(map(str, cell.maps)), f"{cell.parameters:,}", f"{cell.gflops:.3f}"]

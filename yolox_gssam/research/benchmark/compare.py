@@ -52,13 +52,9 @@ def time_calls_in_turn(
 ) -> dict[str, list[float]]:
     """Seconds per call of every variant, one number a round, after a call that does not count.
 
-    A turn of each variant is as many calls as the slowest needs for one, in `SHORTEST` to `LONGEST` seconds: a busy
-    machine interrupts every long call and hardly one of the short.
-
-    Args:
-        rounds: the most there are; at least three.
-        seconds: after so many no further round begins.
-        seed: of the order within each round.
+    There are three to `rounds` rounds; after so many seconds no further one begins. A turn of each variant is as many
+    calls as the slowest needs for one, in `SHORTEST` to `LONGEST` seconds: a busy machine interrupts every long call
+    and hardly one of the short.
     """
 
     def mean_seconds(variant: str, calls: int) -> float:
@@ -80,13 +76,10 @@ def time_calls_in_turn(
 
 
 def speed_ratio(first: Sequence[float], other: Sequence[float], seed: int = 0) -> Ratio:
-    """How many times as fast `other` is as `first`.
+    """How many times as fast `other` is as `first`, times of the same rounds, above 0, in any unit.
 
     What disturbs a machine lasts longer than a turn, so the two times of one round are divided, not the two medians.
-
-    Args:
-        first, other: times of the same rounds, above 0, in any unit.
-        seed: of the bootstrap, which draws rounds with replacement.
+    The bootstrap draws rounds with replacement.
 
     Raises:
         ValueError: no round, or another number of rounds.

@@ -147,7 +147,6 @@ def targets(cells: Sequence[ContrastCost]) -> Iterator[str]:
 
 
 def _table(cells: Sequence[ContrastCost]) -> str:
-    """The cells of one device and mode as text."""
     rows = []
     for M, N in dict.fromkeys((cell.values, cell.samples) for cell in cells):
         of_size = {cell.variant: cell for cell in cells if (cell.values, cell.samples) == (M, N)}

@@ -57,11 +57,7 @@ class CostReport:
         return "\n\n".join((f"{self.benchmark}{quick}, one image, float32", *self.tables, "\n".join(how)))
 
     def write(self, folder: Path) -> Path:
-        """Writes the numbers and returns their file.
-
-        Raises:
-            UserError: it could not be written.
-        """
+        """Writes the numbers and returns their file."""
         path = folder / f"{self.benchmark}.json"
         fields = asdict(self)
         write_json(path, {name: fields[name] for name in ("benchmark", "settings", "variants", "machines", "cells")})

@@ -45,7 +45,6 @@ class LatencySettings:
     Attributes:
         inferences: of each variant that count.
         warmup: inferences before them that do not.
-        batch_size: images per inference.
         seed: of the weights without a checkpoint, and of the order of the variants.
     """
 

@@ -66,7 +66,6 @@ def _measure(
     device_type: str,
     threads: int,
 ) -> None:
-    """What the process does."""
     torch.set_num_threads(threads)
     try:
         work = prepare(*arguments)

@@ -84,11 +84,7 @@ class SpeedReport:
         return "\n\n".join((head, self._times(), self._steps(), self._variants(), how))
 
     def write(self, folder: Path) -> Path:
-        """Writes the numbers and returns their file; times are milliseconds per image.
-
-        Raises:
-            UserError: it could not be written.
-        """
+        """Writes the numbers and returns their file; times are milliseconds per image."""
         path = folder / f"{self.benchmark}.json"
         write_json(path, asdict(self))
         return path

@@ -41,7 +41,6 @@ class TrainingSettings:
     Attributes:
         iterations: steps per turn that count.
         rounds: turns of each variant.
-        batch_size: images per step.
         seed: of the training and of the order of the variants.
         quick: a turn then begins with one step that does not count, instead of with as many as were loaded ahead.
     """

@@ -19,11 +19,10 @@ from yolox_gssam.research.pictures.layout import fit_panel
 
 @dataclass(frozen=True, eq=False)
 class TrainedClassifier:
-    """A classifier of a checkpoint.
+    """A classifier of a checkpoint, in evaluation mode.
 
     Attributes:
         name: network and attention.
-        model: in evaluation mode.
         class_names: in label order.
         image_size: side S of the input in pixels.
     """

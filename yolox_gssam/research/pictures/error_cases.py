@@ -87,7 +87,9 @@ def error_picture(
             image = case.image  # one without a clip is a clip of its own
             first.setdefault(image.file_name if image.group is None else image.group, case)
         if first:
-            rows.append(_equally_high([_panel(split, case, kind) for case in list(first.values())[:count]]))
+            panels = [_panel(split, case, kind) for case in list(first.values())[:count]]
+            height = max(map(len, panels))
+            rows.append([np.pad(panel, ((0, height - len(panel)), (0, 0), (0, 0))) for panel in panels])
     if not rows:
         raise UserError(f"{printable(split.path)}: nothing to show: no objects, and no detections")
     return grid(rows, f"{heading}: {count_cases(cases)}")
@@ -99,12 +101,6 @@ def count_cases(cases: Mapping[str, Sequence[Case]]) -> str:
 
 
 def _panel(split: CocoSplit, case: Case, kind: str) -> NDArray[np.uint8]:
-    """The part of the image around the box."""
     image = read_image(split.image_path(case.image))
     title = case.title if kind == CONFUSED else f"{kind}: {case.title}"
     return titled(zoom(image, case.box_xyxy), title)
-
-
-def _equally_high(panels: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    height = max(len(panel) for panel in panels)
-    return [np.pad(panel, ((0, height - len(panel)), (0, 0), (0, 0))) for panel in panels]

@@ -18,14 +18,13 @@ def grad_cam(
 ) -> NDArray[np.float32]:
     """Where a layer's features speak for a number that the network gives out.
 
+    Returns (H, W) in [0, 1], 0 at its smallest value and 1 at its largest; all 0 where nothing speaks for it.
+
     Args:
         model: put into evaluation mode; its gradients are cleared.
         layer: a part of `model` that gives (1, C, h, w).
         image: (1, 3, H, W) as the network takes it.
         target: from the network's output for this one image to the number.
-
-    Returns:
-        (H, W) in [0, 1], 0 at its smallest value and 1 at its largest; all 0 where nothing speaks for it.
 
     Raises:
         UserError: the package is not installed.
