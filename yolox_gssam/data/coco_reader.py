@@ -7,17 +7,18 @@ import gc
 import json
 import stat
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import read_image
 from yolox_gssam.common.text import is_text, one_line, printable, shorten
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, raise_fatal
+from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report, check_objects, raise_fatal
 from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.paths import name_fault
 
@@ -50,6 +51,22 @@ class CocoSplit:
     classes: tuple[str, ...]
     category_ids: tuple[int, ...]
     images: tuple[LabelledImage, ...]
+
+    def read(self, image: LabelledImage) -> NDArray[np.uint8]:
+        """The pixels (H, W, 3), BGR, of an image.
+
+        Raises:
+            UserError: it cannot be read, or is of another size than the file states.
+        """
+        path = self.image_path(image)
+        pixels = read_image(path)
+        height, width = pixels.shape[:2]
+        if (width, height) != (image.width, image.height):
+            raise UserError(
+                f"{printable(path)}: is {width} x {height}, stated are {image.width} x {image.height}; "
+                "tools/prepare_dataset.py check lists all such images"
+            )
+        return pixels
 
     def image_path(self, image: LabelledImage) -> Path:
         """Where the image lies; it may be a link to anywhere, as in a download by Hugging Face, git-annex or DVC."""
@@ -124,28 +141,12 @@ def parse_coco(document: Any, path: Path, image_dir: Path, report: Report, group
     objects = reader.annotations(
         _entries(document, "annotations", path), entries, {key: i for i, key in enumerate(category_ids)}
     )
-    images = tuple(_make_image(key, entry, objects.get(key)) for key, entry in entries.items())
+    images = tuple(_with_objects(image, objects[key]) for key, image in entries.items())
     return CocoSplit(path, image_dir, tuple(names[key] for key in category_ids), category_ids, images)
 
 
-@dataclass
-class _Objects:
-    """The boxes of one image while the annotations are read."""
-
-    boxes_xyxy: list[tuple[float, float, float, float]] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    crowd: list[bool] = field(default_factory=list)
-    areas: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """An image's own fields."""
-
-    file_name: str
-    width: int
-    height: int
-    group: str | None
+_Row = tuple[float, float, float, float, int, bool, float]
+"""An object: left, top, right, bottom, label, whether it is a crowd, and area."""
 
 
 class _Reader:
@@ -194,9 +195,9 @@ class _Reader:
             self.fault("", "has no categories")
         return names
 
-    def images(self, entries: list[Any]) -> dict[int, _Entry]:
-        """Fields of each image id, in the order of the file."""
-        images: dict[int, _Entry] = {}
+    def images(self, entries: list[Any]) -> dict[int, LabelledImage]:
+        """Each image id's image, still without objects, in the order of the file."""
+        images: dict[int, LabelledImage] = {}
         ids_by_name: dict[str, int] = {}
         for key, entry in self.with_ids("image", entries):
             name = entry.get("file_name")
@@ -219,21 +220,24 @@ class _Reader:
                     f"image {key}", f"{shorten(self.group_field)} must be text or a number, not {shorten(group)}"
                 )
                 continue
-            images[key] = _Entry(name, width, height, None if group is None else str(group))
+            group = None if group is None else str(group)
+            images[key] = LabelledImage(
+                name, width, height, np.zeros((0, 4)), np.zeros(0, np.int64), group, image_id=key
+            )
         return images
 
     def annotations(
-        self, entries: list[Any], images: Mapping[int, _Entry], label_of: Mapping[int, int]
-    ) -> dict[int, _Objects]:
+        self, entries: list[Any], images: Mapping[int, LabelledImage], label_of: Mapping[int, int]
+    ) -> Mapping[int, list[_Row]]:
         """Objects of each image id."""
-        objects: dict[int, _Objects] = defaultdict(_Objects)
+        objects: dict[int, list[_Row]] = defaultdict(list)
         counts: Counter[int] = Counter()
         for key, entry in self.with_ids("annotation", entries):
             where = f"annotation {key}"
             if key == 0:  # pycocotools takes a match with id 0 for no match: the object would never be found
                 self.fault(where, "annotation ids must start at 1; `tools/prepare_dataset.py coco` renumbers them")
             image_id, category_id = _whole(entry.get("image_id")), _whole(entry.get("category_id"))
-            box = _numbers(entry.get("bbox"))
+            box = four_numbers(entry.get("bbox"))
             if image_id is None or image_id not in images:
                 self.fault(where, f"image_id {shorten(entry.get('image_id'))} is not among the images")
             elif category_id is None or category_id not in label_of:
@@ -247,20 +251,17 @@ class _Reader:
                 self.fault(where, f"iscrowd must be 0 or 1, not {shorten(entry.get('iscrowd'))}{advice}")
             else:
                 counts[image_id] += 1
-                if counts[image_id] > MAX_OBJECTS:
-                    raise UserError(str(Fault(self.path, f"image {image_id}", TOO_MANY_OBJECTS)))
+                check_objects(counts[image_id], self.path, f"image {image_id}")
                 clipped = self._clip(where, box, images[image_id])
                 if clipped is not None:
-                    of_image = objects[image_id]
-                    of_image.boxes_xyxy.append(clipped)
-                    of_image.labels.append(label_of[category_id])
-                    of_image.crowd.append(bool(entry.get("iscrowd", 0)))
                     area = entry.get("area")
-                    of_image.areas.append(float(area if isinstance(area, (int, float)) else box[2] * box[3]))
+                    area = float(area if isinstance(area, (int, float)) else box[2] * box[3])
+                    crowd = bool(entry.get("iscrowd", 0))
+                    objects[image_id].append((*clipped, label_of[category_id], crowd, area))
         return objects
 
     def _clip(
-        self, where: str, box_xywh: tuple[float, float, float, float], image: _Entry
+        self, where: str, box_xywh: tuple[float, float, float, float], image: LabelledImage
     ) -> tuple[float, float, float, float] | None:
         """The part of a box inside its image as xyxy; None where there is none."""
         x, y, width, height = box_xywh
@@ -282,22 +283,17 @@ class _Reader:
         return left, top, right, bottom
 
 
-def _make_image(image_id: int, entry: _Entry, objects: _Objects | None) -> LabelledImage:
-    """Puts an image and its objects, crowds apart, together."""
-    objects = objects or _Objects()
-    boxes = np.array(objects.boxes_xyxy, np.float64).reshape(-1, 4)
-    labels, crowd = np.array(objects.labels, np.int64), np.array(objects.crowd, bool)
-    return LabelledImage(
-        entry.file_name,
-        entry.width,
-        entry.height,
-        boxes[~crowd],
-        labels[~crowd],
-        entry.group,
-        boxes[crowd],
-        labels[crowd],
-        np.array(objects.areas, np.float64)[~crowd],
-        image_id,
+def _with_objects(image: LabelledImage, rows: Sequence[_Row]) -> LabelledImage:
+    """The image with its objects, crowds apart."""
+    numbers = np.array(rows, np.float64).reshape(-1, 7)
+    boxes, labels, crowd = numbers[:, :4], numbers[:, 4].astype(np.int64), numbers[:, 5] != 0
+    return replace(
+        image,
+        boxes_xyxy=boxes[~crowd],
+        labels=labels[~crowd],
+        crowd_xyxy=boxes[crowd],
+        crowd_labels=labels[crowd],
+        areas=numbers[~crowd, 6],
     )
 
 
@@ -316,12 +312,14 @@ def _whole(value: object) -> int | None:
     return None
 
 
-def _numbers(value: object) -> tuple[float, float, float, float] | None:
-    """Four finite numbers; None for anything else."""
-    if not isinstance(value, list) or len(value) != 4:
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value of a JSON file is a finite number of a sensible size; true and false are none."""
+    return type(value) in (int, float) and -MAX_NUMBER < value < MAX_NUMBER  # type: ignore[operator]  # NaN fails
+
+
+def four_numbers(value: object) -> tuple[float, float, float, float] | None:
+    """The numbers of a box, see `is_number`; None for anything else."""
+    if not isinstance(value, list) or len(value) != 4 or not all(map(is_number, value)):
         return None
-    for number in value:
-        if type(number) not in (int, float) or not -MAX_NUMBER < number < MAX_NUMBER:  # NaN fails each comparison
-            return None
-    x, y, width, height = value
+    x, y, width, height = map(float, value)
     return x, y, width, height

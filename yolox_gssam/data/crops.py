@@ -18,7 +18,6 @@ from PIL import Image
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.files import write_json
-from yolox_gssam.common.images import read_image
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
 from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
@@ -164,12 +163,7 @@ def _crops(split: CocoSplit, image: LabelledImage, objects: Objects, rule: CropR
     numbers = [number for number in range(len(image.labels)) if (image.image_id, number) in objects]
     if not numbers:
         return
-    pixels = read_image(split.image_path(image))
-    if pixels.shape[1::-1] != (image.width, image.height):
-        raise UserError(
-            f"{printable(split.image_path(image))}: is {pixels.shape[1]} x {pixels.shape[0]}, stated are {image.width} "
-            f"x {image.height}; tools/prepare_dataset.py check lists all such images"
-        )
+    pixels = split.read(image)
     suffix = ".jpg" if rule.jpeg else ".png"
     for number in numbers:
         crop = rule.cut(pixels, image.boxes_xyxy[number])

@@ -38,6 +38,12 @@ Report = Callable[[Fault], None]
 """Takes a fault and returns, so that the reader goes on to the next item, or raises."""
 
 
+def check_objects(count: int, path: Path, where: str = "") -> None:
+    """Raises UserError where one image has more objects than are read."""
+    if count > MAX_OBJECTS:
+        raise UserError(str(Fault(path, where, TOO_MANY_OBJECTS)))
+
+
 def raise_fatal(fault: Fault) -> None:
     """A `Report` that stops at the first fatal fault and passes over the others.
 

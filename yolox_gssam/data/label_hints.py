@@ -6,20 +6,16 @@ Hints only: they are told by what is to be seen around some hundred boxes, and n
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import read_image
-from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.coco_reader import CocoSplit
-from yolox_gssam.data.formats.voc_coordinates import MIN_CLEAR, object_edges
+from yolox_gssam.data.formats.voc_coordinates import MAX_BOXES, MIN_CLEAR, box_offset, box_offsets
 from yolox_gssam.data.labelled import LabelledImage
 
-MAX_BOXES = 300
-"""Boxes that are looked up."""
 MIN_SHIFT = 0.5
 """Pixels that labels must lie aside in the median, to be told."""
 MIN_SHARE = 0.6
@@ -30,21 +26,15 @@ MAX_FRAMES_APART = 10
 
 def label_hints(splits: Sequence[CocoSplit]) -> list[str]:
     """A line for each way in which the labels of a data set lie aside; empty where they do not or nothing tells."""
-    found = [(split, image) for split in splits for image in split.images if len(image.boxes_xyxy)]
-    step = max(1, len(found) // MAX_BOXES)
-    offsets: list[list[float]] = []
-    looked = 0
-    with progress_bar(found[::step], description="hints", unit="images") as bar:
-        for split, image in bar:
-            if looked >= MAX_BOXES:
-                break
-            boxes = image.boxes_xyxy[: MAX_BOXES - looked]
-            looked += len(boxes)
-            pixels = _pixels(split.image_path(image))
-            if pixels is not None:
-                offsets += [found_at for box in boxes.tolist() if (found_at := _offset(pixels, box)) is not None]
-    hints = [line for line in (shift_hint(np.array(offsets).reshape(-1, 4)),) if line]
-    return hints + [line for line in (frame_hint(splits),) if line]
+    files = [
+        (split.image_path(image), image.boxes_xyxy.tolist())
+        for split in splits
+        for image in split.images
+        if len(image.boxes_xyxy)
+    ]
+    step = max(1, len(files) // MAX_BOXES)
+    hints = shift_hint(box_offsets(files[::step], "hints")), frame_hint(splits)
+    return [hint for hint in hints if hint]
 
 
 def shift_hint(offsets: NDArray[np.float64]) -> str | None:
@@ -90,8 +80,7 @@ def frame_hint(splits: Sequence[CocoSplit]) -> str | None:
             if len(image.boxes_xyxy) != 1:
                 continue
             looked += 1
-            frames = [clip[number] for number in (before, own, after)]
-            vote = _vote([_pixels(of.image_path(frame)) for of, frame in frames], image)
+            vote = _vote([clip[number] for number in (before, own, after)])
             if vote is not None:
                 votes[vote] += 1
     total = sum(votes.values())
@@ -115,27 +104,18 @@ def _clips(splits: Sequence[CocoSplit]) -> list[dict[int, tuple[CocoSplit, Label
     return list(clips.values())
 
 
-def _vote(pixels: Sequence[NDArray[np.uint8] | None], image: LabelledImage) -> int | None:
-    """In which of three frames, -1, 0 or 1, an object lies in its box; None where it stands still or is not clear."""
+def _vote(frames: Sequence[tuple[CocoSplit, LabelledImage]]) -> int | None:
+    """In which of three frames, -1, 0 or 1, an object lies in the box of the middle one.
+
+    None where it stands still, is not clear, or a frame cannot be read.
+    """
+    box = frames[1][1].boxes_xyxy[0].tolist()
     distances = []
-    box = image.boxes_xyxy[0].tolist()
-    for frame in pixels:
-        offset = None if frame is None else _offset(frame, box)
-        distances.append(np.inf if offset is None else float(np.abs(np.array(offset)).max()))
-    best = int(np.argmin(distances))
-    others = [distance for place, distance in enumerate(distances) if place != best]
-    return best - 1 if min(others) - distances[best] >= 1 else None
-
-
-def _offset(pixels: NDArray[np.uint8], box: Sequence[float]) -> list[float] | None:
-    """How far each edge of a box lies right of or below that of its clear object; None where there is none."""
-    edges = object_edges(pixels, box)
-    return None if edges is None else [number - edge for number, edge in zip(box, edges, strict=True)]
-
-
-def _pixels(path: Path) -> NDArray[np.uint8] | None:
-    """An image; None where it cannot be read, which the check tells elsewhere."""
-    try:
-        return read_image(path)
-    except UserError:
-        return None
+    for split, image in frames:
+        try:
+            offset = box_offset(read_image(split.image_path(image)), box)
+        except UserError:  # the check tells of it
+            offset = None
+        distances.append(np.inf if offset is None else float(np.abs(offset).max()))
+    nearest, next_nearest, _ = sorted(distances)
+    return distances.index(nearest) - 1 if next_nearest - nearest >= 1 else None

@@ -5,10 +5,11 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import one_line, printable, shorten
+from yolox_gssam.data.split import SPLIT_NAMES
 
 MAX_NAME_BYTES = 255
 """Longest file name that common file systems hold."""
-_SPLIT_NAMES = frozenset({"train", "training", "val", "valid", "validation", "test"})
+_SPLIT_WORDS = frozenset[str]().union(*SPLIT_NAMES.values())
 
 
 def name_fault(name: object) -> str | None:
@@ -45,7 +46,7 @@ def find_end(name: str, folder: Path) -> Path | None:
     "valid", is not taken: it would be another split's.
     """
     parts = PureWindowsPath(name).parts
-    split_names = [index for index, part in enumerate(parts) if part.lower() in _SPLIT_NAMES]
+    split_names = [index for index, part in enumerate(parts) if part.lower() in _SPLIT_WORDS]
     for start in range(len(parts)):
         if split_names and start > split_names[-1]:
             return None

@@ -9,6 +9,12 @@ from yolox_gssam.common.errors import UserError
 
 SPLITS = ("train", "val", "test")
 """The splits of every data set, in this order."""
+SPLIT_NAMES = {
+    "train": {"train", "training"},
+    "val": {"val", "valid", "validation"},
+    "test": {"test"},
+}
+"""What files and folders of a split are called, in lower case."""
 
 
 @dataclass

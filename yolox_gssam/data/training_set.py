@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.letterbox import letterbox_ratio
-from yolox_gssam.common.text import printable
 from yolox_gssam.data import augmentation as aug
 from yolox_gssam.data.cache import ImageCache
-from yolox_gssam.data.coco_reader import CocoSplit, read_image
+from yolox_gssam.data.coco_reader import CocoSplit
 from yolox_gssam.data.cutouts.paste import Paster
 from yolox_gssam.data.rendering import render, resize
 from yolox_gssam.data.snapshot import Snapshot
@@ -201,16 +199,9 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     def _read(self, index: int) -> NDArray[np.uint8]:
         """One image (H, W, 3), BGR, decoded and fitted to the size used."""
         truth = self.split.images[index]
-        path = self.split.image_path(truth)
         if self.snapshot is not None:
-            self.snapshot.check_image(path)
-        image = read_image(path)
-        if image.shape[:2] != (truth.height, truth.width):
-            raise UserError(
-                f"{printable(path)}: is {image.shape[1]} x {image.shape[0]}, stated are {truth.width} x "
-                f"{truth.height}; tools/prepare_dataset.py check lists all such images"
-            )
-        return resize(image, self._scale(index))
+            self.snapshot.check_image(self.split.image_path(truth))
+        return resize(self.split.read(truth), self._scale(index))
 
 
 def targets_of(boxes_xyxy: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float32]:

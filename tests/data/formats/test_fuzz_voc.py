@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from yolox_gssam.data.faults import Fault
 from yolox_gssam.data.formats.voc import read_voc_file, read_voc_set
+from yolox_gssam.data.formats.voc_coordinates import to_xywh
 
 XML = (
     b'<?xml version="1.0" encoding="UTF-8"?>\n<annotation><filename>a.jpg</filename>'
@@ -86,8 +87,9 @@ def test_files(tmp_path: Path, data: bytes) -> None:
     file = attempt(lambda: read_voc_file(path, faults.append))
     assert all(str(fault).isprintable() for fault in faults)
     if file is not None:
-        assert len(file.names) == len(file.boxes_xywh)
-        assert all(np.isfinite(box).all() and min(box[2:]) > 0 for box in file.boxes_xywh)
+        boxes = [to_xywh(corners, "pixels") for corners in file.corners]
+        assert len(file.names) == len(boxes)
+        assert all(np.isfinite(box).all() and min(box[2:]) > 0 for box in boxes)
 
 
 @fuzz(200)

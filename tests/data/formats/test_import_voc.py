@@ -259,7 +259,7 @@ def test_an_object_of_two_boxes_is_two_objects_and_told(tmp_path: Path) -> None:
     second = "<bndbox><xmin>5</xmin><ymin>6</ymin><xmax>7</xmax><ymax>9</ymax></bndbox>"
     path.write_text(xml([DRONE]).replace("</bndbox>", f"</bndbox>{second}"))
     file = read_voc_file(path, faults.append)
-    assert (file.names, file.boxes_xywh) == (["drone", "drone"], [[0, 0, 40, 20], [4, 5, 3, 4]])
+    assert (file.names, file.corners) == (["drone", "drone"], [[1, 1, 40, 20], [5, 6, 7, 9]])
     assert [str(fault) for fault in faults] == [f"{path}: object 1: has 2 boxes; each counts as an object of its own"]
 
 

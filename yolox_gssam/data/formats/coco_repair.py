@@ -15,7 +15,7 @@ import numpy as np
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import image_size, read_image_bytes
 from yolox_gssam.common.text import is_text, printable, shorten
-from yolox_gssam.data.coco_reader import MAX_NUMBER
+from yolox_gssam.data.coco_reader import is_number
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.paths import find_end, name_fault
 
@@ -153,7 +153,7 @@ def _add_box(annotation: dict[str, Any]) -> bool:
         return False
     corners: list[float] = []
     for polygon in polygons if isinstance(polygons[0], list) else [polygons]:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not all(map(_is_number, polygon)):
+        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2 or not all(map(is_number, polygon)):
             return False
         corners += polygon
     points = np.array(corners, np.float64).reshape(-1, 2)
@@ -213,10 +213,6 @@ def rle_counts(text: str) -> list[int]:
                 value -= 1 << shift
         counts.append(value + (counts[-2] if len(counts) > 2 else 0))
     return counts
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and -MAX_NUMBER < value < MAX_NUMBER  # type: ignore[operator]  # NaN fails
 
 
 def _without_doubles(categories: Any, annotations: Sequence[dict[str, Any]], path: Path, report: Report) -> Any:

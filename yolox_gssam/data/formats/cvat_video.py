@@ -6,21 +6,17 @@ number is that of the film, also where the task begins later or takes every so m
 
 import re
 from pathlib import Path, PureWindowsPath
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.text import one_line, printable, shorten
+from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels, KeyBox, interpolate
-from yolox_gssam.data.formats.samples import read_small_file
+from yolox_gssam.data.formats.xml_files import read_xml, xml_number
 
 MAX_XML_BYTES = 2**28
 """Largest export that is read: some millions of boxes."""
 MAX_FRAMES = 10_000_000
-MAX_NUMBER = 2.0**31
 
 
 def is_cvat_video(path: Path) -> bool:
@@ -36,12 +32,7 @@ def read_cvat_video(path: Path, finder: FilmFinder, report: Report) -> list[Film
     Raises:
         UserError: not such a file, no such film, or a frame that its steps do not reach; and whatever `report` raises.
     """
-    try:
-        tree = fromstring(read_small_file(path, MAX_XML_BYTES), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{printable(path)}: not a plain XML file: {one_line(error)}") from error
+    tree = read_xml(path, MAX_XML_BYTES)
     film = _film(path, tree, finder)
     frames = _frames(path, tree)
     boxes: list[FilmBox] = []
@@ -116,12 +107,12 @@ def _track(path: Path, track: Element, number: int, frames: range | None, report
 def _key(path: Path, where: str, element: Element, frames: range | None, report: Report) -> KeyBox | None:
     """One <box>; None where it is faulty, which is reported."""
     frame = _whole(element.get("frame"))
-    corners = [_number(element.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
+    corners = [xml_number(element.get(key)) for key in ("xtl", "ytl", "xbr", "ybr")]
     if frame is None or frame >= MAX_FRAMES or any(corner is None for corner in corners):
         report(Fault(path, where, "a box needs a frame and the finite numbers xtl, ytl, xbr, ybr"))
         return None
     here = f"{where}, frame {frame}"
-    if _number(element.get("rotation", "0")) != 0:
+    if xml_number(element.get("rotation", "0")) != 0:
         report(Fault(path, here, f"is rotated by {element.get('rotation')} degrees; set it upright in CVAT"))
         return None
     if frames is not None and frame not in frames and not (frame > frames[-1] and element.get("outside") == "1"):
@@ -134,12 +125,3 @@ def _key(path: Path, where: str, element: Element, frames: range | None, report:
 def _whole(text: str | None) -> int | None:
     """A whole number from 0; None for anything else."""
     return int(text) if text is not None and re.fullmatch(r"\s*[0-9]{1,9}\s*", text) else None
-
-
-def _number(text: str | None) -> float | None:
-    """A finite number of a sensible size; None for anything else."""
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if abs(number) < MAX_NUMBER else None

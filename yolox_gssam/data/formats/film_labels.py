@@ -1,7 +1,8 @@
 """The labels of a film, whatever file they come from: boxes by frame and track."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolox_gssam.common.errors import UserError
@@ -103,36 +104,28 @@ def interpolate(keys: Sequence[KeyBox], last_frame: int, step: int = 1) -> dict[
     return boxes
 
 
-@dataclass(frozen=True)
 class FilmFinder:
-    """The films below a folder, found by name.
+    """The films below the folder `root`, found by name.
 
     Attributes:
-        root: the folder.
         files: all files in it.
         films: film files and folders of frames by their name without the suffix.
     """
 
-    root: Path
-    files: Sequence[Path] = ()
-    films: Mapping[str, list[Path]] = field(default_factory=dict)
-
-    @classmethod
-    def below(cls, root: Path) -> "FilmFinder":
-        """Looks through a folder."""
-        films: dict[str, list[Path]] = {}
-        files = walk_files(root)
-        for folder in sorted({path.parent for path in files if is_frame(path)}):
-            films.setdefault(folder.name, []).append(folder)
-        for path in files:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.files = walk_files(root)
+        self.films: dict[str, list[Path]] = {}
+        for folder in sorted({path.parent for path in self.files if is_frame(path)}):
+            self.films.setdefault(folder.name, []).append(folder)
+        for path in self.files:
             if path.suffix.lower() in FILM_SUFFIXES:
-                films.setdefault(path.stem, []).append(path)
-        return cls(root, files, films)
+                self.films.setdefault(path.stem, []).append(path)
 
     def find(self, label_path: Path, stem: str) -> Path | None:
         """The film of a name: the one that shares most folders with the label file; None: there is none, or two."""
         found = self.films.get(stem, [])
-        shared = [len(_common(path, label_path)) for path in found]
+        shared = [len(Path(os.path.commonpath([path.parent, label_path.parent])).parts) for path in found]
         best = [path for path, depth in zip(found, shared, strict=True) if depth == max(shared)]
         return best[0] if len(best) == 1 else None
 
@@ -156,14 +149,3 @@ class FilmFinder:
         )
         unique = len(self.films.get(parts[-1] if parts else "", [])) == 1
         return parts[-1] if unique and parts else "_".join(parts) or film.resolve().name
-
-
-def _common(path: Path, other: Path) -> list[str]:
-    """The folders that two paths begin with alike."""
-    pairs = zip(path.parent.parts, other.parent.parts, strict=False)
-    common = []
-    for one, two in pairs:
-        if one != two:
-            break
-        common.append(one)
-    return common

@@ -15,15 +15,14 @@ import numpy as np
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import one_line, printable, shorten
-from yolox_gssam.data.coco_reader import read_json
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
+from yolox_gssam.data.coco_reader import MAX_NUMBER, four_numbers, read_json
+from yolox_gssam.data.faults import MAX_OBJECTS, Fault, Report, check_objects
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels
 from yolox_gssam.data.formats.samples import read_text
 from yolox_gssam.data.formats.svanstrom import SVANSTROM_CLASSES, link_tracks, read_labels
 
 MAX_LIST_BYTES = 2**28
 """Largest list: some millions of boxes."""
-MAX_NUMBER = 2.0**31
 DEFAULT_CLASS = "drone"
 """Of labels that tell no class."""
 _DRONE_VS_BIRD = re.compile(r"^\s*\d+\s+(?:0|[1-9]\d*(?:\s+-?[\d.]+){4}\s+[A-Za-z]\S*(?:\s.*)?)\s*$")
@@ -97,7 +96,7 @@ def read_anti_uav(path: Path, finder: FilmFinder, report: Report) -> list[FilmLa
     boxes: list[FilmBox] = []
     unclear: list[int] = []
     for frame, (seen, rect) in enumerate(zip(exist, rects, strict=True)):
-        box = _numbers(rect)
+        box = four_numbers(rect)
         if seen in (0, False):
             continue
         if box is None or box[2] <= 0 or box[3] <= 0:
@@ -114,16 +113,6 @@ def read_anti_uav(path: Path, finder: FilmFinder, report: Report) -> list[FilmLa
     name = finder.name_of(film)
     count = len(exist)
     return [FilmLabels(path, film, name, group, range(count), boxes, stated_count=count, unclear=frozenset(unclear))]
-
-
-def _numbers(value: Any) -> tuple[float, float, float, float] | None:
-    """Four finite numbers; None for anything else."""
-    if not isinstance(value, list) or len(value) != 4:
-        return None
-    if not all(type(number) in (int, float) and -MAX_NUMBER < number < MAX_NUMBER for number in value):
-        return None
-    x, y, w, h = map(float, value)
-    return x, y, w, h
 
 
 def read_mot(path: Path, finder: FilmFinder, report: Report, names: Sequence[str], origin: int) -> list[FilmLabels]:
@@ -190,8 +179,7 @@ def read_svanstrom(path: Path, finder: FilmFinder, report: Report) -> list[FilmL
     film = finder.require(path, path.stem.removesuffix("_LABELS"))
     truth = read_labels(path)
     tracks = link_tracks(truth)
-    if (np.bincount(truth.frame, minlength=1) > MAX_OBJECTS).any():
-        raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+    check_objects(int(np.bincount(truth.frame, minlength=1).max()), path)
     boxes = [
         FilmBox(int(frame), (x, y, w, h), SVANSTROM_CLASSES[label], int(track))
         for frame, (x, y, w, h), label, track in zip(

@@ -74,14 +74,6 @@ class Film:
     rate_varies: bool = False
     missing: tuple[int, ...] = ()
 
-    def frames(self, wanted: Collection[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-        """Number and image (H, W, 3) BGR of the wanted frames, in order.
-
-        Raises:
-            UserError: a frame that cannot be decoded.
-        """
-        yield from film_frames(self.path, wanted)
-
 
 def open_film(path: Path) -> Film:
     """Goes through a film once and tells what is in it.

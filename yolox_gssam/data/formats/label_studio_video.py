@@ -59,11 +59,10 @@ def read_label_studio_video(path: Path, finder: FilmFinder, report: Report) -> l
 
 
 def _source(task: dict[str, Any]) -> str | None:
-    """The film of a task: the value of its data that ends as a film does."""
+    """The film of a task: the value of its data that ends as a film does, first of those called video."""
     data = task.get("data")
-    values = list(data.values()) if isinstance(data, dict) else []
-    named = [value for key, value in (data or {}).items() if key.startswith("video")] if isinstance(data, dict) else []
-    for value in [*named, *values]:
+    fields = data.items() if isinstance(data, dict) else ()
+    for _, value in sorted(fields, key=lambda field: not field[0].startswith("video")):
         if is_text(value) and re.search(r"\.(mp4|webm|mov|avi|mkv|ogv|m4v)$", value.lower()):
             return value
     return None

@@ -16,8 +16,8 @@ from PIL import Image
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import image_size
 from yolox_gssam.common.text import is_text, printable, shorten
-from yolox_gssam.data.coco_reader import MAX_NUMBER, read_json
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
+from yolox_gssam.data.coco_reader import is_number, read_json
+from yolox_gssam.data.faults import Fault, Report, check_objects
 from yolox_gssam.data.formats.samples import LabelledSet, Sample, find_images, part_of_path
 
 SHAPES = ("polygon", "rectangle", "circle", "linestrip", "mask", "oriented_rectangle")
@@ -89,8 +89,7 @@ def _image(path: Path, images: dict[str, list[Path]]) -> Path:
 def _shapes(path: Path, report: Report) -> list[tuple[str, list[float]]]:
     """Name and box [x, y, width, height] of each shape with an area."""
     shapes = read_json(path)["shapes"]
-    if len(shapes) > MAX_OBJECTS:
-        raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+    check_objects(len(shapes), path)
     found: list[tuple[str, list[float]]] = []
     for number, shape in enumerate(shapes, 1):
         where = f"shape {number}"
@@ -115,11 +114,8 @@ def _points(value: Any) -> list[tuple[float, float]] | None:
     """The corners of a shape; None for anything but pairs of finite numbers."""
     if not isinstance(value, list) or not value:
         return None
-    for pair in value:
-        if not isinstance(pair, list) or len(pair) != 2:
-            return None
-        if not all(type(number) in (int, float) and -MAX_NUMBER < number < MAX_NUMBER for number in pair):
-            return None
+    if not all(isinstance(pair, list) and len(pair) == 2 and all(map(is_number, pair)) for pair in value):
+        return None
     return [(float(x), float(y)) for x, y in value]
 
 

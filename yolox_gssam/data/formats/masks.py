@@ -6,7 +6,7 @@ to the pixel.
 
 import io
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import image_size, read_image_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import one_line, printable
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
+from yolox_gssam.data.faults import Fault, Report, check_objects
 from yolox_gssam.data.formats.samples import IMAGE_FOLDERS, LabelledSet, Sample, find_images, part_of_path
 from yolox_gssam.data.formats.split_lists import read_split_lists
 
@@ -110,7 +110,8 @@ def read_mask(path: Path) -> NDArray[np.generic]:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 if image.mode == "P":
-                    return _without_void(np.asarray(image), image.getpalette() or [])
+                    indices, palette = np.asarray(image), image.getpalette() or []
+                    return np.where(indices == 255, 0, indices) if tuple(palette[765:]) == _VOID else indices
                 if image.mode in ("L", "1", "I", "F", "I;16", "I;16B"):
                     return np.asarray(image).astype(np.float64 if image.mode == "F" else np.int64)
                 colours = np.asarray(image.convert("RGB")).astype(np.int64)
@@ -160,8 +161,7 @@ def _boxes(image: Path, path: Path, rule: MaskRule, notes: _Notes, report: Repor
     if not rule.instances and _is_antialiased(mask):
         notes.antialiased.append(path.name)
     boxes, small = mask_boxes(mask, rule)
-    if len(boxes) > MAX_OBJECTS:
-        raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+    check_objects(len(boxes), path)
     notes.small += small
     notes.empty += not mask.any()
     return boxes
@@ -171,13 +171,6 @@ def _is_antialiased(mask: NDArray[np.generic]) -> bool:
     """Whether a piece has more than one value above 0: it shades off into the background, as no label does."""
     count, pieces = cv2.connectedComponents((mask != 0).astype(np.uint8), connectivity=8)
     return len(np.unique(np.stack([pieces[mask != 0], mask[mask != 0]]), axis=1).T) > count - 1
-
-
-def _without_void(indices: NDArray[np.generic], palette: Sequence[int]) -> NDArray[np.generic]:
-    """The indices into a palette, 0 where VOC draws a border that belongs to no object."""
-    if tuple(palette[765:768]) == _VOID:
-        return np.where(indices == 255, 0, indices)
-    return indices
 
 
 def _folders(root: Path) -> list[tuple[Path, Path]]:
@@ -217,9 +210,8 @@ def _pairs(images: Path, masks: Path, report: Report) -> list[tuple[Path, Path]]
     return pairs
 
 
-def _parts(root: Path, images: Iterable[Path], lists: Path | None, report: Report) -> dict[Path, str]:
+def _parts(root: Path, images: Sequence[Path], lists: Path | None, report: Report) -> dict[Path, str]:
     """The part of each image by its folder, or by lists of names; others are left out and counted."""
-    images = list(images)
     by_folder = {path: part_of_path(path.parent.relative_to(root)) for path in images}
     if lists is None and all(by_folder.values()):
         return {path: part for path, part in by_folder.items() if part}

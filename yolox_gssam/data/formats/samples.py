@@ -25,6 +25,7 @@ from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
+from yolox_gssam.data.split import SPLIT_NAMES
 
 IMAGE_FOLDERS = ("JPEGImages", "images")
 """Usual names of a folder of images."""
@@ -138,9 +139,8 @@ def find_images(folder: Path, report: Report) -> list[Path]:
     found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     unread = [path for path in files if path.suffix.lower() in UNREAD_SUFFIXES]
     if unread:
-        report(
-            Fault(folder, "", unread_images(sorted(path.relative_to(folder) for path in unread)), False, of_set=True)
-        )
+        message = unread_images([path.relative_to(folder) for path in unread])
+        report(Fault(folder, "", message, fatal=False, of_set=True))
     return found
 
 
@@ -165,14 +165,7 @@ def _holds(path: Path, folder: Path) -> bool:
 def part_named(name: str) -> str | None:
     """The part that the name of a file or folder speaks of, as in "instances_train2017" or "valid"; None: of none."""
     words = set(re.findall("[a-z]+", name.lower()))
-    for part, synonyms in (
-        ("train", {"train", "training"}),
-        ("val", {"val", "valid", "validation"}),
-        ("test", {"test"}),
-    ):
-        if words & synonyms:
-            return part
-    return None
+    return next((part for part, synonyms in SPLIT_NAMES.items() if words & synonyms), None)
 
 
 def part_of_path(path: Path) -> str | None:

@@ -19,7 +19,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import EncodedImage
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS
+from yolox_gssam.data.faults import check_objects
 from yolox_gssam.data.formats.films import Sampling, film_frames, without_colour
 from yolox_gssam.data.guarded import GuardError, call_guarded
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
@@ -133,8 +133,7 @@ def parse_labels(path: Path) -> ClipLabels:
                 raise UserError(
                     f"{printable(path)}: frame {number}: {name} must hold boxes [x, y, width, height] above 0"
                 )
-            if len(cell) > MAX_OBJECTS:
-                raise UserError(f"{printable(path)}: frame {number}: {TOO_MANY_OBJECTS}")
+            check_objects(len(cell), path, f"frame {number}")
             boxes.extend(cell.astype(np.float64))
             frame.extend([number] * len(cell))
             labels.extend([label] * len(cell))

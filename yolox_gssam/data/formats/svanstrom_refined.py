@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.formats.film_labels import FilmLabels
-from yolox_gssam.data.formats.films import film_frames
+from yolox_gssam.data.formats.films import film_frames, without_colour
 from yolox_gssam.data.formats.svanstrom import SVANSTROM_CLASSES, ClipLabels
 from yolox_gssam.data.refinement.clip import Refined, padded_xywh, refine_clip
 from yolox_gssam.data.refinement.packed import LooseBoxes, PackedClips
@@ -28,7 +27,7 @@ def measure_clip(clip: Path, truth: ClipLabels) -> Refined:
     Raises:
         UserError: a clip that cannot be decoded or ends too early.
     """
-    frames = ((number, _grey(image)) for number, image in film_frames(clip, range(truth.frames)))
+    frames = ((number, without_colour(image)) for number, image in film_frames(clip, range(truth.frames)))
     return refine_clip(frames, truth.boxes_xywh, truth.frame, truth.labels)
 
 
@@ -67,8 +66,3 @@ def refine_film_labels(labels: FilmLabels, packed: PackedClips) -> FilmLabels:
 def loose_boxes(truth: ClipLabels) -> LooseBoxes:
     """The labels of a clip as the packed file knows them."""
     return LooseBoxes(truth.boxes_xywh, truth.frame, truth.labels)
-
-
-def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One channel where all are equal, as infrared frames have them."""
-    return image[..., 0] if (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all() else image

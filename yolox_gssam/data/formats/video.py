@@ -12,7 +12,7 @@ from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.builder import EncodedImage
 from yolox_gssam.data.coco_reader import read_json
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
+from yolox_gssam.data.faults import Fault, Report, check_objects
 from yolox_gssam.data.formats.cvat_video import is_cvat_video, read_cvat_video
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels
 from yolox_gssam.data.formats.film_lists import (
@@ -23,7 +23,7 @@ from yolox_gssam.data.formats.film_lists import (
     read_mot,
     read_svanstrom,
 )
-from yolox_gssam.data.formats.films import Film, Sampling, open_film, without_colour
+from yolox_gssam.data.formats.films import Film, Sampling, film_frames, open_film, without_colour
 from yolox_gssam.data.formats.label_studio_video import is_label_studio_video, read_label_studio_video
 from yolox_gssam.data.formats.samples import part_of_path
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
@@ -36,15 +36,11 @@ _Read = Callable[[Path, FilmFinder, Report], list[FilmLabels]]
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A film and its labels, which fit each other."""
+    """A film, its labelled frames in order, and its labels, which fit each other."""
 
     film: Film
+    frames: Sequence[int]
     labels: FilmLabels
-
-    @property
-    def frames(self) -> Sequence[int]:
-        """The labelled frames, in order."""
-        return range(self.film.count) if self.labels.frames is None else self.labels.frames
 
 
 def read_clips(
@@ -66,7 +62,7 @@ def read_clips(
     """
     if not root.is_dir():
         raise UserError(f"{printable(root)}: no such folder")
-    finder = FilmFinder.below(root)
+    finder = FilmFinder(root)
     found: list[FilmLabels] = []
     for path in finder.files:
         read = _reader_of(path, finder, names, origin)
@@ -125,7 +121,7 @@ def clip_records(
         for box in clip.labels.boxes:
             if box.name in classes:
                 by_frame.setdefault(box.frame, []).append(box)
-        for number, image in clip.film.frames(sampled(clip, sampling)):
+        for number, image in film_frames(clip.film.path, sampled(clip, sampling)):
             boxes = by_frame.get(number, [])
             height, width = image.shape[:2]
             scale = [width, height, width, height] if clip.labels.fractions else [1, 1, 1, 1]
@@ -146,8 +142,7 @@ def clip_records(
 
 def sampled(clip: Clip, sampling: Sampling) -> list[int]:
     """The frames of a clip that are taken: every N-th of the labelled ones, but none whose objects are not told."""
-    frames = clip.frames
-    return [frame for frame in frames[sampling.offset :: sampling.stride] if frame not in clip.labels.unclear]
+    return [frame for frame in clip.frames[sampling.offset :: sampling.stride] if frame not in clip.labels.unclear]
 
 
 def _note(box: FilmBox, linked: bool) -> dict[str, object]:
@@ -201,23 +196,19 @@ def _fit(labels: FilmLabels, report: Report) -> Clip | None:
         return None
     if apart:
         tell(f"{stated}; those that both have are taken")
-    frames = [number for number in _frames(labels, film) if number < film.count and number not in film.missing]
+    labelled = range(film.count) if labels.frames is None else labels.frames
+    frames = [number for number in labelled if number < film.count and number not in film.missing]
     known = set(frames)
     boxes = [box for box in labels.boxes if box.frame in known]
     late = [box.frame for box in labels.boxes if box.frame >= film.count]
     if late:
         tell(f"{len(late)} boxes are on frames after the end of the film, such as frame {late[0]}; left out")
     counts = np.bincount([box.frame for box in boxes] or [0])
-    if counts.max() > MAX_OBJECTS:
-        raise UserError(str(Fault(labels.path, f"frame {counts.argmax()}", TOO_MANY_OBJECTS)))
+    check_objects(int(counts.max()), labels.path, f"frame {counts.argmax()}")
     if not frames:
         tell("none of the labelled frames is in the film; left out")
         return None
-    return Clip(film, replace(labels, frames=frames, boxes=boxes))
-
-
-def _frames(labels: FilmLabels, film: Film) -> Sequence[int]:
-    return range(film.count) if labels.frames is None else labels.frames
+    return Clip(film, frames, replace(labels, boxes=boxes))
 
 
 def _from_one(labels: FilmLabels, film: Film, report: Report) -> FilmLabels:

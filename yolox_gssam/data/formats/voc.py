@@ -9,23 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.text import one_line, printable, shorten
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
-from yolox_gssam.data.formats.samples import LabelledSet, Sample, read_small_file, read_text
+from yolox_gssam.common.text import printable, shorten
+from yolox_gssam.data.faults import Fault, Report, check_objects
+from yolox_gssam.data.formats.samples import LabelledSet, Sample, read_text
 from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
-from yolox_gssam.data.formats.voc_images import VocPlace, find_places
+from yolox_gssam.data.formats.voc_images import ImageFinder, VocPlace, find_places
+from yolox_gssam.data.formats.xml_files import read_xml, xml_number
 from yolox_gssam.data.split import SPLITS
 
-MAX_NUMBER = 2**31
-"""Coordinates beyond this are taken for damage."""
 NO_AREA = "the box has no area"
 MAX_LIST_BYTES = 2**24
 """Largest file of the names of a part: a million of them."""
@@ -50,11 +47,6 @@ class VocFile:
     corners: list[list[float]]
     names: list[str]
     origin: Origin
-
-    @property
-    def boxes_xywh(self) -> list[list[float]]:
-        """The boxes in COCO's pixels by VOC's own reading."""
-        return [to_xywh(corners, "pixels") for corners in self.corners]
 
 
 def read_voc_set(
@@ -111,10 +103,9 @@ def _images(
     place: VocPlace, files: Mapping[Path, VocFile], part_of: Mapping[Path, str | None], report: Report
 ) -> dict[Path, Path]:
     """The image of each XML file of a place that is in a part; reports images without a file."""
-    finder = place.finder(report)
+    finder = ImageFinder(place, report)
     images = {path: finder.find(path, files[path].file_name) for path in place.xml_paths if path in part_of}
-    finder.finish(place.annotations, report)
-    finder.report_others(place.xml_paths, set(images.values()), report)
+    finder.finish()
     return images
 
 
@@ -124,17 +115,11 @@ def read_voc_file(path: Path, report: Report) -> VocFile:
     Raises:
         UserError: not an XML file, one with a document type or entities, or whatever `report` raises.
     """
-    try:
-        tree = fromstring(read_small_file(path), forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{printable(path)}: not a plain XML file: {one_line(error)}") from error
+    tree = read_xml(path)
     corners: list[list[float]] = []
     names: list[str] = []
     elements = tree.findall("object")
-    if max(len(elements), len(tree.findall("object/bndbox"))) > MAX_OBJECTS:
-        raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+    check_objects(max(len(elements), len(tree.findall("object/bndbox"))), path)
     for number, element in enumerate(elements, 1):
         where, name, found = f"object {number}", (element.findtext("name") or "").strip(), element.findall("bndbox")
         if not name:
@@ -166,25 +151,16 @@ def _origin(tree: Element, corners: Sequence[Sequence[float]]) -> Origin:
 
 def _size(tree: Element) -> tuple[int, int] | None:
     """Width and height; None where they are missing or, as some tools leave them, 0."""
-    width, height = _number(tree.findtext("size/width")), _number(tree.findtext("size/height"))
+    width, height = xml_number(tree.findtext("size/width")), xml_number(tree.findtext("size/height"))
     return (int(width), int(height)) if width and height else None
 
 
 def _corners(element: Element) -> list[float] | None:
     """xmin, ymin, xmax, ymax of an object; None where a number is missing or there twice."""
     keys = ("xmin", "ymin", "xmax", "ymax")
-    numbers = [_number(element.findtext(key)) for key in keys if len(element.findall(key)) == 1]
+    numbers = [xml_number(element.findtext(key)) for key in keys if len(element.findall(key)) == 1]
     corners = [number for number in numbers if number is not None]
     return corners if len(corners) == len(keys) else None
-
-
-def _number(text: str | None) -> float | None:
-    """A finite number of a sensible size; None for anything else."""
-    try:
-        number = float(text or "")
-    except ValueError:
-        return None
-    return number if abs(number) < MAX_NUMBER else None
 
 
 def _parts(root: Path, places: Sequence[VocPlace]) -> dict[Path, str | None]:

@@ -146,7 +146,7 @@ def choose_by_images(files: Sequence[tuple[Path, Sequence[Sequence[float]]]], mi
         files: each image with the corners of its boxes; those that cannot be read say nothing.
         min_clear: so many clear objects are needed.
     """
-    found = _distances(files)
+    found = box_offsets(_spread([file for file in files if file[1]]), "coordinates")
     count = len(found)
     if count < min_clear:
         return Choice("pixels", f"{count} objects are clear enough to compare, {min_clear} are needed", False)
@@ -182,28 +182,39 @@ def _costs_with_margin(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.abs(margins) >= 0.75, costs, 10.0)
 
 
-def _distances(files: Sequence[tuple[Path, Sequence[Sequence[float]]]]) -> NDArray[np.float64]:
-    """(n, 4) how far each corner number lies beyond the edge of its clear object, in pixels."""
-    found: list[list[float]] = []
+def box_offsets(files: Iterable[tuple[Path, Sequence[Sequence[float]]]], description: str) -> NDArray[np.float64]:
+    """(n, 4) how far each edge of a box lies right of or below that of its clear object, in pixels.
+
+    Args:
+        files: each image with the corners of its boxes, of which `MAX_BOXES` are looked up; those that cannot be read
+            say nothing.
+        description: of the progress bar.
+    """
+    found: list[NDArray[np.float64]] = []
     looked = 0
-    with_boxes = [file for file in files if file[1]]
-    with progress_bar(_spread(with_boxes), description="coordinates", unit="images") as bar:
+    with progress_bar(files, description=description, unit="images") as bar:
         for path, boxes in bar:
             if looked >= MAX_BOXES:
                 break
             try:
                 image = read_image(path)
-            except UserError:  # told where it is stored
+            except UserError:  # told where it is stored or checked
                 continue
             for corners in boxes[: MAX_BOXES - looked]:
                 looked += 1
-                edges = object_edges(image, corners)
-                if edges is not None:
-                    found.append([number - edge for number, edge in zip(corners, edges, strict=True)])
-    return np.array(found, np.float64).reshape(-1, 4)
+                offset = box_offset(image, corners)
+                if offset is not None:
+                    found.append(offset)
+    return np.array(found).reshape(-1, 4)
 
 
-def _spread(items: Sequence[T]) -> Iterable[T]:
+def box_offset(image: NDArray[np.uint8], corners: Sequence[float]) -> NDArray[np.float64] | None:
+    """(4,) `box_offsets` of one box; None where its object is not clear."""
+    edges = object_edges(image, corners)
+    return None if edges is None else np.array(corners, np.float64) - edges
+
+
+def _spread(items: Sequence[T]) -> Sequence[T]:
     """At most `MAX_BOXES` of the items, from all over their row."""
     if len(items) <= MAX_BOXES:
         return items

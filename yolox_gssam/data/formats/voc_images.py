@@ -1,7 +1,6 @@
 """Where the XML files of a set in Pascal VOC's format lie, and the image of each."""
 
 import os
-from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
@@ -32,10 +31,6 @@ class VocPlace:
     def xml_paths(self) -> list[Path]:
         """The XML files, by name."""
         return sorted(self.annotations.glob("*.xml"))
-
-    def finder(self, report: Report) -> "ImageFinder":
-        """Finds the images of these files."""
-        return ImageFinder(self.images, find_images(self.images, report))
 
 
 def find_places(root: Path) -> list[VocPlace]:
@@ -89,16 +84,15 @@ def _has_images(folder: Path) -> bool:
 class ImageFinder:
     """The image of each XML file.
 
-    Args:
-        images: the folder of the images.
-        found: all images below it, by name. They are known without their suffix, and with it: some tools write
-            a.jpg.xml.
+    Images are known without their suffix, and with it: some tools write a.jpg.xml.
     """
 
-    def __init__(self, images: Path, found: Sequence[Path]) -> None:
-        self.images = images
-        self.found = list(found)[::-1]
-        self.image_of = {path.name: path for path in self.found} | {path.stem: path for path in self.found}
+    def __init__(self, place: VocPlace, report: Report) -> None:
+        self.place = place
+        self.report = report
+        self.found = find_images(place.images, report)
+        by_name = self.found[::-1]  # of two images that differ in their suffix alone, the first counts
+        self.image_of = {path.name: path for path in by_name} | {path.stem: path for path in by_name}
         self.file_of: dict[Path, Path] = {}
         self.stale: list[tuple[Path, str]] = []
 
@@ -117,28 +111,25 @@ class ImageFinder:
             )
         return path
 
-    def finish(self, annotations: Path, report: Report) -> None:
-        """Tells how many files name another image inside."""
+    def finish(self) -> None:
+        """Tells how many files name another image inside, and of images without an XML file."""
         if self.stale:
             path, name = self.stale[0]
             message = (
                 f"{len(self.stale)} files name another image inside than they are called, such as "
                 f"{printable(path.name)}: {shorten(name)}; the image of the file's own name is taken"
             )
-            report(Fault(annotations, "", message, fatal=False, of_set=True))
-
-    def report_others(self, xml_paths: Sequence[Path], used: Container[Path], report: Report) -> None:
-        """Tells of images without an XML file."""
-        stems = {path.stem for path in xml_paths}
-        for path in self.found[::-1]:
-            if path.stem not in stems and path.name not in stems and path not in used:
-                report(Fault(path, "", "has no XML file; left out", fatal=False))
+            self.report(Fault(self.place.annotations, "", message, fatal=False, of_set=True))
+        stems = {path.stem for path in self.place.xml_paths}
+        for path in self.found:
+            if path.stem not in stems and path.name not in stems and path not in self.file_of:
+                self.report(Fault(path, "", "has no XML file; left out", fatal=False))
 
     def _of_own_name(self, xml_path: Path, name: str) -> Path:
         stem = xml_path.stem
         if stem not in self.image_of:
             named = f" (filename says {shorten(name)})" if name else ""
-            raise UserError(f"{printable(xml_path)}: no image of its name{named} is in {printable(self.images)}")
+            raise UserError(f"{printable(xml_path)}: no image of its name{named} is in {printable(self.place.images)}")
         if name and PureWindowsPath(name).stem != stem and name != stem:
             self.stale.append((xml_path, name))
         return self.image_of[stem]
@@ -153,7 +144,7 @@ class ImageFinder:
             return None
         if problem:
             raise UserError(f"{printable(xml_path)}: filename: {problem}")
-        for path in (self.images / name, xml_path.parent / name):
+        for path in (self.place.images / name, xml_path.parent / name):
             if name and os.path.isfile(path):  # false, unlike Path.is_file, for a name too long for the system
                 return path
         return None

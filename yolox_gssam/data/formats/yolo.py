@@ -58,8 +58,7 @@ def read_yolo_set(
     else:
         if classes:
             raise UserError(f"{printable(yaml_path)}: names the classes itself; leave out --classes")
-        settings = read_data_yaml(yaml_path, root, report)
-        names, kpt_numbers, images = settings.names, settings.kpt_numbers, settings.images
+        names, kpt_numbers, images = read_data_yaml(yaml_path, root, report)
         root = root or yaml_path.parent
     if not keep_split and any(part for part, _ in images):
         report(Fault(yaml_path or root, "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
@@ -127,7 +126,8 @@ def _names_of_file(folder: Path, report: Report) -> tuple[str, ...]:
     """Class names of the file that labelling tools leave among plain folders."""
     places = [folder, *(path for depth in ("*", "*/*") for path in sorted(folder.glob(depth)) if path.is_dir())]
     found = [path for place in places for name in NAME_FILES if (path := place / name).is_file()]
-    names = {path: _lines(path) for path in found}
+    lines = {path: read_text(path, MAX_YAML_BYTES).splitlines() for path in found}
+    names = {path: tuple(filter(None, map(str.strip, lines[path]))) for path in found}
     for path in found:
         if names[path] != names[found[0]]:
             raise UserError(
@@ -141,8 +141,3 @@ def _names_of_file(folder: Path, report: Report) -> tuple[str, ...]:
         f"{printable(folder)}: no data.yaml, and no {' or '.join(NAME_FILES)} two folders deep; give the class names "
         "in label order by --classes"
     )
-
-
-def _lines(path: Path) -> tuple[str, ...]:
-    """The lines of a file of names."""
-    return tuple(filter(None, (line.strip() for line in read_text(path, MAX_YAML_BYTES).splitlines())))

@@ -10,9 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable, shorten
-from yolox_gssam.data.faults import MAX_OBJECTS, TOO_MANY_OBJECTS, Fault, Report
+from yolox_gssam.data.faults import Fault, Report, check_objects
 from yolox_gssam.data.formats.samples import read_text
 
 MAX_OVERHANG = 0.01
@@ -44,13 +43,10 @@ class _LongLines:
         if self.doubtful is None and not (_is_convex(numbers) and _second_corner_is_near(numbers)):
             self.doubtful = (path, line)
 
-    def look_like_key_points(self) -> bool:
-        """Whether all lines may be key points and one can hardly be a polygon."""
-        return not self.excluded and self.doubtful is not None
-
-    def fault(self) -> Fault:
-        """Where that is, and what to do."""
-        assert self.doubtful is not None
+    def fault(self) -> Fault | None:
+        """Which line can hardly be a polygon, and what to do; None where there is none or not all may be key points."""
+        if self.excluded or self.doubtful is None:
+            return None
         path, line = self.doubtful
         message = (
             "may hold a box and key points, or a polygon, and so may every long line of the set; for key points write "
@@ -85,8 +81,7 @@ class LabelLines:
         """
         objects: dict[tuple[float, ...], None] = {}
         lines = [(number, line) for number, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
-        if len(lines) > MAX_OBJECTS:
-            raise UserError(str(Fault(path, "", TOO_MANY_OBJECTS)))
+        check_objects(len(lines), path)
         for number, line in lines:
             words = line.split()
             box, problem = self._parse(words)
@@ -113,8 +108,9 @@ class LabelLines:
                 f"the first: {printable(first.path)}: {first.where}"
             )
             report(Fault(root, "", message, fatal=False, of_set=True))
-        if self._long.look_like_key_points():
-            report(self._long.fault())
+        fault = self._long.fault()
+        if fault:
+            report(fault)
 
     def _parse(self, words: Sequence[str]) -> tuple[list[float], str | None]:
         """The box of one line and what is wrong with the line."""
@@ -155,19 +151,9 @@ class LabelLines:
 
 def _may_be_key_points(numbers: Sequence[float]) -> bool:
     """Whether the first four are a box in the image and the others points in it, in pairs or with a visibility."""
-    x, y, width, height = numbers[:4]
-    sides = np.array([width, height]) / 2
-    slack = MAX_OVERHANG
-    if (
-        width <= 0
-        or height <= 0
-        or not (
-            x - sides[0] >= -slack
-            and y - sides[1] >= -slack
-            and x + sides[0] <= 1 + slack
-            and y + sides[1] <= 1 + slack
-        )
-    ):
+    centre, reach = np.array(numbers[:2]), np.array(numbers[2:4]) / 2
+    low, high = centre - reach, centre + reach
+    if (reach <= 0).any() or (low < -MAX_OVERHANG).any() or (high > 1 + MAX_OVERHANG).any():
         return False
     rest = np.array(numbers[4:])
     for size in (2, 3):
@@ -177,7 +163,7 @@ def _may_be_key_points(numbers: Sequence[float]) -> bool:
         if size == 3 and not np.isin(points[:, 2], (0, 1, 2)).all():
             continue
         shown = points[:, :2].any(axis=1)  # (0, 0) stands for a point that was not marked
-        if (np.abs(points[shown, :2] - [x, y]) <= sides + slack).all():
+        if (np.abs(points[shown, :2] - centre) <= reach + MAX_OVERHANG).all():
             return True
     return False
 

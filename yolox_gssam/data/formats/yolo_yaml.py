@@ -4,7 +4,6 @@ import io
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +22,17 @@ MAX_LIST_BYTES = 2**26
 """Largest text file of image paths: a million of them."""
 
 
-@dataclass(frozen=True, eq=False)
-class DataYaml:
-    """What a data.yaml says.
-
-    Attributes:
-        names: the class names in label order.
-        kpt_numbers: numbers of key points on each line; None: it has no kpt_shape.
-        images: part and path of each image.
-    """
-
-    names: tuple[str, ...]
-    kpt_numbers: int | None
-    images: list[tuple[str, Path]]
-
-
-def read_data_yaml(path: Path, root: Path | None, report: Report) -> DataYaml:
+def read_data_yaml(
+    path: Path, root: Path | None, report: Report
+) -> tuple[tuple[str, ...], int | None, list[tuple[str, Path]]]:
     """Reads a data.yaml and finds the images that it names, below `root` or, without one, below its own folder.
 
     A val or test that is not there is left out and reported. Where a path is one of another machine and its end lies
     below that folder, this is taken and reported.
+
+    Returns:
+        The class names in label order, how many numbers of key points a line holds (None: it has no kpt_shape), and
+        part and path of each image.
 
     Raises:
         UserError: not such a file, no class names, images that are not there, or a path that leaves the folder.
@@ -50,7 +40,7 @@ def read_data_yaml(path: Path, root: Path | None, report: Report) -> DataYaml:
     settings = _settings(path)
     names = _names(settings.get("names"), path)
     kpt_numbers = _kpt_numbers(settings.get("kpt_shape"), path)
-    return DataYaml(names, kpt_numbers, _Places(path, settings, root, report).images())
+    return names, kpt_numbers, _Places(path, settings, root, report).images()
 
 
 class _YamlLoader(yaml.SafeLoader):
