@@ -12,7 +12,7 @@ import pytest
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import encode_jpeg
 from yolox_gssam.data.builder import build_dataset
-from yolox_gssam.data.check import check_dataset, read_splits, shrinkage
+from yolox_gssam.data.check import check_dataset, count_shrunk, read_splits
 from yolox_gssam.data.faults import raise_fatal
 from yolox_gssam.data.labelled import LabelledImage
 
@@ -240,13 +240,13 @@ def test_nothing_is_written(good_set: Path) -> None:
         pytest.param((48, 6), 2, 2, id="at 0.09, by the width"),
     ],
 )
-def test_shrinkage(good_set: Path, size_hw: tuple[int, int], below: int, vanished: int) -> None:
-    counts = shrinkage(list(read_splits(good_set, raise_fatal).values()), size_hw)
-    assert (counts.objects, counts.below, counts.vanished) == (40, 20 * below, 20 * vanished)
+def test_count_shrunk(good_set: Path, size_hw: tuple[int, int], below: int, vanished: int) -> None:
+    counts = count_shrunk(read_splits(good_set, raise_fatal).values(), size_hw)
+    assert counts == (40, 20 * below, 20 * vanished)
 
 
-def test_shrinkage_of_nothing() -> None:
-    assert shrinkage([], (640, 640)).objects == 0
+def test_count_shrunk_of_nothing() -> None:
+    assert count_shrunk([], (640, 640)) == (0, 0, 0)
 
 
 def test_a_file_of_endless_faults_is_not_read_to_its_end(root: Path) -> None:

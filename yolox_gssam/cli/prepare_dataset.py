@@ -24,7 +24,7 @@ from yolox_gssam.common.bit_depth import RULE
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, read_splits, shrinkage
+from yolox_gssam.data.check import MAX_FAULTS, MIN_SIDE, check_dataset, count_shrunk, read_splits
 from yolox_gssam.data.faults import Fault, raise_fatal
 from yolox_gssam.data.formats.coco import read_coco_set
 from yolox_gssam.data.formats.films import Sampling
@@ -283,10 +283,11 @@ def _check(args: argparse.Namespace) -> int:
     if deep:
         print(f"{len(deep)} images have more than 8 bit, such as {printable(deep[0])}: when read, {RULE}")
     if len(faults) < MAX_FAULTS:
-        counts = shrinkage(list(read_splits(args.root, lambda fault: None).values()), tuple(args.input_size))
+        splits = read_splits(args.root, lambda fault: None)
+        objects, below, vanished = count_shrunk(splits.values(), tuple(args.input_size))
         print(
-            f"at {args.input_size[0]} x {args.input_size[1]}: {counts.below} of {counts.objects} objects are below "
-            f"{MIN_SIDE:g} pixels, {counts.vanished} of them below 1"
+            f"at {args.input_size[0]} x {args.input_size[1]}: {below} of {objects} objects are below "
+            f"{MIN_SIDE:g} pixels, {vanished} of them below 1"
         )
     if not faults:
         splits = read_splits(args.root, raise_fatal)

@@ -74,10 +74,12 @@ def build_dataset(
         with progress_bar(images, description="images", unit="images", total=total) as bar:
             for image, data in bar:
                 collection.add(image, data)
-        splits_of_folds = collection.split_folds(folds, seed) if folds is not None else []
+        of_folds = [] if folds is None else collection.split_folds(folds, seed)
         collection.write_annotations(shares, seed, source)
-        for number, splits in enumerate(splits_of_folds):
-            collection.write_splits(f"annotations/fold{number}", splits, f"{source}, fold {number}")
+        for number, split_of in enumerate(of_folds):
+            collection.write_splits(
+                f"annotations/fold{number}", collection.by_group(split_of), f"{source}, fold {number}"
+            )
         summary = {
             "source": source,
             "command": command,
@@ -86,7 +88,7 @@ def build_dataset(
             **(details or {}),
             **({"shares": list(shares)} if folds is None else {"own_splits": OWN_SPLITS}),
             **collection.counts(),
-            **({} if folds is None else {"folds": collection.describe_folds(splits_of_folds)}),
+            **({} if folds is None else {"folds": [_groups_of_splits(split_of) for split_of in of_folds]}),
             "hash": content_hash(collection.digests),
             "hash_rule": HASH_RULE,
         }
@@ -94,10 +96,37 @@ def build_dataset(
     return summary
 
 
+def _groups_of_splits(split_of: Mapping[str, str]) -> dict[str, list[str]]:
+    """The groups of each split."""
+    return {split: sorted(group for group, own in split_of.items() if own == split) for split in SPLITS}
+
+
 def content_hash(digests: Mapping[str, str]) -> str:
     """One number for the whole content, as `HASH_RULE` says, from the sha256 of each file by its path in the set."""
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def write_image_folder(out: Path, files: Iterable[tuple[str, bytes]], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Writes image files by their path and dataset.json into `out`; returns what dataset.json holds.
+
+    Args:
+        summary: what it says besides the hash.
+
+    Raises:
+        UserError: see `new_folder`; and whatever `files` raises.
+    """
+    digests: dict[str, str] = {}
+    with new_folder(out) as folder:
+        for name, data in files:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            digests[name] = hashlib.sha256(data).hexdigest()
+        hash_rule = HASH_RULE.replace("every file below annotations/ and images/", "every image")
+        whole = {**summary, "hash": content_hash(digests), "hash_rule": hash_rule}
+        write_json(folder / "dataset.json", whole)
+    return whole
 
 
 @contextmanager
@@ -133,7 +162,7 @@ class _Collection:
     entries: list[dict[str, Any]] = field(default_factory=list)
     objects: list[list[dict[str, Any]]] = field(default_factory=list)
     splits: list[str | None] = field(default_factory=list)
-    strata: dict[str, str] = field(default_factory=dict)
+    groups: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
     digests: dict[str, str] = field(default_factory=dict)
     adjusted: Counter[str] = field(default_factory=Counter)
 
@@ -154,28 +183,34 @@ class _Collection:
         except FileExistsError as error:
             raise UserError(f"{name}: two images have this name") from error
         self.digests[f"images/{image.file_name}"] = hashlib.sha256(data).hexdigest()
-        notes = [{}] * len(image.labels) if image.notes is None else image.notes
-        objects = self._annotations(image, image.boxes_xyxy, image.labels, is_crowd=0)
-        crowds = self._annotations(image, image.crowd_xyxy, image.crowd_labels, is_crowd=1)
-        annotations = [own and {**own, **note} for own, note in zip(objects, notes, strict=True)] + crowds
-        self.objects.append([annotation for annotation in annotations if annotation])
+        annotations = self._annotations(image, image.boxes_xyxy, image.labels, image.notes, is_crowd=0)
+        annotations += self._annotations(image, image.crowd_xyxy, image.crowd_labels, None, is_crowd=1)
+        self.objects.append(annotations)
         self.splits.append(image.split)
-        group = image.file_name if image.group is None else image.group
+        name_of_group = image.file_name if image.group is None else image.group
+        group = self.groups[name_of_group]
+        group.stratum = image.stratum
+        group.images += 1
+        group.labels.update(annotation["category_id"] for annotation in annotations)
         self.entries.append(
             {
                 "id": len(self.entries) + 1,
                 "file_name": image.file_name,
                 "width": image.width,
                 "height": image.height,
-                "group": group,
+                "group": name_of_group,
             }
         )
-        self.strata[group] = image.stratum
 
     def _annotations(
-        self, image: LabelledImage, boxes_xyxy: NDArray[np.float64], labels: NDArray[np.int64], is_crowd: int
-    ) -> list[dict[str, Any] | None]:
-        """Boxes as COCO annotations without ids; None where nothing of a box is in the image."""
+        self,
+        image: LabelledImage,
+        boxes_xyxy: NDArray[np.float64],
+        labels: NDArray[np.int64],
+        notes: Sequence[Mapping[str, Any]] | None,
+        is_crowd: int,
+    ) -> list[dict[str, Any]]:
+        """Boxes as COCO annotations without ids, but those of which nothing is in the image."""
         name = printable(image.file_name)
         if len(boxes_xyxy) != len(labels):
             raise UserError(f"{name}: {len(boxes_xyxy)} boxes but {len(labels)} labels")
@@ -184,17 +219,17 @@ class _Collection:
         if ((labels < 0) | (labels >= len(self.classes))).any():
             raise UserError(f"{name}: a label is not one of the {len(self.classes)} classes")
         clipped = np.clip(boxes_xyxy, 0, np.array([image.width, image.height] * 2, np.float64))
-        annotations: list[dict[str, Any] | None] = []
-        for box, moved, label in zip(
-            xyxy_to_xywh(clipped).round(DECIMALS), np.abs(clipped - boxes_xyxy), labels.tolist(), strict=True
-        ):
+        boxes_xywh, moved = xyxy_to_xywh(clipped).round(DECIMALS), np.abs(clipped - boxes_xyxy).max(axis=1)
+        notes = [{}] * len(labels) if notes is None else notes
+        annotations = []
+        for box, shift, label, note in zip(boxes_xywh, moved, labels.tolist(), notes, strict=True):
             if box[2] <= 0 or box[3] <= 0:
                 self.adjusted["dropped"] += 1
-                annotations.append(None)
                 continue
-            self.adjusted["clipped"] += bool(moved.max() > 0.01)  # pixels: less is rounding
+            self.adjusted["clipped"] += bool(shift > 0.01)  # pixels: less is rounding
             area = round(float(box[2] * box[3]), DECIMALS)
-            annotations.append({"category_id": label + 1, "bbox": box.tolist(), "area": area, "iscrowd": is_crowd})
+            own = {"category_id": label + 1, "bbox": box.tolist(), "area": area, "iscrowd": is_crowd}
+            annotations.append({**own, **note})
         return annotations
 
     def write_annotations(self, shares: Sequence[float], seed: int, source: str) -> None:
@@ -202,29 +237,22 @@ class _Collection:
         if not self.entries:
             raise UserError("no images were found")
         if any(split is None for split in self.splits):
-            self._split(shares, seed)
+            self.splits = self.by_group(split_groups(self.groups, shares, seed))
         elif not {"train", "val"} <= set(self.splits):
             raise UserError("the splits to keep must be train and val at least; leave out --keep-split to split anew")
         self.write_splits("annotations", self.splits, source)
 
-    def split_folds(self, folds: int, seed: int) -> list[list[str | None]]:
-        """The split of each image in each fold; the set's own splits become those of the first."""
+    def split_folds(self, folds: int, seed: int) -> list[dict[str, str]]:
+        """The split of each group in each fold; the set's own splits become those of the first."""
         if any(split is not None for split in self.splits):
             raise UserError("--folds and --keep-split exclude each other: folds split anew")
-        of_folds = split_folds(self._groups(), folds, seed)
-        splits: list[list[str | None]] = [[split_of[entry["group"]] for entry in self.entries] for split_of in of_folds]
-        self.splits = splits[0]
-        return splits
+        of_folds = split_folds(self.groups, folds, seed)
+        self.splits = self.by_group(of_folds[0])
+        return of_folds
 
-    def describe_folds(self, splits_of_folds: Sequence[Sequence[str | None]]) -> list[dict[str, list[str]]]:
-        """For each fold the groups of each split."""
-        return [
-            {
-                split: sorted({e["group"] for e, own in zip(self.entries, splits, strict=True) if own == split})
-                for split in SPLITS
-            }
-            for splits in splits_of_folds
-        ]
+    def by_group(self, split_of: Mapping[str, str]) -> list[str | None]:
+        """The split of each image by that of its group."""
+        return [split_of[entry["group"]] for entry in self.entries]
 
     def write_splits(self, folder: str, splits: Sequence[str | None], source: str) -> None:
         """Writes `<folder>/<split>.json` for each split that has images."""
@@ -250,19 +278,6 @@ class _Collection:
             }
             write_json(self.folder / name, document)
             self.digests[name] = hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
-
-    def _split(self, shares: Sequence[float], seed: int) -> None:
-        """Gives each image the split of its group."""
-        split_of = split_groups(self._groups(), shares, seed)
-        self.splits = [split_of[entry["group"]] for entry in self.entries]
-
-    def _groups(self) -> dict[str, Group]:
-        groups: dict[str, Group] = defaultdict(Group)
-        for entry, objects in zip(self.entries, self.objects, strict=True):
-            group = groups[entry["group"]]
-            group.stratum = self.strata[entry["group"]]
-            group.add(annotation["category_id"] for annotation in objects)
-        return groups
 
     def counts(self) -> dict[str, Any]:
         """Images, groups and objects of each split and class."""

@@ -1,11 +1,11 @@
 """Every fault of a data set, and which of its objects are too small for an input size."""
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.images import decode_image, has_more_than_eight_bits, read_image_bytes
@@ -27,21 +27,6 @@ MAX_FAULTS = 10_000
 
 class _EnoughError(Exception):
     """`MAX_FAULTS` are found."""
-
-
-@dataclass(frozen=True)
-class Shrinkage:
-    """What becomes of the objects when the images are fitted into an input size.
-
-    Attributes:
-        objects: how many there are.
-        below: those whose shorter side is below `MIN_SIDE` there, the vanished among them.
-        vanished: those whose shorter side is below one pixel there.
-    """
-
-    objects: int
-    below: int
-    vanished: int
 
 
 def check_dataset(root: Path, deep: list[str] | None = None, input_hw: tuple[int, int] = (640, 640)) -> list[Fault]:
@@ -83,12 +68,12 @@ def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str
         for split_name, split, image in bar:
             data = _check_image(split, image, report)
             _check_shape(split, image, input_hw, report)
-            digest = hashlib.sha256(data).hexdigest() if data else None
+            digest = None
+            if data:
+                digest = digests[f"images/{image.file_name}"] = hashlib.sha256(data).hexdigest()
+                if has_more_than_eight_bits(data, image.file_name):
+                    deep.append(image.file_name)
             seen.add(split_name, split, image, digest)
-            if data and has_more_than_eight_bits(data, image.file_name):
-                deep.append(image.file_name)
-            if digest:
-                digests[f"images/{image.file_name}"] = digest
     classes = {split.classes for split in splits.values()}
     _check_folds(root, {image.file_name for _, _, image in everything}, classes, report)
     if len(classes) > 1:
@@ -97,10 +82,16 @@ def _find_faults(root: Path, faults: list[Fault], report: Report, deep: list[str
         faults += _changes(root, digests, list(splits.values()))
 
 
-def shrinkage(splits: list[CocoSplit], size_hw: tuple[int, int]) -> Shrinkage:
-    """Counts the objects that get too small when each image is fitted into `size_hw`, keeping its shape."""
-    sides = np.concatenate([_sides(image, size_hw) for split in splits for image in split.images] or [np.zeros(0)])
-    return Shrinkage(len(sides), int((sides < MIN_SIDE).sum()), int((sides < 1).sum()))
+def count_shrunk(splits: Iterable[CocoSplit], size_hw: tuple[int, int]) -> tuple[int, int, int]:
+    """How many objects there are, and of how many the shorter side falls below `MIN_SIDE` pixels, and below 1, when
+    each image is fitted into `size_hw`, keeping its shape."""
+    sides = [np.zeros(0)]
+    for split in splits:
+        for image in split.images:
+            ratio = letterbox_ratio((image.height, image.width), size_hw)
+            sides.append(ratio * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).min(axis=1, initial=np.inf))
+    shorter = np.concatenate(sides)
+    return len(shorter), int((shorter < MIN_SIDE).sum()), int((shorter < 1).sum())
 
 
 def read_splits(root: Path, report: Report) -> dict[str, CocoSplit]:
@@ -159,18 +150,11 @@ def _check_folds(root: Path, known: set[str], classes: set[tuple[str, ...]], rep
             )
 
 
-def _sides(image: LabelledImage, size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """Shorter side of each object in pixels of the input."""
-    ratio = letterbox_ratio((image.height, image.width), size_hw)
-    return ratio * (image.boxes_xyxy[:, 2:] - image.boxes_xyxy[:, :2]).min(axis=1, initial=np.inf)
-
-
 def _check_image(split: CocoSplit, image: LabelledImage, report: Report) -> bytes | None:
     """The bytes of an image; None where they cannot be had."""
-    where = f"image {image.image_id}"
-    path = split.image_dir / image.file_name
+    where, path = f"image {image.image_id}", split.image_path(image)
     try:
-        data = read_image_bytes(split.image_path(image))
+        data = read_image_bytes(path)
         height, width = decode_image(data, path).shape[:2]
     except UserError as error:
         report(Fault(split.path, where, str(error)))

@@ -3,7 +3,6 @@
 The layout is torchvision's ImageFolder: `<split>/<class>/<image>`. Splits stay as they are, so that no clip is in two.
 """
 
-import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.files import write_json
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
+from yolox_gssam.data.builder import write_image_folder
 from yolox_gssam.data.coco_reader import CocoSplit
-from yolox_gssam.data.labelled import LabelledImage
 from yolox_gssam.data.split import SPLITS
 
 
@@ -107,28 +104,13 @@ def make_crops(
     """
     kept = _known_classes(splits, classes)
     chosen = {name: _choose(splits[name], kept, limit, balanced, seed, name) for name in SPLITS if name in splits}
-    digests: dict[str, str] = {}
-    with new_folder(out) as folder:
-        for split_name, objects in chosen.items():
-            split = splits[split_name]
-            for name in kept:
-                (folder / split_name / name).mkdir(parents=True)
-            with progress_bar(split.images, description=f"crops of {split_name}", unit="images") as bar:
-                for image in bar:
-                    for path, data in _crops(split, image, objects, rule):
-                        (folder / split_name / path).parent.mkdir(parents=True, exist_ok=True)
-                        (folder / split_name / path).write_bytes(data)
-                        digests[f"{split_name}/{path}"] = hashlib.sha256(data).hexdigest()
-        summary = {
-            **source,
-            "seed": seed,
-            "classes": sorted(kept),  # as ImageFolder orders them
-            "splits": {name: _counts(splits[name], objects) for name, objects in chosen.items()},
-            "hash": content_hash(digests),
-            "hash_rule": HASH_RULE.replace("every file below annotations/ and images/", "every image"),
-        }
-        write_json(folder / "dataset.json", summary)
-    return summary
+    summary = {
+        **source,
+        "seed": seed,
+        "classes": sorted(kept),  # as ImageFolder orders them
+        "splits": {name: _counts(splits[name], objects) for name, objects in chosen.items()},
+    }
+    return write_image_folder(out, _crops(splits, chosen, rule), summary)
 
 
 Objects = frozenset[tuple[int, int]]
@@ -158,17 +140,24 @@ def _choose(
     return frozenset(chosen)
 
 
-def _crops(split: CocoSplit, image: LabelledImage, objects: Objects, rule: CropRule) -> Iterator[tuple[str, bytes]]:
-    """Path below the split, and content, of each crop of an image; the image is read only if there is one."""
-    numbers = [number for number in range(len(image.labels)) if (image.image_id, number) in objects]
-    if not numbers:
-        return
-    pixels = split.read(image)
+def _crops(
+    splits: Mapping[str, CocoSplit], chosen: Mapping[str, Objects], rule: CropRule
+) -> Iterator[tuple[str, bytes]]:
+    """Path and content of each crop; shows a progress bar for each split, and reads only images that have crops."""
     suffix = ".jpg" if rule.jpeg else ".png"
-    for number in numbers:
-        crop = rule.cut(pixels, image.boxes_xyxy[number])
-        name = f"{PurePosixPath(image.file_name).with_suffix('')}_{image.image_id}_{number}{suffix}"
-        yield f"{split.classes[image.labels[number]]}/{name}", rule.encode(crop)
+    for split_name, objects in chosen.items():
+        split = splits[split_name]
+        with progress_bar(split.images, description=f"crops of {split_name}", unit="images") as bar:
+            for image in bar:
+                numbers = [number for number in range(len(image.labels)) if (image.image_id, number) in objects]
+                if not numbers:
+                    continue
+                pixels = split.read(image)
+                stem = PurePosixPath(image.file_name).with_suffix("")
+                for number in numbers:
+                    name = f"{stem}_{image.image_id}_{number}{suffix}"
+                    crop = rule.cut(pixels, image.boxes_xyxy[number])
+                    yield f"{split_name}/{split.classes[image.labels[number]]}/{name}", rule.encode(crop)
 
 
 def _counts(split: CocoSplit, objects: Objects) -> dict[str, Any]:

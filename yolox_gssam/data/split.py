@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from yolox_gssam.common.errors import UserError
@@ -28,11 +28,6 @@ class Group:
     images: int = 0
     labels: Counter[int] = field(default_factory=Counter)
     stratum: str = ""
-
-    def add(self, labels: Iterable[int]) -> None:
-        """Counts one more image."""
-        self.images += 1
-        self.labels.update(labels)
 
 
 def split_groups(groups: Mapping[str, Group], shares: Sequence[float], seed: int) -> dict[str, str]:

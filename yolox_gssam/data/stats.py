@@ -109,8 +109,7 @@ def _tile(pixels: NDArray[np.uint8], image: LabelledImage, classes: Sequence[str
         cv2.rectangle(tile, start, end, colour, 1)
         _write(tile, classes[label], (start[0], start[1] - 4 if start[1] > 14 else end[1] + 12), colour)
     if len(image.labels):
-        zoom = _enlarged(pixels, image)
-        tile[-_ZOOM_SIDE:, -_ZOOM_SIDE:] = zoom
+        tile[-_ZOOM_SIDE:, -_ZOOM_SIDE:] = _enlarged(pixels, image)
         cv2.rectangle(
             tile, (_TILE_WH[0] - _ZOOM_SIDE, _TILE_WH[1] - _ZOOM_SIDE), (_TILE_WH[0] - 1, _TILE_WH[1] - 1), (255,) * 3
         )

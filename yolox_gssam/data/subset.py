@@ -1,19 +1,16 @@
 """A few classes of a large folder of images, such as ten of ImageNet-1K, drawn by a seed."""
 
-import hashlib
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from yolox_gssam.common.errors import UserError
-from yolox_gssam.common.files import write_json
 from yolox_gssam.common.images import IMAGE_SUFFIXES, read_image_bytes
 from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.common.text import printable
-from yolox_gssam.data.builder import HASH_RULE, content_hash, new_folder
+from yolox_gssam.data.builder import write_image_folder
 from yolox_gssam.data.split import SPLITS
 
 VAL_SHARE = 0.1
@@ -47,32 +44,26 @@ def copy_classes(root: Path, out: Path, count: int, seed: int, source: Mapping[s
             order, held = rng.permutation(len(paths)), max(1, round(VAL_SHARE * len(paths)))
             images["val"][name] = [paths[index] for index in sorted(order[:held])]
             images["train"][name] = [paths[index] for index in sorted(order[held:])]
-    with new_folder(out) as folder:
-        digests = _copy(folder, images)
-        summary = {
-            **source,
-            "seed": seed,
-            "classes": drawn,
-            "splits": {split: {name: len(paths) for name, paths in images[split].items()} for split in SPLITS},
-            "hash": content_hash(digests),
-            "hash_rule": HASH_RULE.replace("every file below annotations/ and images/", "every image"),
-        }
-        write_json(folder / "dataset.json", summary)
-    return summary
+    summary = {
+        **source,
+        "seed": seed,
+        "classes": drawn,
+        "splits": {split: {name: len(paths) for name, paths in images[split].items()} for split in SPLITS},
+    }
+    return write_image_folder(out, _files(images), summary)
 
 
-def _copy(folder: Path, images: Mapping[str, Mapping[str, list[Path]]]) -> dict[str, str]:
-    """Copies split -> class -> images; returns the sha256 of each file by its path in the set."""
+def _files(images: Mapping[str, Mapping[str, list[Path]]]) -> Iterator[tuple[str, bytes]]:
+    """Path in the new set, and content, of split -> class -> images; shows a progress bar."""
     everything = [
-        (f"{split}/{name}", path) for split in images for name in images[split] for path in images[split][name]
+        (f"{split}/{name}/{path.name}", path)
+        for split in images
+        for name in images[split]
+        for path in images[split][name]
     ]
-    digests = {}
     with progress_bar(everything, description="copy", unit="images") as bar:
-        for place, path in bar:
-            (folder / place).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, folder / place / path.name)
-            digests[f"{place}/{path.name}"] = hashlib.sha256(read_image_bytes(path)).hexdigest()
-    return digests
+        for name, path in bar:
+            yield name, read_image_bytes(path)
 
 
 def _images(folder: Path) -> list[Path]:
