@@ -27,8 +27,7 @@ def photograph(rng: Generator, image: Image) -> NDArray[np.uint8]:
     shot_noise = np.float32(0.5) + np.sqrt(np.maximum(taken, 0)) * np.float32(1 / 16)
     taken = taken + noise * (shot_noise * np.float32(strength))
     pixels = np.clip(np.round(taken), 0, 255).astype(np.uint8)
-    quality = int(rng.integers(55, 98))
-    return compress(pixels, quality)
+    return compress(pixels, quality=int(rng.integers(55, 98)))
 
 
 def compress(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:

@@ -15,8 +15,8 @@ from yolox_gssam.common.progress import progress_bar
 from yolox_gssam.data.synthetic.backgrounds import Image, draw_background
 from yolox_gssam.data.synthetic.camera import compress
 from yolox_gssam.data.synthetic.scenes import check_request
-from yolox_gssam.data.synthetic.silhouettes import BUILDERS, Part, Pose
-from yolox_gssam.data.synthetic.sprites import Floats, Shot, draw_sprite, lay_over, sample_tones
+from yolox_gssam.data.synthetic.silhouettes import BUILDERS, in_pose
+from yolox_gssam.data.synthetic.sprites import Floats, Sprite, draw_sprite, lay_over, sample_tones
 
 FRAME_RATE = 25
 _NOISE, _QUALITY = 1.5, 90  # levels of grey, JPEG
@@ -34,22 +34,16 @@ class Flyer:
     tones_bgr: Floats
     swing: Floats
 
-    def parts(self, share: float, phase: float) -> list[Part]:
-        """Its silhouette after `share` in 0..1 of the clip, at `phase` of its wing beat or rotor."""
-        tilt, narrow = self._waves(share)[2:]
+    def draw(self, share: float, phase: float) -> Sprite:
+        """What is seen after `share` in 0..1 of the clip, at `phase` of its wing beat or rotor."""
+        waves = np.sin(2 * np.pi * (share * np.array([1, 1.5, 2, 1]) + self.swing))
+        tilt, narrow = float(waves[2]), float(waves[3])
         mirror = 1.0 if self.end_uv[0] > self.start_uv[0] else -1.0
-        pose = Pose(0.2 * float(tilt), (mirror * (0.9 + 0.1 * float(narrow)), 1.0))
-        return pose.apply(BUILDERS[self.name](np.random.default_rng(self.seed), phase))
-
-    def shot(self, share: float) -> Shot:
-        """Where it is seen after `share` in 0..1 of the clip."""
-        waves = self._waves(share)
+        silhouette = BUILDERS[self.name](np.random.default_rng(self.seed), phase)
+        parts = in_pose(silhouette, 0.2 * tilt, (mirror * (0.9 + 0.1 * narrow), 1.0))
         centre = self.start_uv + (self.end_uv - self.start_uv) * share + self.side * 0.6 * waves[:2]
-        return Shot(self.side * (1 + 0.15 * float(waves[3])), (float(centre[0]), float(centre[1])), self.tones_bgr)
-
-    def _waves(self, share: float) -> Floats:
-        """Four numbers in -1..1 that go up and down in the course of the clip."""
-        return np.asarray(np.sin(2 * np.pi * (share * np.array([1, 1.5, 2, 1]) + self.swing)))
+        side = self.side * (1 + 0.15 * narrow)
+        return draw_sprite(parts, side, (float(centre[0]), float(centre[1])), self.tones_bgr)
 
 
 def render_clip(seed: int, size_hw: tuple[int, int], frames: int) -> Iterator[NDArray[np.uint8]]:
@@ -68,8 +62,7 @@ def render_clip(seed: int, size_hw: tuple[int, int], frames: int) -> Iterator[ND
         share = frame / max(frames - 1, 1)
         image = _window(background.image, travel * share, size_hw)
         for flyer in flyers:
-            parts = flyer.parts(share, frame * 3.2 / FRAME_RATE % 1.0)
-            lay_over(image, draw_sprite(parts, flyer.shot(share)))
+            lay_over(image, flyer.draw(share, frame * 3.2 / FRAME_RATE % 1.0))
         noise = rng.standard_normal(image.shape, dtype=np.float32) * np.float32(_NOISE)
         yield compress(np.clip(np.round(image + noise), 0, 255).astype(np.uint8), _QUALITY)
 

@@ -24,18 +24,11 @@ class Part:
     opacity: float = 1.0
 
 
-@dataclass(frozen=True)
-class Pose:
-    """How a silhouette lies in the picture: scaled by `aspect_uv`, then turned clockwise by `angle`, radians."""
-
-    angle: float
-    aspect_uv: tuple[float, float]
-
-    def apply(self, parts: list[Part]) -> list[Part]:
-        """The parts in this pose."""
-        cosine, sine = np.cos(self.angle), np.sin(self.angle)
-        matrix = np.array([[cosine, -sine], [sine, cosine]]) * self.aspect_uv
-        return [Part(part.points_uv @ matrix.T, part.tone, part.opacity) for part in parts]
+def in_pose(parts: list[Part], angle: float, aspect_uv: tuple[float, float]) -> list[Part]:
+    """The parts scaled by `aspect_uv`, then turned clockwise by `angle`, radians."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    matrix = np.array([[cosine, -sine], [sine, cosine]]) * aspect_uv
+    return [Part(part.points_uv @ matrix.T, part.tone, part.opacity) for part in parts]
 
 
 Builder = Callable[[Generator, float], list[Part]]
@@ -143,13 +136,13 @@ _POSES = {"airplane": (180, 0.4), "balloon": (8, 0.85), "bird": (35, 0.6), "dron
 """Largest turn in degrees either way, and smallest aspect of width or height, as seen in flight."""
 
 
-def sample_pose(rng: Generator, name: str) -> Pose:
-    """A pose of a class that occurs in flight, mirrored by chance."""
+def sample_pose(rng: Generator, name: str) -> tuple[float, tuple[float, float]]:
+    """Angle and aspect, see `in_pose`, of a class in flight, mirrored by chance."""
     turn, least = _POSES[name]
     mirror = -1.0 if rng.random() < 0.5 else 1.0
     across = rng.uniform(least, 1.0)
     aspect = (mirror, across) if name == "airplane" else (mirror * across, 1.0)
-    return Pose(float(np.radians(rng.uniform(-turn, turn))), aspect)
+    return float(np.radians(rng.uniform(-turn, turn))), aspect
 
 
 def _choose(rng: Generator, kinds: tuple[tuple[float, ...], ...], odds: tuple[float, ...]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from yolox_gssam.data.synthetic.backgrounds import Image
-from yolox_gssam.data.synthetic.silhouettes import BUILDERS, Part, sample_pose
+from yolox_gssam.data.synthetic.silhouettes import BUILDERS, Part, in_pose, sample_pose
 
 MIN_SIDE, MAX_SIDE = 6, 40
 """Pixels of the longer side of a box."""
@@ -21,18 +21,6 @@ _ZOOM = 8  # pixels drawn for a pixel of the picture
 _FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates
 _LUMA = np.array([0.114, 0.587, 0.299])  # of BGR, ITU-R BT.601
 _PAINTS = np.array([(20, 20, 130), (10, 70, 140), (10, 110, 130), (130, 50, 10), (100, 80, 20), (30, 80, 30)], float)
-
-
-@dataclass(frozen=True, eq=False)
-class Shot:
-    """How a silhouette is caught: size of the longer side and position in pixels, `tones_bgr` (3, 3) in 0..255, and the
-    deviation `lens` of the lens' blur in pixels.
-    """
-
-    side: float
-    centre_uv: tuple[float, float]
-    tones_bgr: Floats
-    lens: float = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +39,34 @@ class Sprite:
         return float((self.box_xyxy[2:] - self.box_xyxy[:2]).max())
 
 
-def draw_sprite(parts: list[Part], shot: Shot) -> Sprite:
-    """Draws a silhouette much larger than it is seen, averages it down to its pixels and blurs it."""
+def draw_sprite(
+    parts: list[Part], side: float, centre_uv: tuple[float, float], tones_bgr: Floats, lens: float = 0.5
+) -> Sprite:
+    """Draws a silhouette much larger than it is seen, averages it down to its pixels and blurs it.
+
+    Args:
+        side: the longer one, in pixels.
+        tones_bgr: (3, 3) in 0..255.
+        lens: deviation of the lens' blur in pixels.
+    """
     outline = np.concatenate([part.points_uv for part in parts])
     low, high = outline.min(axis=0), outline.max(axis=0)
-    pixels = int(np.ceil(shot.side + 6 * shot.lens)) + 4
-    corner = np.floor(np.array(shot.centre_uv) - pixels / 2).astype(int)
-    scale = shot.side / float((high - low).max())
-    origin = np.array(shot.centre_uv) - corner - (low + high) / 2 * scale
+    pixels = int(np.ceil(side + 6 * lens)) + 4
+    corner = np.floor(np.array(centre_uv) - pixels / 2).astype(int)
+    scale = side / float((high - low).max())
+    origin = np.array(centre_uv) - corner - (low + high) / 2 * scale
     drawn = np.zeros((pixels * _ZOOM, pixels * _ZOOM, 4), np.float32)
     for part in parts:
         # OpenCV's pixel centres are whole numbers.
         points = np.round(((part.points_uv * scale + origin) * _ZOOM - 0.5) * 2**_FRACTION_BITS).astype(np.int32)
-        colour = np.array([*shot.tones_bgr[part.tone], 1.0])
+        colour = np.array([*tones_bgr[part.tone], 1.0])
         if part.opacity < 1:  # a turning rotor, through which the rest is seen
             mask = cv2.fillPoly(np.zeros(drawn.shape[:2], np.float32), [points], part.opacity, shift=_FRACTION_BITS)
             drawn += mask[..., None] * (colour.astype(np.float32) - drawn)
         else:
             cv2.fillPoly(drawn, [points], colour.tolist(), shift=_FRACTION_BITS)
     layer = cv2.resize(drawn, (pixels, pixels), interpolation=cv2.INTER_AREA)
-    blurred: Image = np.asarray(cv2.GaussianBlur(layer, (0, 0), shot.lens), dtype=np.float32)
+    blurred: Image = np.asarray(cv2.GaussianBlur(layer, (0, 0), lens), dtype=np.float32)
     return Sprite(blurred, (int(corner[0]), int(corner[1])), _visible_box(blurred[..., 3]) + np.tile(corner, 2))
 
 
@@ -87,11 +83,12 @@ def lay_over(image: Image, sprite: Sprite) -> None:
 def sample_sprite(rng: Generator, name: str, side: float, centre_uv: tuple[float, float], background: Image) -> Sprite:
     """An object of class `name` with a longer side of about `side` pixels, within MIN_SIDE to MAX_SIDE, in colours that
     stand out from the `background`."""
-    parts = sample_pose(rng, name).apply(BUILDERS[name](rng, rng.random()))
+    angle, aspect_uv = sample_pose(rng, name)
+    parts = in_pose(BUILDERS[name](rng, rng.random()), angle, aspect_uv)
     tones = sample_tones(rng, background, centre_uv, side)
     lens = float(rng.uniform(0.35, 0.5 + 0.012 * side))
     while True:  # blur widens the picture, faint ends narrow it: a few rounds bring it to size
-        sprite = draw_sprite(parts, Shot(side, centre_uv, tones, lens))
+        sprite = draw_sprite(parts, side, centre_uv, tones, lens)
         if sprite.longer_side > MAX_SIDE:
             side *= min(MAX_SIDE / sprite.longer_side, 0.97)
         elif sprite.longer_side < MIN_SIDE:
@@ -130,6 +127,5 @@ def _sample_hue(rng: Generator) -> Floats:
 
 def _visible_box(opacity: Image) -> Floats:
     """Bounds of the pixels that show something of the object."""
-    seen = opacity >= VISIBLE * opacity.max()
-    columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+    left, top, width, height = cv2.boundingRect((opacity >= VISIBLE * opacity.max()).astype(np.uint8))
+    return np.array([left, top, left + width, top + height], np.float64)
