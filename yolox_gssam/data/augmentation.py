@@ -92,7 +92,6 @@ class Layer:
     """Tiles, none above another, on an endless grey canvas, and where they come to lie in the training image.
 
     Attributes:
-        tiles: the images.
         matrix: (3, 3) float64, takes points of the canvas to points of the training image.
     """
 
@@ -146,7 +145,6 @@ class Recipe:
     """A training image to be made, and its true boxes.
 
     Attributes:
-        size_hw: its height and width.
         layers: one, or two that are averaged.
         hsv_shift: (3,) int64, what is added to hue, saturation and value (of OpenCV's 180, 256, 256); None leaves the
             colours alone.

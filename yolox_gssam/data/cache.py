@@ -29,10 +29,6 @@ class ImageCache:
     Loader processes share it. Those that are forked see the block of their parent, and since they only read it no page
     of it is copied; for those that are spawned it lies in shared memory.
 
-    Args:
-        sizes_hw: height and width of each.
-        device: where they are kept.
-
     Attributes:
         are_grey: whether every image has three equal channels; known once they are filled.
     """
@@ -89,8 +85,7 @@ def choose_cache(
 
     Args:
         kind: what is asked for; None for no cache.
-        images: how many.
-        needed: bytes of them all.
+        needed: bytes of all the images.
         device: that trains.
         processes: of the run on this machine; each has a cache of its own.
     """

@@ -17,11 +17,8 @@ Batch = tuple[Tensor, Tensor]
 class DeviceLoader:
     """What a `DataLoader` with the same set and sampler gives, to within rounding, but already on the device.
 
-    On CUDA a batch is made while the network is trained on the one before, in a thread and on a stream of its own.
-
-    Args:
-        dataset: its cache is on the device that trains.
-        batch_sampler: chooses the samples of each batch.
+    The cache of the set is on that device. On CUDA a batch is made while the network is trained on the one before, in a
+    thread and on a stream of its own.
     """
 
     def __init__(self, dataset: TrainingSet, batch_sampler: TrainingSampler) -> None:

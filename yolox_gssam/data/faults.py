@@ -17,9 +17,7 @@ class Fault:
     """Something wrong in a file; as text it is one line.
 
     Attributes:
-        path: the file.
         where: "image 7", "annotation 12", "line 3"; empty where it concerns the whole file.
-        message: what is wrong.
         fatal: training or evaluating on it would be wrong; otherwise the item is passed over or put right.
         of_set: said once of many files or items, often with their count, so that it is never cut from a long list.
     """

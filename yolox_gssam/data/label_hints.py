@@ -26,14 +26,10 @@ MAX_FRAMES_APART = 10
 
 def label_hints(splits: Sequence[CocoSplit]) -> list[str]:
     """A line for each way in which the labels of a data set lie aside; empty where they do not or nothing tells."""
-    files = [
-        (split.image_path(image), image.boxes_xyxy.tolist())
-        for split in splits
-        for image in split.images
-        if len(image.boxes_xyxy)
-    ]
-    step = max(1, len(files) // MAX_BOXES)
-    hints = shift_hint(box_offsets(files[::step], "hints")), frame_hint(splits)
+    found = [(split, image) for split in splits for image in split.images if len(image.boxes_xyxy)]
+    step = max(1, len(found) // MAX_BOXES)
+    files = [(split.image_path(image), image.boxes_xyxy.tolist()) for split, image in found[::step]]
+    hints = shift_hint(box_offsets(files, "hints")), frame_hint(splits)
     return [hint for hint in hints if hint]
 
 

@@ -38,8 +38,7 @@ class LabelledImage:
 
     Attributes:
         file_name: relative to the image folder, forward slashes.
-        width: in pixels, of the image when upright.
-        height: likewise.
+        width, height: in pixels, of the image when upright.
         boxes_xyxy: (n, 4) float64, pixels: the image's left upper corner is (0, 0).
         labels: (n,) int64, index into the classes, from 0.
         group: what the image belongs with, such as a clip: images of one group stay in one split. None: nothing.

@@ -17,9 +17,6 @@ class Snapshot:
     Nothing is read but the annotation file: of an image only its size in bytes and its time of change are kept. An
     image that is missing now is reported when it is needed.
 
-    Args:
-        split: the split.
-
     Raises:
         UserError: the annotation file cannot be read.
     """

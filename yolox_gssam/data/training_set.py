@@ -41,7 +41,6 @@ class TrainingSampler(Sampler[list[SampleRequest]]):
     Args:
         length: images in the set, at least 1.
         batch_size: images per step over all processes, a multiple of `world_size`.
-        seed: of the run.
         rank, world_size: this process and how many there are.
     """
 
@@ -85,10 +84,7 @@ class TrainingSet(Dataset[tuple[NDArray[np.uint8], NDArray[np.float32]]]):
     """Augmented training samples of one size; ask for them with a `SampleRequest`.
 
     Args:
-        split: the images and their true boxes.
         input_size: height and width that every image is fitted to; the size of what comes out unless it is cropped.
-        augmentation: what is drawn.
-        seed: of the run.
         crop_size: give crops of this height and width around objects instead of whole images.
 
     Attributes:

@@ -363,15 +363,15 @@ def test_films_without_labels_can_be_kept(tmp_path: Path) -> None:
     write_film(tmp_path / "bare.mp4", 6)
     faults: list[Fault] = []
     (alone,) = read_clips(tmp_path, faults.append, keep_unlabelled=True)
-    assert (alone.labels.name, list(alone.frames), list(alone.labels.boxes)) == ("bare", list(range(6)), [])
+    assert (alone.name, list(alone.frames), list(alone.labels.boxes)) == ("bare", list(range(6)), [])
     assert alone.labels.path == alone.film.path == tmp_path / "bare.mp4"
     assert [fault.message for fault in faults] == [
         "1 films have no labels and count as showing nothing, such as bare.mp4"
     ]
     write_film(tmp_path / "a.mp4", COUNT)
     write(tmp_path / "a.txt", drone_vs_bird(range(COUNT)))
-    assert [clip.labels.name for clip in read_clips(tmp_path, faults.append, keep_unlabelled=True)] == ["a", "bare"]
-    assert [clip.labels.name for clip in read_clips(tmp_path, faults.append)] == ["a"]
+    assert [clip.name for clip in read_clips(tmp_path, faults.append, keep_unlabelled=True)] == ["a", "bare"]
+    assert [clip.name for clip in read_clips(tmp_path, faults.append)] == ["a"]
     with pytest.raises(UserError, match="no films in there"):
         read_clips(write(tmp_path / "empty" / "note.txt", "nothing").parent, raise_fatal, keep_unlabelled=True)
 

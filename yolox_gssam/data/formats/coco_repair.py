@@ -29,10 +29,6 @@ def repair_coco(document: Any, path: Path, folder: Path, report: Report) -> None
     sizes come from the images, boxes from the polygons or masks, and iscrowd null or as text becomes 0 or 1. Of
     categories of one name those without objects are dropped. What cannot be told is left for the reader to report.
 
-    Args:
-        path: the file, for messages.
-        folder: of the images.
-
     Raises:
         UserError: an image without a size that cannot be read; and whatever `report` raises.
     """

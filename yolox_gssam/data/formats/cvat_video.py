@@ -12,7 +12,7 @@ from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.faults import MAX_OBJECTS, Fault, Report
 from yolox_gssam.data.formats.film_labels import FilmBox, FilmFinder, FilmLabels, KeyBox, interpolate
-from yolox_gssam.data.formats.xml_files import read_xml, xml_number
+from yolox_gssam.data.formats.samples import read_xml, xml_number
 
 MAX_XML_BYTES = 2**28
 """Largest export that is read: some millions of boxes."""
@@ -38,8 +38,7 @@ def read_cvat_video(path: Path, finder: FilmFinder, report: Report) -> list[Film
     boxes: list[FilmBox] = []
     for number, track in enumerate(tree.findall("track"), 1):
         boxes += _track(path, track, number, frames, report)
-    name = finder.name_of(film)
-    return [FilmLabels(path, film, name, name, frames, boxes)]
+    return [FilmLabels(path, film, frames, boxes)]
 
 
 def _film(path: Path, tree: Element, finder: FilmFinder) -> Path:

@@ -36,12 +36,9 @@ class FilmLabels:
     """What a label file says of a film.
 
     Attributes:
-        path: the label file.
         film: the film file, or the folder of its frames.
-        name: of the clip in the new data set.
-        group: clips of one group, as of one scene by two cameras, stay in one split.
         frames: the labelled frames; a frame without a box among them shows no object. None: all of the film.
-        boxes: the objects.
+        group: clips of one group, as of one scene by two cameras, stay in one split; None: the clip is one by itself.
         stated_count: how many frames the film has by the labels; None: they do not say.
         fractions: boxes are fractions of the frame.
         unclear: frames whose objects are not told, to be left out.
@@ -52,10 +49,9 @@ class FilmLabels:
 
     path: Path
     film: Path
-    name: str
-    group: str
     frames: Sequence[int] | None
     boxes: Sequence[FilmBox]
+    group: str | None = None
     stated_count: int | None = None
     fractions: bool = False
     unclear: frozenset[int] = frozenset()

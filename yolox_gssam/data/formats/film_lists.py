@@ -55,9 +55,8 @@ def read_drone_vs_bird(path: Path, finder: FilmFinder, report: Report) -> list[F
         else:
             frames[row[0]] = number
             boxes += row[1]
-    name = finder.name_of(film)
     count = max(frames, default=-1) + 1
-    return [FilmLabels(path, film, name, name, sorted(frames), boxes, stated_count=count, may_start_at_one=True)]
+    return [FilmLabels(path, film, sorted(frames), boxes, stated_count=count, may_start_at_one=True)]
 
 
 def _drone_vs_bird_line(words: Sequence[str]) -> tuple[int, list[FilmBox]] | None:
@@ -109,10 +108,9 @@ def read_anti_uav(path: Path, finder: FilmFinder, report: Report) -> list[FilmLa
         )
         report(Fault(path, "", message, fatal=False))
     scene = path.parent.relative_to(finder.root).as_posix()
-    group = scene if scene != "." else finder.name_of(film)
-    name = finder.name_of(film)
+    group = scene if scene != "." else None
     count = len(exist)
-    return [FilmLabels(path, film, name, group, range(count), boxes, stated_count=count, unclear=frozenset(unclear))]
+    return [FilmLabels(path, film, range(count), boxes, group, stated_count=count, unclear=frozenset(unclear))]
 
 
 def read_mot(path: Path, finder: FilmFinder, report: Report, names: Sequence[str], origin: int) -> list[FilmLabels]:
@@ -143,9 +141,7 @@ def read_mot(path: Path, finder: FilmFinder, report: Report, names: Sequence[str
             boxes.append(FilmBox(int(row[0]) - 1, box, name, max(0, int(row[1]))))
     if ignored:
         report(Fault(path, "", f"{ignored} boxes of confidence 0 are not to be counted, and left out", fatal=False))
-    name = finder.name_of(film)
-    frames = range(count) if count else None
-    return [FilmLabels(path, film, name, name, frames, boxes, stated_count=count)]
+    return [FilmLabels(path, film, range(count) if count else None, boxes, stated_count=count)]
 
 
 def _mot_film(sequence: Path, finder: FilmFinder) -> tuple[Path, int | None]:
@@ -186,5 +182,4 @@ def read_svanstrom(path: Path, finder: FilmFinder, report: Report) -> list[FilmL
             truth.frame, truth.boxes_xywh.tolist(), truth.labels, tracks, strict=True
         )
     ]
-    name, count = finder.name_of(film), truth.frames
-    return [FilmLabels(path, film, name, name, range(count), boxes, stated_count=count, linked=True)]
+    return [FilmLabels(path, film, range(truth.frames), boxes, stated_count=truth.frames, linked=True)]

@@ -50,11 +50,8 @@ def read_label_studio_video(path: Path, finder: FilmFinder, report: Report) -> l
             boxes += _track(path, f"{where}, region {track}", result, track, counts, report)
         if len(counts) > 1:
             report(Fault(path, where, f"its regions tell different lengths of the film: {sorted(counts)}"))
-        clip = finder.name_of(film)
         stated = max(counts, default=None)
-        found.append(
-            FilmLabels(path, film, clip, clip, None, boxes, stated_count=stated, fractions=True, needs_count=True)
-        )
+        found.append(FilmLabels(path, film, None, boxes, stated_count=stated, fractions=True, needs_count=True))
     return found
 
 

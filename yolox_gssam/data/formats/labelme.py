@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -134,15 +135,12 @@ def _box(kind: str, points: Sequence[tuple[float, float]], mask: Any) -> list[fl
 
 
 def _mask_box(text: str) -> tuple[int, int, int, int] | None:
-    """The box of what is drawn in a mask, a PNG in base64; None where nothing is, or it cannot be read."""
+    """The box of what is drawn in a mask, a PNG in base64; None where it cannot be read."""
     try:
         data = base64.b64decode(text, validate=True)
         image_size(data, "mask")  # refuses what is too large
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            rows, columns = np.nonzero(np.asarray(image.convert("L")))
+            left, top, width, height = cv2.boundingRect(np.asarray(image.convert("L")))
     except Exception:  # of base64 and of the decoder, of many kinds
         return None
-    if not len(rows):
-        return None
-    left, top = int(columns.min()), int(rows.min())
-    return left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top
+    return left, top, width, height

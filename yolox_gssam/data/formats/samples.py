@@ -5,8 +5,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 from numpy.typing import NDArray
 
 from yolox_gssam.common.bit_depth import ValueRange
@@ -21,8 +24,9 @@ from yolox_gssam.common.images import (
     read_image_bytes,
     unread_images,
 )
-from yolox_gssam.common.text import printable, shorten
+from yolox_gssam.common.text import one_line, printable, shorten
 from yolox_gssam.data.builder import EncodedImage
+from yolox_gssam.data.coco_reader import MAX_NUMBER
 from yolox_gssam.data.faults import Fault, Report
 from yolox_gssam.data.labelled import LabelledImage, xywh_to_xyxy
 from yolox_gssam.data.split import SPLIT_NAMES
@@ -38,7 +42,6 @@ class Sample:
     """An image file and its objects, as a label file tells them.
 
     Attributes:
-        path: the image.
         file_name: its name in the new data set; also its group where nothing else is said.
         boxes_xywh: (n, 4) COCO pixels, or fractions of the image's width and height.
         labels: index of each box into the classes.
@@ -199,3 +202,26 @@ def read_text(path: Path, max_bytes: int = MAX_LABEL_BYTES) -> str:
         return read_small_file(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{printable(path)}: not a text file in UTF-8") from error
+
+
+def read_xml(path: Path, max_bytes: int = MAX_LABEL_BYTES) -> Element:
+    """The root element of an XML file.
+
+    Raises:
+        UserError: as in `read_small_file`, not an XML file, or one with a document type or entities.
+    """
+    data = read_small_file(path, max_bytes)
+    try:
+        root: Element = fromstring(data, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise UserError(f"{printable(path)}: not a plain XML file: {one_line(error)}") from error
+    return root
+
+
+def xml_number(text: str | None) -> float | None:
+    """A finite number of a sensible size; None for anything else."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if abs(number) < MAX_NUMBER else None

@@ -207,15 +207,13 @@ def _label_table(path: Path) -> NDArray[Any]:
             f"{printable(path)}: needs the package mat-io, for Python 3.11 and newer: pip install mat-io"
         ) from error
 
+    if not path.is_file() or path.stat().st_size > MAX_LABEL_BYTES:
+        raise UserError(f"{printable(path)}: no file, or too large for a label file")
     try:
-        if not path.is_file() or path.stat().st_size > MAX_LABEL_BYTES:
-            raise UserError(f"{printable(path)}: no file, or too large for a label file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they speak of the parser; what matters is judged here
             table = load_from_mat(str(path))["gTruth"].properties["any"][0, 0]["LabelData"].reshape(-1)
         names = set(table.dtype.names) - {"Time"}
-    except UserError:
-        raise
     except Exception as error:  # the parser of this format answers damage with errors of any kind
         raise UserError(
             f"{printable(path)}: not a MATLAB groundTruth file with LabelData ({type(error).__name__})"

@@ -36,8 +36,14 @@ _Read = Callable[[Path, FilmFinder, Report], list[FilmLabels]]
 
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A film, its labelled frames in order, and its labels, which fit each other."""
+    """A film and its labels, which fit each other.
 
+    Attributes:
+        name: no other film of the set has it.
+        frames: the labelled ones, in order.
+    """
+
+    name: str
     film: Film
     frames: Sequence[int]
     labels: FilmLabels
@@ -84,11 +90,11 @@ def read_clips(
         message = f"{len(bare)} films have no labels and {fate}, such as {printable(bare[0].name)}"
         report(Fault(root, "", message, fatal=False, of_set=True))
     if keep_unlabelled:
-        found += [FilmLabels(film, film, name := finder.name_of(film), name, None, ()) for film in bare]
+        found += [FilmLabels(film, film, None, ()) for film in bare]
     if not found:
         raise UserError(f"{printable(root)}: no films in there; give a folder of films")
     with progress_bar(found, description="films", unit="films") as bar:
-        clips = [clip for labels in bar if (clip := _fit(labels, report)) is not None]
+        clips = [clip for labels in bar if (clip := _fit(labels, finder.name_of(labels.film), report))]
     if not clips:
         raise UserError(f"{printable(root)}: none of its {len(found)} films can be used")
     return clips
@@ -127,12 +133,12 @@ def clip_records(
             scale = [width, height, width, height] if clip.labels.fractions else [1, 1, 1, 1]
             boxes_xywh = np.array([box.box for box in boxes], np.float64).reshape(-1, 4) * scale
             labelled = LabelledImage(
-                file_name=f"{clip.labels.name}_{number:06d}.{'png' if sampling.png else 'jpg'}",
+                file_name=f"{clip.name}_{number:06d}.{'png' if sampling.png else 'jpg'}",
                 width=width,
                 height=height,
                 boxes_xyxy=xywh_to_xyxy(boxes_xywh),
                 labels=np.array([classes.index(box.name) for box in boxes], np.int64),
-                group=clip.labels.group,
+                group=clip.labels.group or clip.name,
                 split=part,
                 notes=[_note(box, clip.labels.linked) for box in boxes],
             )
@@ -175,7 +181,7 @@ def _reader_of(path: Path, finder: FilmFinder, names: Sequence[str], origin: int
     return None
 
 
-def _fit(labels: FilmLabels, report: Report) -> Clip | None:
+def _fit(labels: FilmLabels, name: str, report: Report) -> Clip | None:
     """A clip with its labels on the right frames, and a word on what does not agree; None where that cannot be had."""
     film = open_film(labels.film)
     labels = _from_one(labels, film, report)
@@ -208,7 +214,7 @@ def _fit(labels: FilmLabels, report: Report) -> Clip | None:
     if not frames:
         tell("none of the labelled frames is in the film; left out")
         return None
-    return Clip(film, frames, replace(labels, boxes=boxes))
+    return Clip(name, film, frames, replace(labels, boxes=boxes))
 
 
 def _from_one(labels: FilmLabels, film: Film, report: Report) -> FilmLabels:

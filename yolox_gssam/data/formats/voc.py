@@ -5,7 +5,7 @@ count depends on who wrote them, see `voc_coordinates`.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from yolox_gssam.common.errors import UserError
 from yolox_gssam.common.text import printable, shorten
 from yolox_gssam.data.faults import Fault, Report, check_objects
-from yolox_gssam.data.formats.samples import LabelledSet, Sample, read_text
+from yolox_gssam.data.formats.samples import LabelledSet, Sample, read_text, read_xml, xml_number
 from yolox_gssam.data.formats.voc_coordinates import Coordinates, Origin, choose_coordinates, to_xywh
 from yolox_gssam.data.formats.voc_images import ImageFinder, VocPlace, find_places
-from yolox_gssam.data.formats.xml_files import read_xml, xml_number
 from yolox_gssam.data.split import SPLITS
 
 NO_AREA = "the box has no area"
@@ -33,7 +32,6 @@ class VocFile:
     """What one XML file says.
 
     Attributes:
-        path: the XML file.
         file_name: of the image; empty where the file does not say.
         size_wh: of the image; None where the file does not say.
         corners: [xmin, ymin, xmax, ymax] of each box, as they stand there.
@@ -82,7 +80,11 @@ def read_voc_set(
         report(Fault(where, "", "its parts are split anew; --keep-split keeps them", False, of_set=True))
     for path in [path for path in files if path not in part_of]:
         report(Fault(path, "", "is in no part of ImageSets/Main; left out", fatal=False))
-    images = {path: image for place in places for path, image in _images(place, files, part_of, report).items()}
+    images: dict[Path, Path] = {}
+    for place in places:
+        finder = ImageFinder(place, report)
+        images |= {path: finder.find(path, files[path].file_name) for path in place.xml_paths if path in part_of}
+        finder.finish()
     files = {path: file for path, file in files.items() if path in images}
     if coordinates == "auto":
         written = {str(path): (file.origin, images[path], file.corners) for path, file in files.items()}
@@ -97,16 +99,6 @@ def read_voc_set(
         boxes_xywh, labels = _objects(file, found, reading[str(path)], report)
         samples.append(Sample(image, file_name, boxes_xywh, labels, file.size_wh, part=part_of[path]))
     return LabelledSet(found, samples)
-
-
-def _images(
-    place: VocPlace, files: Mapping[Path, VocFile], part_of: Mapping[Path, str | None], report: Report
-) -> dict[Path, Path]:
-    """The image of each XML file of a place that is in a part; reports images without a file."""
-    finder = ImageFinder(place, report)
-    images = {path: finder.find(path, files[path].file_name) for path in place.xml_paths if path in part_of}
-    finder.finish()
-    return images
 
 
 def read_voc_file(path: Path, report: Report) -> VocFile:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -49,8 +49,6 @@ MIN_CONTRAST = 12
 MIN_NOISES = 5
 
 _UNKNOWN = "by an unknown writer"
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,9 @@ def choose_by_images(files: Sequence[tuple[Path, Sequence[Sequence[float]]]], mi
         files: each image with the corners of its boxes; those that cannot be read say nothing.
         min_clear: so many clear objects are needed.
     """
-    found = box_offsets(_spread([file for file in files if file[1]]), "coordinates")
+    with_boxes = [file for file in files if file[1]]
+    spread = np.linspace(0, len(with_boxes) - 1, min(len(with_boxes), MAX_BOXES)).astype(int)
+    found = box_offsets([with_boxes[index] for index in spread], "coordinates")
     count = len(found)
     if count < min_clear:
         return Choice("pixels", f"{count} objects are clear enough to compare, {min_clear} are needed", False)
@@ -185,10 +185,8 @@ def _costs_with_margin(distances: NDArray[np.float64]) -> NDArray[np.float64]:
 def box_offsets(files: Iterable[tuple[Path, Sequence[Sequence[float]]]], description: str) -> NDArray[np.float64]:
     """(n, 4) how far each edge of a box lies right of or below that of its clear object, in pixels.
 
-    Args:
-        files: each image with the corners of its boxes, of which `MAX_BOXES` are looked up; those that cannot be read
-            say nothing.
-        description: of the progress bar.
+    Each file is an image with the corners of its boxes, of which `MAX_BOXES` are looked up. One that cannot be read
+    says nothing.
     """
     found: list[NDArray[np.float64]] = []
     looked = 0
@@ -214,20 +212,9 @@ def box_offset(image: NDArray[np.uint8], corners: Sequence[float]) -> NDArray[np
     return None if edges is None else np.array(corners, np.float64) - edges
 
 
-def _spread(items: Sequence[T]) -> Sequence[T]:
-    """At most `MAX_BOXES` of the items, from all over their row."""
-    if len(items) <= MAX_BOXES:
-        return items
-    return [items[index] for index in np.linspace(0, len(items) - 1, MAX_BOXES).astype(int)]
-
-
 def object_edges(image: NDArray[np.uint8], corners: Sequence[float]) -> list[int] | None:
-    """The edges [left, top, right, bottom] of the object around a box, in pixels from 0; None where it is not clear.
-
-    Args:
-        image: (H, W, 3).
-        corners: of the box, whatever they count.
-    """
+    """The edges [left, top, right, bottom] of the object around a box of an image (H, W, 3), in pixels from 0; None
+    where it is not clear."""
     left, top = (int(np.floor(number)) - MARGIN for number in corners[:2])
     right, bottom = (int(np.ceil(number)) + MARGIN for number in corners[2:])
     height, width = image.shape[:2]

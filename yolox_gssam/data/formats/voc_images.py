@@ -20,17 +20,14 @@ class VocPlace:
     """A folder of XML files and the folder of their images.
 
     Attributes:
+        xml_paths: the XML files, by name.
         part: the part that a folder on the way is named after, such as "valid"; None: none is.
     """
 
     annotations: Path
+    xml_paths: list[Path]
     images: Path
     part: str | None
-
-    @property
-    def xml_paths(self) -> list[Path]:
-        """The XML files, by name."""
-        return sorted(self.annotations.glob("*.xml"))
 
 
 def find_places(root: Path) -> list[VocPlace]:
@@ -50,8 +47,12 @@ def find_places(root: Path) -> list[VocPlace]:
     if not folders:
         looked = f"neither in it nor {MAX_DEPTH} folders deep"
         raise UserError(f"{printable(root)}: no XML files, {looked}, such as in {printable(root / 'Annotations')}")
-    parts = [part_of_path(folder.relative_to(root)) for folder in folders]
-    return [VocPlace(folder, _image_folder(folder, root), part) for folder, part in zip(folders, parts, strict=True)]
+    return [
+        VocPlace(
+            folder, sorted(folder.glob("*.xml")), _image_folder(folder, root), part_of_path(folder.relative_to(root))
+        )
+        for folder in folders
+    ]
 
 
 def _image_folder(annotations: Path, root: Path) -> Path:

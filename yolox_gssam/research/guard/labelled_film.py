@@ -110,8 +110,8 @@ def _labelled_film(clip: Clip, packed: PackedClips) -> LabelledFilm:
     scale = film.size_wh if labels.fractions else (1, 1)
     status = film.path.stat() if film.path.is_file() else None
     return LabelledFilm(
-        name=labels.name,
-        group=labels.group,
+        name=clip.name,
+        group=labels.group or clip.name,
         path=str(film.path),
         size=status.st_size if status else 0,
         mtime_ns=status.st_mtime_ns if status else 0,
